@@ -1,0 +1,19 @@
+"""What the tests share: the real faces, if they are here, and a way to run the workflow."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_faces() -> Path:
+    """The folder of real faces; without it a test is skipped, or fails where they are required."""
+    folder = Path(os.environ.get("ATTPARSE_DATA", ROOT / "../shared/data")).resolve()
+    if not folder.is_dir():
+        if os.environ.get("ATTPARSE_REQUIRE_DATA") == "1":
+            pytest.fail(f"the real faces are required, and {folder} is not there")
+        pytest.skip(f"no real faces at {folder} (set ATTPARSE_DATA)")
+    return folder
