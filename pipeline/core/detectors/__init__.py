@@ -1,0 +1,73 @@
+"""Detectors of 68 facial landmarks, and the cascade that asks them in turn.
+
+A detector finds the face that a box marks: ``find(image, box) -> points or None``. The box is
+(left, top, right, bottom) in pixels; without one the image is taken for an aligned CelebA face,
+whose place is known. Each face that a detector brings is checked (``plausible``); one that fails
+goes on to the next detector.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.core.detectors.boxes import Box, aligned_box, plausible
+from pipeline.core.detectors.dlib_points import DlibPoints
+from pipeline.core.detectors.mediapipe_mesh import EnlargedMesh, MediapipeMesh
+from pipeline.core.stage import UserError
+
+__all__ = ["DETECTORS", "Box", "Detector", "aligned_box", "find", "opened", "plausible"]
+
+DETECTORS = ("mediapipe", "mediapipe_enlarged", "dlib")
+
+
+class Detector(Protocol):
+    name: str
+
+    def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
+        """Image (H, W, 3) uint8 RGB -> points (68, 2) in pixels, or None where no face is."""
+
+    def close(self) -> None:
+        """Give back what the detector holds."""
+
+
+def available(name: str) -> bool:
+    """Whether what a detector needs is installed; only dlib is an extra."""
+    return name != "dlib" or all(map(find_spec, ("dlib", "face_recognition_models")))
+
+
+@contextmanager
+def opened(names: Sequence[str], model: Path, mesh_map: str) -> Iterator[list[Detector]]:
+    """The detectors of a cascade, in order, without those that are not installed.
+
+    ``model`` is MediaPipe's ``face_landmarker.task``; ``mesh_map`` is fitted or hand_picked.
+    """
+    usable = [name for name in names if available(name)]
+    if not usable:
+        raise UserError(
+            "landmarks.detectors has only dlib, which is not installed; install it with"
+            " pip install -r envs/requirements-dlib.txt, or add mediapipe to the list."
+        )
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(make(name, model, mesh_map))) for name in usable]
+
+
+def make(name: str, model: Path, mesh_map: str) -> Detector:
+    if name == "dlib":
+        return DlibPoints()
+    return {"mediapipe": MediapipeMesh, "mediapipe_enlarged": EnlargedMesh}[name](model, mesh_map)
+
+
+def find(
+    image: np.ndarray, detectors: Sequence[Detector], box: Box | None = None
+) -> tuple[np.ndarray | None, str]:
+    """Points (68, 2) and the name of the first detector with a plausible face; else None, ""."""
+    place = box or aligned_box(image)
+    for detector in detectors:
+        points = detector.find(image, box)
+        if points is not None and plausible(points, place):
+            return points, detector.name
+    return None, ""

@@ -1,0 +1,131 @@
+"""MediaPipe's FaceLandmarker (Kartynnik et al., 2019, arXiv:1907.06724): a mesh of 478 points.
+
+Still images, no tracking from one to the next: an image's points depend on that image alone.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pipeline.core.detectors.boxes import Box, aligned_box, distance
+from pipeline.core.mesh_map import MAPS
+from pipeline.core.stage import UserError
+
+FACES = 4  # faces looked for in an image: the nearest to the box is taken
+
+
+class MediapipeMesh:
+    """The 68 points by way of the mesh of the face that is nearest to the box."""
+
+    name = "mediapipe"
+    confidence = 0.5
+
+    def __init__(self, model: Path, mesh_map: str) -> None:
+        self.landmarker = open_landmarker(model, self.confidence)
+        self.mesh_map = MAPS[mesh_map]
+
+    def close(self) -> None:
+        """Needed: MediaPipe cannot close by itself once the interpreter is about to end."""
+        self.landmarker.close()
+
+    def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
+        mesh = self.find_mesh(image, box)
+        return None if mesh is None else self.mesh_map(mesh)
+
+    def find_mesh(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
+        """(478, 3) x, y and depth in pixels of the face nearest to the box, or None."""
+        if box is None:
+            return nearest(self.meshes(image), aligned_box(image))
+        crop, (left, top) = crop_around(image, box)
+        inside = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+        mesh = nearest(self.meshes(crop), inside)
+        return None if mesh is None else mesh + np.array([left, top, 0])
+
+    def meshes(self, image: np.ndarray) -> list[np.ndarray]:
+        """The meshes (478, 3) of all faces in an image, in its pixels."""
+        return run(self.landmarker, image)
+
+
+class EnlargedMesh(MediapipeMesh):
+    """The same on a larger image with a margin, for faces that leave the picture or are small."""
+
+    name = "mediapipe_enlarged"
+    confidence = 0.3
+    scale = 2
+    margin = 0.5
+
+    def meshes(self, image: np.ndarray) -> list[np.ndarray]:
+        height, width = image.shape[:2]
+        y, x = (int(self.margin * side) for side in (height, width))
+        padded = cv2.copyMakeBorder(image, y, y, x, x, cv2.BORDER_REPLICATE)
+        large = cv2.resize(
+            padded, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_CUBIC
+        )
+        return [mesh / self.scale - (x, y, 0) for mesh in run(self.landmarker, large)]
+
+
+def nearest(meshes: list[np.ndarray], box: Box) -> np.ndarray | None:
+    return min(meshes, key=lambda mesh: distance(mesh[:, :2], box), default=None)
+
+
+def crop_around(image: np.ndarray, box: Box) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of an image within half a box of a box, and its upper left corner."""
+    left, top, right, bottom = box
+    x, y = (right - left) / 2, (bottom - top) / 2
+    rows = slice(max(0, int(top - y)), max(1, int(bottom + y)))
+    columns = slice(max(0, int(left - x)), max(1, int(right + x)))
+    return np.ascontiguousarray(image[rows, columns]), (columns.start, rows.start)
+
+
+def open_landmarker(model: Path, confidence: float) -> Any:
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    if not model.is_file():
+        raise UserError(
+            f"MediaPipe's model is not at {model}; fetch it with the rule landmark_model, or place"
+            " face_landmarker.task there by hand."
+        )
+    options = vision.FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(model)),
+        running_mode=vision.RunningMode.IMAGE,
+        num_faces=FACES,
+        min_face_detection_confidence=confidence,
+        min_face_presence_confidence=confidence,
+    )
+    with quiet():
+        landmarker = vision.FaceLandmarker.create_from_options(options)
+        run(landmarker, np.zeros((64, 64, 3), np.uint8))
+    return landmarker
+
+
+def run(landmarker: Any, image: np.ndarray) -> list[np.ndarray]:
+    """All meshes (478, 3) in pixels, pixel centres at whole numbers; depth in the same unit."""
+    import mediapipe
+
+    height, width = image.shape[:2]
+    found = landmarker.detect(
+        mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+    )
+    meshes = [
+        np.array([(point.x, point.y, point.z) for point in face]) for face in found.face_landmarks
+    ]
+    return [mesh * (width, height, width) for mesh in meshes]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what MediaPipe's C++ side prints while it starts off the terminal."""
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

