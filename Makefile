@@ -1,0 +1,44 @@
+# make demo · make test · make check: each sets up what it needs, then runs.
+PYTHON ?= python3
+CORES ?= $(shell nproc)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+CODE := pipeline tests bench envs
+
+.PHONY: demo test check format clean
+
+demo: .venv/ready
+	@$(SNAKEMAKE) --configfile workflow/presets/demo.yaml -- train_attparsenet
+	@$(BIN)/python -m pipeline.show --results results/synthetic --model attparsenet
+
+# Files that start whole workflows share one worker, so that at most two of them run at once.
+test: .venv/ready-development
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+
+check: .venv/ready-development
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+format: .venv/ready-development
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/snakefmt Snakefile workflow
+
+# A stamp is the last thing written: an interrupted installation is begun again.
+.venv/ready: envs/requirements.txt envs/constraints.txt envs/check_system.py
+	@$(PYTHON) envs/check_system.py
+	@echo "Installing attparse into .venv: 2 GB, some minutes the first time."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) --requirement envs/requirements.txt
+	@touch $@
+
+.venv/ready-development: .venv/ready envs/dlib.txt envs/development.txt
+	@$(PIP) --requirement envs/dlib.txt --requirement envs/development.txt
+	@touch $@
+
+clean:
+	rm -rf .venv .snakemake

@@ -1,0 +1,58 @@
+"""attparse: faces -> 68 landmarks -> 40 masks -> networks that tell attributes -> judgement.
+
+What can be asked for. A target without a path is made for the data set that `dataset:` names.
+"""
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/models.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    faces,
+    landmarks,
+    masks,
+
+
+rule all:
+    """Every model of `train:`, trained and judged."""
+    default_target: True
+    input:
+        [judgements(model) for model in config["train"]],
+
+
+rule faces:
+    """The data set as one Hugging Face dataset, verified."""
+    input:
+        f"results/{DATASET}/faces.json",
+
+
+rule landmarks:
+    """68 points of every face, as CSV."""
+    input:
+        f"results/{DATASET}/landmarks.json",
+
+
+rule masks:
+    """14 regions and 40 masks of every face, as a Zarr store."""
+    input:
+        f"results/{DATASET}/masks.json",
+
+
+# train_attparsenet, train_cnn_rnn, …: one target for each model of the configuration.
+for model in config["models"]:
+
+    rule:
+        name:
+            f"train_{model}"
+        input:
+            judgements(model),
+        localrule: True

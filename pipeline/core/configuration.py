@@ -1,0 +1,116 @@
+"""The configuration as the workflow uses it: checked, completed, every model written out."""
+
+import difflib
+from copy import deepcopy
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.stage import UserError
+
+Config = dict[str, Any]
+
+
+def complete(config: Config, schema: Config) -> Config:
+    """Return ``config`` with ``like:`` resolved and the schema's defaults filled in.
+
+    Everything that is wrong is a ``UserError`` of one sentence: a misspelt key, a value of the
+    wrong kind, a name that no entry has.
+    """
+    whole = deepcopy(config)
+    if isinstance(whole.get("models"), dict):
+        whole["models"] = {name: _resolve(whole["models"], name) for name in whole["models"]}
+    error = next(Draft202012Validator(schema).iter_errors(whole), None)
+    if error:
+        raise UserError(_sentence(error))
+    _fill(whole, schema)
+    _check_names(whole)
+    _add_shares(whole)
+    return whole
+
+
+def _resolve(models: Config, name: str, seen: tuple[str, ...] = ()) -> Any:
+    """A model's entry over the entries that it is ``like``, key by key."""
+    entry = models[name]
+    if not isinstance(entry, dict) or "like" not in entry:
+        return entry
+    like = entry["like"]
+    if like in (*seen, name) or like not in models:
+        raise UserError(
+            f"The configuration's models.{name}.like names {like!r}, which is not another model;"
+            f" models are {', '.join(sorted(models))}."
+        )
+    own = {key: value for key, value in entry.items() if key != "like"}
+    return _overlaid(_resolve(models, like, (*seen, name)), own)
+
+
+def _overlaid(below: Config, above: Config) -> Config:
+    merged = deepcopy(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _overlaid(merged[key], value) if both else deepcopy(value)
+    return merged
+
+
+def _sentence(error: ValidationError) -> str:
+    """What jsonschema found, as one sentence that names the key and what may stand there."""
+    place = ".".join(str(step) for step in error.absolute_path) or "the top level"
+    if error.validator == "additionalProperties":
+        allowed = sorted(error.schema.get("properties", {}))
+        wrong = sorted(set(error.instance) - set(allowed))[0]
+        near = difflib.get_close_matches(wrong, allowed, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(allowed)}."
+        return f"The configuration has an unknown key {wrong!r} at {place}; {hint}"
+    expected = error.schema.get("description", "").rstrip(".")
+    return (
+        f"The configuration is wrong at {place}: {error.message}"
+        + (f" (expected: {expected})" if expected else "")
+        + "."
+    )
+
+
+def _fill(value: Any, schema: Config) -> None:
+    """Write the schema's defaults into what the configuration leaves out."""
+    if not isinstance(value, dict):
+        return
+    properties = schema.get("properties", {})
+    for key, described in properties.items():
+        if "default" in described and key not in value:
+            value[key] = deepcopy(described["default"])
+        if key in value:
+            _fill(value[key], described)
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        for key in value.keys() - properties.keys():
+            _fill(value[key], others)
+
+
+def _check_names(config: Config) -> None:
+    """Names that point at other entries must have one; attributes are CelebA's."""
+    datasets, models = sorted(config["datasets"]), sorted(config["models"])
+    pointers = [("dataset", config["dataset"], datasets)]
+    pointers += [("train", name, models) for name in config["train"]]
+    pointers += [("judge_on", name, datasets) for name in config["judge_on"]]
+    pointers += [(f"compare.{key}", config["compare"][key], models) for key in ("with", "without")]
+    for name, model in config["models"].items():
+        pointers += [(f"models.{name}.attributes", a, ATTRIBUTES) for a in model["attributes"]]
+    for key, name, known in pointers:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
+            raise UserError(f"The configuration's {key} names {name!r}, which is not there; {hint}")
+
+
+def _add_shares(config: Config) -> None:
+    """The models of the comparison at each share of train, as entries of their own."""
+    for share in config["compare"]["shares"]:
+        for key in ("with", "without"):
+            name = config["compare"][key]
+            config["models"][share_name(name, share)] = {**config["models"][name], "share": share}
+
+
+def share_name(model: str, share: float) -> str:
+    """Name of a model trained on a share of train: the model's own where the share is the whole."""
+    return model if share == 1 else f"{model}_share_{share:g}"

@@ -1,0 +1,74 @@
+"""What a user writes in config.yaml, and what is said when it is wrong."""
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from pipeline.core.configuration import complete
+from pipeline.core.stage import UserError
+
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_published_experiment_is_complete_without_overlays(config):
+    whole = complete(config, SCHEMA)
+    assert whole["dataset"] == "celeba"
+    assert whole["models"]["attparsenet"]["width"] == 1.0
+    assert whole["models"]["attparsenet"]["optimizer"]["learning_rate"] == 0.01
+    assert whole["models"]["cnn_rnn"]["attributes"] == ["Male"]
+
+
+def test_every_key_of_the_schema_is_described():
+    def undescribed(schema, path):
+        for key, value in schema.get("properties", {}).items():
+            if "description" not in value and "properties" not in value:
+                yield f"{path}.{key}"
+            yield from undescribed(value, f"{path}.{key}")
+        if isinstance(schema.get("additionalProperties"), dict):
+            yield from undescribed(schema["additionalProperties"], f"{path}.*")
+
+    assert list(undescribed(SCHEMA, "config")) == []
+
+
+def test_like_takes_another_models_settings_and_keeps_its_own(config):
+    config["models"]["attparsenet"]["optimizer"] = {"name": "sgd", "learning_rate": 0.5}
+    models = complete(config, SCHEMA)["models"]
+    assert models["attparsenet_without_masks"]["optimizer"]["learning_rate"] == 0.5
+    assert models["attparsenet_without_masks"]["segmentation_weight"] == 0
+    assert models["attparsenet"]["segmentation_weight"] == 1.0
+
+
+def test_the_comparison_has_a_model_for_each_share(config):
+    config["compare"] = {"shares": [0.1, 1]}
+    models = complete(config, SCHEMA)["models"]
+    assert models["attparsenet_share_0.1"]["share"] == 0.1
+    assert models["attparsenet"]["share"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c.update(datset="celeba"), "'datset' at the top level; did you mean 'dataset'"),
+        (lambda c: c["datasets"]["celeba"].update(rot=1), "datasets.celeba; did you mean 'root'"),
+        (lambda c: c["models"]["attparsenet"].update(epochs=0), "models.attparsenet.epochs"),
+        (lambda c: c["models"]["attparsenet"]["optimizer"].update(momntum=1), "mean 'momentum'"),
+        (lambda c: c.update(dataset="celebra"), "did you mean 'celeba'"),
+        (lambda c: c["models"]["cnn_rnn"].update(attributes=["Mal"]), "did you mean 'Male'"),
+        (lambda c: c["models"].update(x={"like": "nothing"}), "models.x.like names 'nothing'"),
+        (lambda c: c["models"].update(x={"like": "x"}), "not another model"),
+        (lambda c: c.pop("models"), "'models' is a required property"),
+        (lambda c: c.update(seeds=[]), "seeds"),
+    ],
+)
+def test_a_wrong_configuration_is_told_in_one_sentence(config, change, says):
+    change(config)
+    with pytest.raises(UserError) as error:
+        complete(config, SCHEMA)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400

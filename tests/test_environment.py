@@ -1,0 +1,59 @@
+"""The requirement files agree with one another and with what is installed."""
+
+import importlib.metadata
+import re
+
+import pytest
+import yaml
+from conftest import ROOT
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / "envs" / name).read_text().splitlines()
+    pairs = (line.split("==") for line in lines if re.match(r"^[A-Za-z]", line))
+    return {same(name): version for name, version in pairs}
+
+
+def same(name: str) -> str:
+    """A package's name in the one form that all its spellings have."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+CONSTRAINTS = pins("constraints.txt")
+
+
+def test_the_conda_environment_has_the_packages_of_the_requirements():
+    conda = yaml.safe_load((ROOT / "envs/attparse.yaml").read_text())
+    (pip,) = (entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
+    assert dict(line.split("==") for line in pip) == pins("requirements.txt")
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "dlib.txt", "development.txt"])
+def test_constraints_hold_every_direct_requirement(name):
+    assert pins(name).items() <= CONSTRAINTS.items()
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "dlib.txt", "development.txt"])
+def test_what_is_installed_is_what_is_pinned(name):
+    installed = {
+        package: importlib.metadata.version(package).split("+")[0] for package in pins(name)
+    }
+    assert installed == pins(name)
+
+
+def test_constraints_reach_everything_that_the_requirements_need():
+    """No package is left to whatever is newest on the day of the installation."""
+    needed = set(pins("requirements.txt"))
+    seen: set[str] = set()
+    while needed - seen:
+        package = (needed - seen).pop()
+        seen.add(package)
+        for requirement in importlib.metadata.requires(package) or []:
+            name = same(re.match(r"[A-Za-z0-9._-]+", requirement)[0])
+            try:
+                importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                continue  # an extra, or another platform's
+            if "extra ==" not in requirement:
+                needed.add(name)
+    assert seen <= CONSTRAINTS.keys()

@@ -1,0 +1,96 @@
+"""The configuration, checked once, and what the rules share."""
+
+import json
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))
+
+from pipeline.core.code import files_of
+from pipeline.core.configuration import complete
+from pipeline.core.stage import UserError
+
+# Rules name the code by paths relative to the project, so that results survive its moving.
+if not ROOT.samefile(Path.cwd()):
+    sys.exit(
+        f"attparse: run Snakemake in the project's folder (cd {ROOT}), without --directory; to keep"
+        " results elsewhere, make results/ and downloads/ links to folders there."
+    )
+
+with open(ROOT / "workflow/schemas/config.schema.yaml") as file:
+    SCHEMA = yaml.safe_load(file)
+try:
+    config = complete(config, SCHEMA)
+except UserError as error:
+    sys.exit(f"attparse: {error}")
+
+DATASET = config["dataset"]
+# Rules run the interpreter that runs Snakemake, or the one of their conda environment.
+CONDA = "conda" in {
+    str(method) for method in workflow.deployment_settings.deployment_method
+}
+PYTHON = "python" if CONDA else sys.executable
+
+
+wildcard_constraints:
+    dataset="|".join(config["datasets"]),
+    judged="|".join(config["datasets"]),
+    model="|".join(config["models"]),
+    seed=r"\d+",
+
+
+scattergather:
+    landmarks=config["landmarks"]["parts"],
+    masks=config["masks"]["parts"],
+
+
+def code(stage):
+    """Every file of code that a stage runs: a change to one of them makes it run again."""
+    return files_of(stage, ROOT)
+
+
+def settings(path, *keys):
+    """A stage's own section of the configuration as JSON; `path` may hold wildcards.
+
+    With `keys`, only these of the section: what a stage does not need does not rerun it.
+    """
+
+    def section(wildcards):
+        value = config
+        for key in path.format(**wildcards).split("/"):
+            value = value[key]
+        return json.dumps(
+            {key: value[key] for key in keys} if keys else value, sort_keys=True
+        )
+
+    return section
+
+
+def whole(*stages, dataset="dataset"):
+    """The summaries that stages write once their results are whole.
+
+    What comes after a stage asks for its summary and takes the big artifact itself as `ancient`:
+    a part that is made again with the same bytes then reruns nothing, in the same call and in
+    later ones. For that the stage is a checkpoint: after it the graph is looked at anew.
+    """
+    return lambda wildcards: [
+        getattr(checkpoints, stage).get(dataset=wildcards[dataset]).output.summary
+        for stage in stages
+    ]
+
+
+def judgements(model, dataset=DATASET):
+    """The metrics of every seed of a model, on its own data set and on those of `judge_on:`."""
+    return expand(
+        "results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.json",
+        dataset=dataset,
+        model=model,
+        seed=config["seeds"],
+        judged=[dataset, *(name for name in config["judge_on"] if name != dataset)],
+    )

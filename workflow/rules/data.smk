@@ -1,0 +1,157 @@
+"""From a source to faces, their landmarks and their masks."""
+
+
+rule synthesize:
+    """Draw synthetic faces, with their labels and the truth about their parts."""
+    input:
+        code("synthesize"),
+    output:
+        drawn=directory("results/{dataset}/drawn"),
+    log:
+        "logs/{dataset}/synthesize.log",
+    benchmark:
+        "benchmarks/{dataset}/synthesize.tsv"
+    conda:
+        "../../envs/attparse.yaml"
+    threads: 16
+    params:
+        settings=settings("datasets/{dataset}", "images", "seed"),
+    shell:
+        "{PYTHON} -m pipeline.synthesize --threads {threads} --settings {params.settings:q}"
+        " --out {output.drawn} --log {log}"
+
+
+checkpoint acquire:
+    """Take the faces from their source, verify each one, and store them in one form."""
+    input:
+        code("acquire"),
+        drawn=lambda wildcards: (
+            f"results/{wildcards.dataset}/drawn"
+            if config["datasets"][wildcards.dataset]["source"] == "synthetic"
+            else []
+        ),
+    output:
+        faces=directory("results/{dataset}/faces"),
+        manifest="results/{dataset}/manifest.csv",
+        rejected="results/{dataset}/rejected.csv",
+        terms="results/{dataset}/TERMS.txt",
+        summary="results/{dataset}/faces.json",
+    log:
+        "logs/{dataset}/acquire.log",
+    benchmark:
+        "benchmarks/{dataset}/acquire.tsv"
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        settings=settings("datasets/{dataset}"),
+        drawn=lambda wildcards, input: f"--drawn {input.drawn}" if input.drawn else "",
+    shell:
+        "{PYTHON} -m pipeline.acquire --settings {params.settings:q} {params.drawn}"
+        " --downloads downloads/{wildcards.dataset} --out {output.faces}"
+        " --manifest {output.manifest} --rejected {output.rejected} --terms {output.terms}"
+        " --summary {output.summary} --log {log}"
+
+
+rule fetch_detector:
+    """Fetch the face detector's model from the first mirror that has the right bytes."""
+    input:
+        code("fetch"),
+    output:
+        model="downloads/face_landmarker.task",
+    log:
+        "logs/fetch_detector.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        settings=settings("landmarks/model"),
+    shell:
+        "{PYTHON} -m pipeline.fetch --settings {params.settings:q} --out {output.model} --log {log}"
+
+
+rule landmarks_part:
+    """Find the 68 points of one part's faces."""
+    input:
+        code("landmarks"),
+        faces=ancient("results/{dataset}/faces"),
+        whole=whole("acquire"),
+        model="downloads/face_landmarker.task",
+    output:
+        table="results/{dataset}/landmarks/{scatteritem}.csv",
+    log:
+        "logs/{dataset}/landmarks/{scatteritem}.log",
+    benchmark:
+        "benchmarks/{dataset}/landmarks/{scatteritem}.tsv"
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        settings=settings("landmarks", "detectors", "map"),
+    shell:
+        "{PYTHON} -m pipeline.landmarks find --faces {input.faces} --model {input.model}"
+        " --part {wildcards.scatteritem} --settings {params.settings:q} --out {output.table}"
+        " --log {log}"
+
+
+checkpoint landmarks_gather:
+    """Put the parts into one table, in the order of the faces, and count what was found."""
+    input:
+        code("landmarks"),
+        faces=ancient("results/{dataset}/faces"),
+        whole=whole("acquire"),
+        parts=gather.landmarks("results/{{dataset}}/landmarks/{scatteritem}.csv"),
+    output:
+        table="results/{dataset}/landmarks.csv",
+        summary="results/{dataset}/landmarks.json",
+    log:
+        "logs/{dataset}/landmarks.log",
+    conda:
+        "../../envs/attparse.yaml"
+    shell:
+        "{PYTHON} -m pipeline.landmarks gather --faces {input.faces} --parts {input.parts}"
+        " --out {output.table} --summary {output.summary} --log {log}"
+
+
+rule masks_part:
+    """Draw the regions and masks of one part's faces into shards of their own."""
+    input:
+        code("masks"),
+        faces=ancient("results/{dataset}/faces"),
+        landmarks=ancient("results/{dataset}/landmarks.csv"),
+        whole=whole("acquire", "landmarks_gather"),
+    output:
+        shards="results/{dataset}/masks/{scatteritem}.json",
+    log:
+        "logs/{dataset}/masks/{scatteritem}.log",
+    benchmark:
+        "benchmarks/{dataset}/masks/{scatteritem}.tsv"
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        settings=settings("masks", "shard", "repair_labels"),
+        store="results/{dataset}/masks.zarr",
+    shell:
+        "{PYTHON} -m pipeline.masks draw --faces {input.faces} --landmarks {input.landmarks}"
+        " --part {wildcards.scatteritem} --settings {params.settings:q} --store {params.store}"
+        " --out {output.shards} --log {log}"
+
+
+checkpoint masks_gather:
+    """Check that every shard is in its place; only then does the store open."""
+    input:
+        code("masks"),
+        faces=ancient("results/{dataset}/faces"),
+        whole=whole("acquire"),
+        parts=gather.masks("results/{{dataset}}/masks/{scatteritem}.json"),
+    output:
+        root="results/{dataset}/masks.zarr/zarr.json",
+        summary="results/{dataset}/masks.json",
+    log:
+        "logs/{dataset}/masks.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        settings=settings("masks", "shard", "repair_labels"),
+        store="results/{dataset}/masks.zarr",
+    shell:
+        "{PYTHON} -m pipeline.masks gather --store {params.store} --faces {input.faces}"
+        " --parts {input.parts} --settings {params.settings:q} --summary {output.summary}"
+        " --log {log}"

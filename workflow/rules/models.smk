@@ -1,0 +1,105 @@
+"""From faces and masks to trained and judged networks."""
+
+
+def with_masks(wildcards):
+    """Whether a model learns from masks: only then are they made for it, and read."""
+    return config["models"][wildcards.model]["segmentation_weight"] > 0
+
+
+def initial_weights(wildcards):
+    """The file that a model starts from: its own, ImageNet's, or none."""
+    model = config["models"][wildcards.model]
+    if model["initial_weights"]:
+        return model["initial_weights"]
+    return f"downloads/{model['backbone']}-imagenet.pth" if model["pretrained"] else []
+
+
+rule fetch_imagenet:
+    """Fetch a torchvision backbone's ImageNet weights, known by their hash."""
+    input:
+        code("fetch"),
+    output:
+        weights="downloads/{backbone}-imagenet.pth",
+    log:
+        "logs/fetch_imagenet/{backbone}.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        settings=settings("imagenet/{backbone}"),
+    shell:
+        "{PYTHON} -m pipeline.fetch --settings {params.settings:q} --out {output.weights}"
+        " --log {log}"
+
+
+rule train:
+    """Train one model with one seed."""
+    input:
+        code("train"),
+        faces=ancient("results/{dataset}/faces"),
+        whole=whole("acquire"),
+        masks=branch(with_masks, then=ancient("results/{dataset}/masks.zarr/zarr.json")),
+        masks_whole=branch(with_masks, then=whole("masks_gather")),
+        initial=initial_weights,
+    output:
+        weights="results/{dataset}/{model}/seed-{seed}/weights.safetensors",
+        history="results/{dataset}/{model}/seed-{seed}/history.csv",
+        run="results/{dataset}/{model}/seed-{seed}/run.json",
+    log:
+        "logs/{dataset}/{model}/seed-{seed}/train.log",
+    benchmark:
+        "benchmarks/{dataset}/{model}/seed-{seed}/train.tsv"
+    conda:
+        "../../envs/attparse.yaml"
+    threads: 16
+    resources:
+        gpu=1,
+    params:
+        settings=settings("models/{model}"),
+        checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
+        masks=lambda wildcards, input: (
+            f"--masks {Path(input.masks).parent}" if input.get("masks") else ""
+        ),
+        initial=lambda wildcards, input: (
+            f"--initial {input.initial}" if input.get("initial") else ""
+        ),
+    shell:
+        "{PYTHON} -m pipeline.train --faces {input.faces} {params.masks} {params.initial}"
+        " --seed {wildcards.seed} --threads {threads} --settings {params.settings:q}"
+        " --checkpoints {params.checkpoints} --weights {output.weights}"
+        " --history {output.history} --run {output.run} --log {log}"
+
+
+rule evaluate:
+    """Judge one trained network on the test split of a data set."""
+    input:
+        code("evaluate"),
+        weights="results/{dataset}/{model}/seed-{seed}/weights.safetensors",
+        faces=ancient("results/{judged}/faces"),
+        whole=whole("acquire", dataset="judged"),
+        trained_on=ancient("results/{dataset}/faces"),
+        trained_on_whole=whole("acquire"),
+        masks=branch(with_masks, then=ancient("results/{judged}/masks.zarr/zarr.json")),
+        masks_whole=branch(with_masks, then=whole("masks_gather", dataset="judged")),
+    output:
+        predictions="results/{dataset}/{model}/seed-{seed}/on-{judged}/predictions.parquet",
+        metrics="results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.json",
+        table="results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.csv",
+    log:
+        "logs/{dataset}/{model}/seed-{seed}/on-{judged}/evaluate.log",
+    benchmark:
+        "benchmarks/{dataset}/{model}/seed-{seed}/on-{judged}/evaluate.tsv"
+    conda:
+        "../../envs/attparse.yaml"
+    threads: 16
+    resources:
+        gpu=1,
+    params:
+        settings=settings("evaluate"),
+        masks=lambda wildcards, input: (
+            f"--masks {Path(input.masks).parent}" if input.get("masks") else ""
+        ),
+    shell:
+        "{PYTHON} -m pipeline.evaluate --weights {input.weights} --faces {input.faces}"
+        " --trained-on {input.trained_on} {params.masks} --settings {params.settings:q}"
+        " --predictions {output.predictions} --metrics {output.metrics} --table {output.table}"
+        " --log {log}"
