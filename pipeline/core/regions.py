@@ -1,0 +1,163 @@
+"""From 68 landmarks to 14 polygons, from 14 polygons to 40 masks: geometry and nothing else.
+
+The polygons and the attributes' regions are those of AttParseNet (Thom & Hand, University of
+Nevada, Reno), pixel for pixel, with one difference: a region that leaves the image is clipped at
+the border on every side alike, where the published functions dropped the top of the head and the
+ears as soon as one vertex was negative.
+
+Landmarks are in iBUG's order: jaw 0-16, left brow 17-21, right brow 22-26, nose ridge 27-30,
+nostrils 31-35, left eye 36-41, right eye 42-47, outer lip 48-59, inner lip 60-67. "Left" is the
+left of the image.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from pipeline.core.attributes import ATTRIBUTES
+
+# Vertices that are no landmarks but follow from them, numbered after them (``_vertices``).
+LEFT_NOSTRIL, RIGHT_NOSTRIL, LEFT_CROWN, RIGHT_CROWN = 68, 69, 70, 71
+LEFT_EAR = (72, 73, 74, 75)  # outside jaw points 0 1 2 3
+RIGHT_EAR = (76, 77, 78, 79)  # outside jaw points 16 15 14 13
+THROAT = (80, 81, 82, 83, 84, 85, 86)  # below jaw points 5 … 11
+
+CHIN = (5, 6, 7, 8, 9, 10, 11)
+
+# Bit r of a region image stands for the r-th polygon.
+POLYGONS: dict[str, tuple[int, ...]] = {
+    "chin": (*CHIN, 54, 55, 56, 57, 58, 59, 48),
+    "left_cheek": (0, 1, 2, 3, 4, 5, 48, 31, 39, 40, 41, 36),
+    "right_cheek": (16, 15, 14, 13, 12, 11, 54, 35, 42, 47, 46, 45),
+    "upper_lip": (48, 31, 32, 33, 34, 35, 54, 53, 52, 51, 50, 49),
+    "mouth": tuple(range(48, 60)),
+    "left_eye": tuple(range(36, 42)),
+    "right_eye": tuple(range(42, 48)),
+    "nose": (LEFT_NOSTRIL, 32, 33, 34, RIGHT_NOSTRIL, 42, 27, 39),
+    "left_eyebrow": tuple(range(17, 22)),
+    "right_eyebrow": tuple(range(22, 27)),
+    "top_of_head": (24, RIGHT_CROWN, LEFT_CROWN, 19),
+    "left_ear": (*LEFT_EAR, 3, 2, 1, 0),
+    "right_ear": (*RIGHT_EAR, 13, 14, 15, 16),
+    "neck": (*CHIN, *reversed(THROAT)),
+}
+REGIONS: tuple[str, ...] = tuple(POLYGONS)
+
+_CHEEKS = ("left_cheek", "right_cheek")
+_EYES = ("left_eye", "right_eye")
+_EYEBROWS = ("left_eyebrow", "right_eyebrow")
+_EARS = ("left_ear", "right_ear")
+_LOWER_FACE = ("chin", *_CHEEKS, "upper_lip", "neck")
+
+ATTRIBUTE_REGIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("Attractive", "Blurry", "Male", "Young"), REGIONS),
+    **dict.fromkeys(("Bald", "Bangs", "Receding_Hairline", "Wearing_Hat"), ("top_of_head",)),
+    **dict.fromkeys(("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"), ("top_of_head",)),
+    **dict.fromkeys(("Straight_Hair", "Wavy_Hair"), ("top_of_head",)),
+    **dict.fromkeys(("Arched_Eyebrows", "Bushy_Eyebrows"), _EYEBROWS),
+    **dict.fromkeys(("Bags_Under_Eyes", "High_Cheekbones", "Rosy_Cheeks", "Sideburns"), _CHEEKS),
+    **dict.fromkeys(("Big_Lips", "Mouth_Slightly_Open"), ("mouth",)),
+    **dict.fromkeys(("Smiling", "Wearing_Lipstick"), ("mouth",)),
+    **dict.fromkeys(("Big_Nose", "Pointy_Nose"), ("nose",)),
+    "Narrow_Eyes": _EYES,
+    "Mustache": ("upper_lip",),
+    "Goatee": ("chin",),
+    "Wearing_Earrings": _EARS,
+    **dict.fromkeys(("Double_Chin", "Wearing_Necklace", "Wearing_Necktie"), ("neck",)),
+    "5_o_Clock_Shadow": _LOWER_FACE,
+    "No_Beard": ("chin", *_CHEEKS, "neck"),
+    "Oval_Face": ("chin", *_CHEEKS),
+    "Pale_Skin": (*_LOWER_FACE, "mouth", "nose"),
+    "Chubby": (*_LOWER_FACE, "mouth", "nose", *_EYEBROWS),
+    "Eyeglasses": (*_CHEEKS, *_EYES, *_EYEBROWS, *_EARS),
+    "Heavy_Makeup": (*_CHEEKS, "mouth", *_EYES, *_EYEBROWS),
+}
+
+# (40, 14) bool: which regions an attribute shows in; attributes in CelebA's order.
+TABLE: np.ndarray = np.array(
+    [[region in ATTRIBUTE_REGIONS[name] for region in REGIONS] for name in ATTRIBUTES]
+)
+
+
+def region_polygons(points: np.ndarray) -> dict[str, np.ndarray]:
+    """The polygons of one face that exist: region name → (vertices, 2) int32 (x, y) in pixels.
+
+    ``points`` is (68, 2), in pixels; coordinates are cut to integers towards zero, as the
+    published code does. An ear exists only where the jaw reaches more than 5 pixels beyond the
+    brow (a turned head hides the other ear). Vertices may lie outside the image.
+    """
+    cut = points.astype(np.int32)
+    x = cut[:, 0]
+    hidden = set()
+    if x[0] - x[17] >= -5:
+        hidden.add("left_ear")
+    if x[16] - x[26] <= 5:
+        hidden.add("right_ear")
+    vertices = _vertices(cut)
+    return {
+        name: vertices[list(corners)] for name, corners in POLYGONS.items() if name not in hidden
+    }
+
+
+def _vertices(points: np.ndarray) -> np.ndarray:
+    """(68, 2) int landmarks → (87, 2): landmarks, then the vertices that follow from them."""
+    y = points[:, 1]
+    hair = int(1.1 * y[8]) - y[33]
+    if min(y[19], y[24]) <= hair:  # the hair would leave the image: a lower rectangle
+        hair = y[8] - int(1.3 * y[33])
+    nostrils = _beyond(points, [31, 35], [32, 34])
+    crowns = points[[19, 24]] - (0, hair)
+    ears = _beyond(points, [0, 1, 2, 3, 16, 15, 14, 13], [17] * 4 + [26] * 4)
+    throat = points[list(CHIN)] + (0, y[58] - y[33])
+    return np.concatenate([points, nostrils, crowns, ears, throat]).astype(np.int32)
+
+
+def _beyond(points: np.ndarray, inner: Sequence[int], mirror: Sequence[int]) -> np.ndarray:
+    """Points ``mirror`` reflected in x at the points ``inner``, at the height of ``inner``."""
+    made = points[list(inner)].copy()
+    made[:, 0] = 2 * made[:, 0] - points[list(mirror), 0]
+    return made
+
+
+def draw_regions(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Draw the 14 regions of one face: (68, 2) points → (H, W) uint16, bit r for ``REGIONS[r]``.
+
+    ``size`` is (height, width). Regions overlap; what leaves the image is clipped at its border.
+    Points that are not all finite (no face found) give an empty image.
+    """
+    bits = np.zeros(size, np.uint16)
+    if not np.isfinite(points).all():
+        return bits
+    polygons = region_polygons(points)
+    drawn = np.zeros(size, np.uint8)
+    for bit, name in enumerate(REGIONS):
+        if name in polygons:
+            polygon = polygons[name]
+            left, top = np.maximum(polygon.min(axis=0), 0)
+            right, bottom = np.maximum(polygon.max(axis=0) + 1, 0)
+            cv2.fillPoly(drawn, [polygon], 1)
+            box = drawn[top:bottom, left:right]
+            bits[top:bottom, left:right] |= box.astype(np.uint16) << bit
+            box[:] = 0
+    return bits
+
+
+def attribute_bits(table: np.ndarray = TABLE) -> np.ndarray:
+    """(A, R) bool table → (A,) uint16: the regions of each attribute as bits."""
+    return (table.astype(np.uint16) << np.arange(table.shape[1], dtype=np.uint16)).sum(
+        axis=1, dtype=np.uint16
+    )
+
+
+def attribute_masks(bits: np.ndarray, labels: np.ndarray, table: np.ndarray = TABLE) -> np.ndarray:
+    """Masks of one face: true where the label is true and one of the attribute's regions is.
+
+    ``bits`` (H, W) uint16 from ``draw_regions``; ``labels`` (A,) bool; ``table`` (A, R) bool;
+    the result is (A, H, W) bool.
+    """
+    masks = np.zeros((len(labels), *bits.shape), bool)
+    wanted = attribute_bits(table)
+    for k in np.flatnonzero(labels):
+        np.not_equal(bits & wanted[k], 0, out=masks[k])
+    return masks
