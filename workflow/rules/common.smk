@@ -1,6 +1,7 @@
 """The configuration, checked once, and what the rules share."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -31,11 +32,10 @@ except UserError as error:
     sys.exit(f"attparse: {error}")
 
 DATASET = config["dataset"]
-# Rules run the interpreter that runs Snakemake, or the one of their conda environment.
-CONDA = "conda" in {
-    str(method) for method in workflow.deployment_settings.deployment_method
-}
-PYTHON = "python" if CONDA else sys.executable
+# In a rule `python` is the interpreter that runs Snakemake, or that of the rule's conda environment.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+)
 
 
 wildcard_constraints:
@@ -94,3 +94,27 @@ def judgements(model, dataset=DATASET):
         seed=config["seeds"],
         judged=[dataset, *(name for name in config["judge_on"] if name != dataset)],
     )
+
+
+def with_masks(wildcards):
+    """Whether a model learns from masks: only then are they made for it, and read."""
+    return config["models"][wildcards.model]["segmentation_weight"] > 0
+
+
+def initial_weights(wildcards):
+    """The file that a model starts from: its own, ImageNet's, or none."""
+    model = config["models"][wildcards.model]
+    if model["initial_weights"]:
+        return model["initial_weights"]
+    return f"downloads/{model['backbone']}-imagenet.pth" if model["pretrained"] else []
+
+
+def option(flag, name):
+    """`--flag file` where a rule has the input `name`, else nothing; a store by its folder."""
+
+    def written(wildcards, input):
+        file = Path(input.get(name) or "")
+        folder = file.parent if file.name == "zarr.json" else file
+        return f"{flag} {folder}" if input.get(name) else ""
+
+    return written

@@ -17,7 +17,7 @@ rule synthesize:
     params:
         settings=settings("datasets/{dataset}", "images", "seed"),
     shell:
-        "{PYTHON} -m pipeline.synthesize --threads {threads} --settings {params.settings:q}"
+        "python -m pipeline.synthesize --threads {threads} --settings {params.settings:q}"
         " --out {output.drawn} --log {log}"
 
 
@@ -44,9 +44,9 @@ checkpoint acquire:
         "../../envs/attparse.yaml"
     params:
         settings=settings("datasets/{dataset}"),
-        drawn=lambda wildcards, input: f"--drawn {input.drawn}" if input.drawn else "",
+        drawn=option("--drawn", "drawn"),
     shell:
-        "{PYTHON} -m pipeline.acquire --settings {params.settings:q} {params.drawn}"
+        "python -m pipeline.acquire --settings {params.settings:q} {params.drawn}"
         " --downloads downloads/{wildcards.dataset} --out {output.faces}"
         " --manifest {output.manifest} --rejected {output.rejected} --terms {output.terms}"
         " --summary {output.summary} --log {log}"
@@ -65,7 +65,7 @@ rule fetch_detector:
     params:
         settings=settings("landmarks/model"),
     shell:
-        "{PYTHON} -m pipeline.fetch --settings {params.settings:q} --out {output.model} --log {log}"
+        "python -m pipeline.fetch --settings {params.settings:q} --out {output.model} --log {log}"
 
 
 rule landmarks_part:
@@ -86,7 +86,7 @@ rule landmarks_part:
     params:
         settings=settings("landmarks", "detectors", "map"),
     shell:
-        "{PYTHON} -m pipeline.landmarks find --faces {input.faces} --model {input.model}"
+        "python -m pipeline.landmarks find --faces {input.faces} --model {input.model}"
         " --part {wildcards.scatteritem} --settings {params.settings:q} --out {output.table}"
         " --log {log}"
 
@@ -106,7 +106,7 @@ checkpoint landmarks_gather:
     conda:
         "../../envs/attparse.yaml"
     shell:
-        "{PYTHON} -m pipeline.landmarks gather --faces {input.faces} --parts {input.parts}"
+        "python -m pipeline.landmarks gather --faces {input.faces} --parts {input.parts}"
         " --out {output.table} --summary {output.summary} --log {log}"
 
 
@@ -129,7 +129,7 @@ rule masks_part:
         settings=settings("masks", "shard", "repair_labels"),
         store="results/{dataset}/masks.zarr",
     shell:
-        "{PYTHON} -m pipeline.masks draw --faces {input.faces} --landmarks {input.landmarks}"
+        "python -m pipeline.masks draw --faces {input.faces} --landmarks {input.landmarks}"
         " --part {wildcards.scatteritem} --settings {params.settings:q} --store {params.store}"
         " --out {output.shards} --log {log}"
 
@@ -152,6 +152,6 @@ checkpoint masks_gather:
         settings=settings("masks", "shard", "repair_labels"),
         store="results/{dataset}/masks.zarr",
     shell:
-        "{PYTHON} -m pipeline.masks gather --store {params.store} --faces {input.faces}"
+        "python -m pipeline.masks gather --store {params.store} --faces {input.faces}"
         " --parts {input.parts} --settings {params.settings:q} --summary {output.summary}"
         " --log {log}"

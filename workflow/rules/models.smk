@@ -1,19 +1,6 @@
 """From faces and masks to trained and judged networks."""
 
 
-def with_masks(wildcards):
-    """Whether a model learns from masks: only then are they made for it, and read."""
-    return config["models"][wildcards.model]["segmentation_weight"] > 0
-
-
-def initial_weights(wildcards):
-    """The file that a model starts from: its own, ImageNet's, or none."""
-    model = config["models"][wildcards.model]
-    if model["initial_weights"]:
-        return model["initial_weights"]
-    return f"downloads/{model['backbone']}-imagenet.pth" if model["pretrained"] else []
-
-
 rule fetch_imagenet:
     """Fetch a torchvision backbone's ImageNet weights, known by their hash."""
     input:
@@ -27,7 +14,7 @@ rule fetch_imagenet:
     params:
         settings=settings("imagenet/{backbone}"),
     shell:
-        "{PYTHON} -m pipeline.fetch --settings {params.settings:q} --out {output.weights}"
+        "python -m pipeline.fetch --settings {params.settings:q} --out {output.weights}"
         " --log {log}"
 
 
@@ -56,14 +43,10 @@ rule train:
     params:
         settings=settings("models/{model}"),
         checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
-        masks=lambda wildcards, input: (
-            f"--masks {Path(input.masks).parent}" if input.get("masks") else ""
-        ),
-        initial=lambda wildcards, input: (
-            f"--initial {input.initial}" if input.get("initial") else ""
-        ),
+        masks=option("--masks", "masks"),
+        initial=option("--initial", "initial"),
     shell:
-        "{PYTHON} -m pipeline.train --faces {input.faces} {params.masks} {params.initial}"
+        "python -m pipeline.train --faces {input.faces} {params.masks} {params.initial}"
         " --seed {wildcards.seed} --threads {threads} --settings {params.settings:q}"
         " --checkpoints {params.checkpoints} --weights {output.weights}"
         " --history {output.history} --run {output.run} --log {log}"
@@ -95,11 +78,9 @@ rule evaluate:
         gpu=1,
     params:
         settings=settings("evaluate"),
-        masks=lambda wildcards, input: (
-            f"--masks {Path(input.masks).parent}" if input.get("masks") else ""
-        ),
+        masks=option("--masks", "masks"),
     shell:
-        "{PYTHON} -m pipeline.evaluate --weights {input.weights} --faces {input.faces}"
+        "python -m pipeline.evaluate --weights {input.weights} --faces {input.faces}"
         " --trained-on {input.trained_on} {params.masks} --settings {params.settings:q}"
         " --predictions {output.predictions} --metrics {output.metrics} --table {output.table}"
         " --log {log}"
