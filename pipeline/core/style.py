@@ -1,0 +1,87 @@
+"""One look for every figure: colours, sizes, and how a figure becomes a file.
+
+Plots are SVG, pictures of faces PNG. Equal figures are equal bytes: no dates, no random ids.
+The colours are those of Okabe and Ito (2008), which colour-blind people can tell apart; in print
+without colour they differ in lightness. Maps of numbers use cividis (Nuñez et al., 2018).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pipeline.core.files import replacing
+
+# Darker than Okabe and Ito's own where thin lines or text would be pale on white.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY, INK = (
+    "#0072B2", "#D55E00", "#00795A", "#A3002F", "#AA4488", "#56B4E9", "#6E6E6E", "#222222",
+)  # fmt: skip
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, INK)
+HEAT = "cividis"  # from none (dark blue) to much (yellow)
+WIDTH = 7.2  # inches: a text column in print, and the report's width on a laptop
+
+SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # matplotlib brings it along
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "image.cmap": HEAT,
+    "image.interpolation": "nearest",
+    "svg.hashsalt": "attparse",  # else the ids in an SVG are random
+}
+
+
+@contextmanager
+def figure(height: float, width: float = WIDTH) -> Iterator[Figure]:
+    """An empty figure of so many inches in the house style; axes are laid out by themselves.
+
+    It belongs to no window and no pyplot: nothing is left open, and threads do not matter.
+    """
+    with mpl.rc_context(SETTINGS):
+        made = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(made)
+        yield made
+
+
+def save(made: Figure, path: Path) -> None:
+    """Write a figure whole or not at all, as its name ends: ``.svg`` or ``.png`` (150 dpi)."""
+    kind = path.suffix[1:]
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    with replacing(path) as partial, mpl.rc_context(SETTINGS):
+        made.savefig(partial, format=kind, dpi=150, metadata=metadata)
+
+
+def picture(axes: Axes, image: Any, title: str = "", **how: Any) -> None:
+    """Show an image without axes; its title above it, small."""
+    axes.imshow(image, **how)
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title, fontsize=7, fontweight="normal", loc="center")
+
+
+def readable(attribute: str) -> str:
+    """CelebA's name of an attribute as people write it: ``Mouth_Slightly_Open`` → three words."""
+    return attribute.replace("_", " ")
+
+
+def counted(what: str, n: int, unit: str = "faces") -> str:
+    """A title with its n: ``counted("Smiling", 1200)`` → ``Smiling (n = 1,200 faces)``."""
+    return f"{what} (n = {n:,} {unit})"
