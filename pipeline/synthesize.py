@@ -1,0 +1,128 @@
+"""Draw faces that belong to nobody, in CelebA's official layout, with the truth beside them.
+
+    DIR/img_align_celeba/000001.jpg …   178×218 JPEGs in CelebA's geometry
+    DIR/list_attr_celeba.txt, list_eval_partition.txt, identity_CelebA.txt
+    DIR/landmarks.csv                   the 68 points by construction
+    DIR/parts/000001.png, parts.json    which part of the face each pixel shows
+
+A face depends on the seed and its number alone. The faces are cartoons: scores on them say
+nothing about CelebA (docs/synthetic.md).
+"""
+
+import multiprocessing
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pipeline.core import stage
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.drawing import draw
+from pipeline.core.drawing.parts import PARTS
+from pipeline.core.drawing.people import FACES_A_PERSON, face
+from pipeline.core.files import replacing, write_json, write_text
+from pipeline.core.landmark_table import Landmarks, write_landmarks
+
+JPEG_QUALITY = 92
+FEWEST = 4 * FACES_A_PERSON - 2  # four people: two to train on, one to choose by, one to test
+MOST = 999_999  # names have six digits
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = stage.parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder to make, whole or not")
+    parser.add_argument("--threads", type=int, default=1, help="faces to draw at once")
+    parser.add_argument("--settings", type=stage.settings, required=True, help="images, seed")
+    args = parser.parse_args(argv)
+    with stage.running(args.log):
+        synthesize(args.out, args.settings, args.threads)
+
+
+def synthesize(out: Path, settings: dict[str, Any], threads: int = 1) -> None:
+    """Draw ``settings["images"]`` faces of ``settings["seed"]`` into the folder ``out``.
+
+    The folder appears when it is whole; its bytes do not depend on ``threads``.
+    """
+    images, seed = settings["images"], settings["seed"]
+    if not FEWEST <= images <= MOST:
+        raise stage.UserError(
+            f"images: {images} synthetic faces cannot be split into train, valid and test;"
+            f" ask for a number from {FEWEST} to {MOST}."
+        )
+    with replacing(out) as folder:
+        (folder / "img_align_celeba").mkdir(parents=True)
+        (folder / "parts").mkdir()
+        drawn = _draw_all(partial(_draw_one, folder, seed), images, threads)
+        labels, points = zip(*stage.progress(drawn, images, "drawing faces"), strict=True)
+        names = [_name(index) for index in range(images)]
+        _write_labels(folder, names, np.stack(labels))
+        write_landmarks(
+            folder / "landmarks.csv", Landmarks(names, np.stack(points), ["construction"] * images)
+        )
+        write_json(folder / "parts.json", dict(enumerate(PARTS)))
+
+
+def splits(images: int) -> np.ndarray:
+    """(images,) int: 0 train, 1 valid, 2 test, about 70 : 10 : 20, nobody in two of them."""
+    people = -(-images // FACES_A_PERSON)
+    train = people * 7 // 10
+    valid = max(train + 1, people * 8 // 10)
+    person = np.arange(images) // FACES_A_PERSON
+    return (person >= train).astype(int) + (person >= valid)
+
+
+def _draw_all(draw_one: partial, images: int, threads: int) -> Iterator[tuple]:
+    """The results of ``draw_one(0)``, ``draw_one(1)`` …, in order."""
+    if threads <= 1:
+        yield from map(draw_one, range(images))
+        return
+    # spawn: a forked process would inherit OpenCV's threads in an unknown state
+    with multiprocessing.get_context("spawn").Pool(threads, cv2.setNumThreads, (1,)) as pool:
+        yield from pool.imap(draw_one, range(images), chunksize=8)
+
+
+def _draw_one(folder: Path, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Write the picture and the part map of one face; its labels (40,) bool and points (68, 2)."""
+    person = face(seed, index)
+    drawing = draw(person)
+    name = _name(index)
+    _write_image(
+        folder / "img_align_celeba" / name,
+        drawing.image[..., ::-1],
+        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
+    )
+    _write_image((folder / "parts" / name).with_suffix(".png"), drawing.parts, [])
+    return np.array([person.has(attribute) for attribute in ATTRIBUTES]), drawing.points
+
+
+def _write_image(path: Path, pixels: np.ndarray, options: list[int]) -> None:
+    _, encoded = cv2.imencode(path.suffix, pixels, options)
+    path.write_bytes(encoded.tobytes())
+
+
+def _write_labels(folder: Path, names: list[str], labels: np.ndarray) -> None:
+    """The three text files, in the form of CelebA's."""
+    signs = [" ".join(" 1" if positive else "-1" for positive in row) for row in labels]
+    rows = [f"{name} {sign}" for name, sign in zip(names, signs, strict=True)]
+    _write_lines(folder / "list_attr_celeba.txt", [str(len(names)), " ".join(ATTRIBUTES), *rows])
+    partition = zip(names, splits(len(names)), strict=True)
+    _write_lines(
+        folder / "list_eval_partition.txt", [f"{name} {split}" for name, split in partition]
+    )
+    people = [f"{name} {i // FACES_A_PERSON + 1}" for i, name in enumerate(names)]
+    _write_lines(folder / "identity_CelebA.txt", people)
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _name(index: int) -> str:
+    return f"{index + 1:06d}.jpg"
+
+
+if __name__ == "__main__":
+    main()
