@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, INK)
 HEAT = "cividis"  # from none (dark blue) to much (yellow)
 WIDTH = 7.2  # inches: a text column in print, and the report's width on a laptop
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: Any = {
     "font.family": "DejaVu Sans",  # matplotlib brings it along
     "font.size": 9,
     "axes.titlesize": 10,
@@ -37,7 +38,7 @@ SETTINGS: dict[str, Any] = {
     "axes.edgecolor": GREY,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS),
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.6,
@@ -50,23 +51,20 @@ SETTINGS: dict[str, Any] = {
 
 
 @contextmanager
-def figure(height: float, width: float = WIDTH) -> Iterator[Figure]:
-    """An empty figure of so many inches in the house style; axes are laid out by themselves.
+def drawn(path: Path, height: float, width: float = WIDTH) -> Iterator[Figure]:
+    """Yield an empty figure of so many inches; write it to ``path`` once the block has ended.
 
-    It belongs to no window and no pyplot: nothing is left open, and threads do not matter.
+    The file's ending decides: ``.svg``, or ``.png`` (150 dpi). The figure belongs to no window
+    and to no pyplot, and lays its axes out by itself.
     """
-    with mpl.rc_context(SETTINGS):
-        made = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(made)
-        yield made
-
-
-def save(made: Figure, path: Path) -> None:
-    """Write a figure whole or not at all, as its name ends: ``.svg`` or ``.png`` (150 dpi)."""
     kind = path.suffix[1:]
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with replacing(path) as partial, mpl.rc_context(SETTINGS):
-        made.savefig(partial, format=kind, dpi=150, metadata=metadata)
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+        with replacing(path) as partial:
+            figure.savefig(partial, format=kind, dpi=150, metadata=metadata)
 
 
 def picture(axes: Axes, image: Any, title: str = "", **how: Any) -> None:
