@@ -1,0 +1,99 @@
+"""Where a mean hides failure: groups of faces by their labels, and predictions that contradict."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.attributes import ATTRIBUTES
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Impossible is a face that has ``most`` + 1 or more of ``attributes``."""
+
+    name: str
+    attributes: tuple[str, ...]
+    most: int = 1
+
+
+HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+RULES: tuple[Rule, ...] = (
+    Rule("No_Beard with Goatee", ("No_Beard", "Goatee")),
+    Rule("No_Beard with Mustache", ("No_Beard", "Mustache")),
+    Rule("No_Beard with 5_o_Clock_Shadow", ("No_Beard", "5_o_Clock_Shadow")),
+    Rule("Bald with Bangs", ("Bald", "Bangs")),
+    Rule("Bald with Straight_Hair", ("Bald", "Straight_Hair")),
+    Rule("Bald with Wavy_Hair", ("Bald", "Wavy_Hair")),
+    Rule("Bangs with Receding_Hairline", ("Bangs", "Receding_Hairline")),
+    Rule("Straight_Hair with Wavy_Hair", ("Straight_Hair", "Wavy_Hair")),
+    Rule("two hair colours", HAIR_COLOURS),
+)
+
+
+def impossible(labels: np.ndarray, predicted: np.ndarray, attributes: list[str]) -> dict[str, Any]:
+    """The share of faces, in 0–1, that break each rule: as predicted, and as labelled.
+
+    ``labels`` (N, 40) bool, ``predicted`` (N, A) bool for ``attributes``. Rules that need an
+    attribute that the model lacks are left out. ``any`` breaks at least one of the others.
+    """
+    rules = [rule for rule in RULES if set(rule.attributes) <= set(attributes)]
+    truth, said = (
+        np.array([_broken(rule, values, names) for rule in rules]).reshape(len(rules), len(labels))
+        for values, names in ((labels, list(ATTRIBUTES)), (predicted, attributes))
+    )
+    rates = {
+        rule.name: {"predicted": float(said[r].mean()), "labelled": float(truth[r].mean())}
+        for r, rule in enumerate(rules)
+    }
+    either = {"predicted": said.any(axis=0).mean(), "labelled": truth.any(axis=0).mean()}
+    return {"rules": rates, "any": {key: float(rate) for key, rate in either.items()}}
+
+
+def _broken(rule: Rule, values: np.ndarray, names: list[str]) -> np.ndarray:
+    return values[:, [names.index(name) for name in rule.attributes]].sum(axis=1) > rule.most
+
+
+def by_group(
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    attributes: list[str],
+    units: np.ndarray,
+    counted: np.ndarray,
+    group_by: list[str],
+) -> dict[str, Any]:
+    """Accuracy of faces grouped by their labels of ``group_by``, and the worst group.
+
+    Arrays as for ``impossible``; ``units`` (N,) numbers the people and ``counted`` (A,) says
+    which attributes are in means. ``accuracy`` is that of the first of ``group_by`` (Sagawa et
+    al., 2020, predict Blond_Hair in groups by Blond_Hair and Male), ``mean_accuracy`` that of
+    all counted attributes. A target that the model lacks has no accuracy and no worst group.
+    """
+    target = group_by[0]
+    truth = labels[:, [ATTRIBUTES.index(name) for name in attributes]]
+    correct = predicted == truth
+    groups = []
+    for values in product([True, False], repeat=len(group_by)):
+        where = np.ones(len(labels), bool)
+        for name, value in zip(group_by, values, strict=True):
+            where &= labels[:, ATTRIBUTES.index(name)] == value
+        accuracy = correct[where].mean(axis=0) if where.any() else np.full(len(attributes), np.nan)
+        groups.append(
+            {
+                "group": dict(zip(group_by, values, strict=True)),
+                "images": int(where.sum()),
+                "units": len(np.unique(units[where])),
+                "accuracy": _number(accuracy[attributes.index(target)])
+                if target in attributes
+                else None,
+                "mean_accuracy": _number(accuracy[counted].mean()) if counted.any() else None,
+            }
+        )
+    judged = [group for group in groups if group["accuracy"] is not None]
+    worst = min(judged, key=lambda group: group["accuracy"], default=None)
+    return {"by": group_by, "target": target, "groups": groups, "worst": worst}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,359 @@
+"""Judge a trained network: each face of valid and test gets its logits, the test split its metrics.
+
+The images are seen whole, never cropped at random. ``predictions.parquet`` keeps the labels and
+logits, ``metrics.csv`` has a row an attribute, ``metrics.json`` the means and all that is said of
+them. The test split chooses nothing: thresholds come from valid, or are 0.5.
+"""
+
+import argparse
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+import pipeline.core.torchvision_on_cpu  # noqa: F401  before lightning
+
+# isort: split
+from lightning import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment
+
+from pipeline.core import bootstrap, groups, metrics, split_guard, stage, thresholds
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.batches import Batch, masks_for, prepare
+from pipeline.core.faces import Faces, open_faces
+from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.mask_metrics import MaskTally
+from pipeline.core.networks import load_network
+from pipeline.core.predictions import Predictions, write_predictions
+from pipeline.core.regions import TABLE
+from pipeline.core.stage import UserError
+
+log = logging.getLogger(__name__)
+JUDGED = ("valid", "test")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = stage.parser(__doc__)
+    parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
+    parser.add_argument("--faces", type=Path, required=True, help="the faces to judge on")
+    parser.add_argument("--trained-on", type=Path, required=True, help="the faces trained on")
+    parser.add_argument("--masks", type=Path, help="masks of the judged faces, to judge maps")
+    parser.add_argument("--predictions", type=Path, required=True, help="write: labels and logits")
+    parser.add_argument("--metrics", type=Path, required=True, help="write: means, as JSON")
+    parser.add_argument("--table", type=Path, required=True, help="write: a row an attribute")
+    parser.add_argument("--settings", type=stage.settings, required=True)
+    args = parser.parse_args(argv)
+    with stage.running(args.log):
+        evaluate(args)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Write the three results; ``metrics.json`` last, when the others are whole."""
+    settings = args.settings
+    judge = Judge(args.weights, settings)
+    faces, trained = open_faces(args.faces), open_faces(args.trained_on)
+    rows = judged_rows(faces, args.faces)
+    logits, masks = judge.see(faces, rows, args.masks)
+    predictions = Predictions(
+        names=[faces.names[row] for row in rows],
+        splits=faces.splits[rows],
+        identities=faces.identities[rows],
+        labels=faces.attributes[rows],
+        attributes=judge.attributes,
+        logits=logits,
+        thresholds=np.full(len(judge.attributes), thresholds.USUAL),
+        train_positives=train_positives(trained, args.trained_on),
+        weights=sha256(args.weights),
+    )
+    predictions = with_thresholds(predictions, settings)
+    summary, table = assess(predictions, settings)
+    summary = rounded(summary | {"masks": masks})
+    summary["warnings"] = doubts(faces, predictions)
+    summary["model"] = {"weights_sha256": predictions.weights, "settings": judge.model}
+    hashes = {path: sha256(path) for path in {args.faces, args.trained_on}}
+    summary["data"] = {
+        "faces_sha256": hashes[args.faces],
+        "trained_on_sha256": hashes[args.trained_on],
+    }
+    summary["settings"] = settings
+    write_predictions(args.predictions, predictions)
+    write_table(args.table, table)
+    write_json(args.metrics, summary)
+
+
+class Judge:
+    """A trained network that looks at faces on the configured device."""
+
+    def __init__(self, weights: Path, settings: dict[str, Any]) -> None:
+        network, self.model = load_network(weights)
+        self.attributes: list[str] = list(self.model["attributes"]) or list(ATTRIBUTES)
+        self.columns = [ATTRIBUTES.index(name) for name in self.attributes]
+        self.batch_size: int = settings["batch_size"]
+        self.fabric = Fabric(
+            accelerator=settings["accelerator"],
+            devices=1,
+            precision=settings["precision"],
+            plugins=LightningEnvironment(),  # one process, inside a SLURM job too
+        )
+        self.network = self.fabric.setup_module(network).eval()
+
+    @torch.inference_mode()
+    def see(
+        self, faces: Faces, rows: np.ndarray, store: Path | None
+    ) -> tuple[np.ndarray, dict[str, Any] | None]:
+        """Logits (N, A) float32 of the faces ``rows``, and how well the maps fit the masks.
+
+        The latter is None without a store, or when the network makes no maps.
+        """
+        gauge = MaskGauge(store, faces, self.columns) if store else None
+        logits = np.empty((len(rows), len(self.attributes)), np.float32)
+        parts = list(range(0, len(rows), self.batch_size))
+        batches = decoded(faces, [rows[at : at + self.batch_size] for at in parts])
+        for at, (batch, images) in zip(
+            parts, stage.progress(batches, len(parts), "judging", "batch"), strict=True
+        ):
+            said = self.network(
+                prepare(self.fabric.to_device(torch.from_numpy(images)), self.model)
+            )
+            logits[at : at + len(batch)] = said.logits.float().cpu().numpy()
+            if gauge and said.maps is not None:
+                gauge.add(batch, said.maps.float())
+        if not np.isfinite(logits).all():
+            raise UserError(
+                "the network's outputs are not finite: its training diverged. Train it again with"
+                " a lower learning rate, or in higher precision."
+            )
+        return logits, gauge.summary(self.attributes) if gauge else None
+
+
+class MaskGauge:
+    """Predicted maps against the store's masks, at the maps' resolution, split by split."""
+
+    def __init__(self, store: Path, faces: Faces, columns: list[int]) -> None:
+        from pipeline.core.mask_store import open_masks
+
+        self.masks = open_masks(store)
+        if list(self.masks.names) != faces.names:
+            raise UserError(
+                f"the faces of {store} are not the faces that are judged: make the masks again."
+            )
+        self.splits, self.columns = faces.splits, columns
+        self.tallies = {split: MaskTally(len(columns)) for split in JUDGED}
+
+    def add(self, rows: np.ndarray, maps: torch.Tensor) -> None:
+        """Count the maps (B, A, h, w) of faces ``rows``; those without landmarks are left out."""
+        for split, tally in self.tallies.items():
+            at = np.flatnonzero((self.splits[rows] == split) & self.masks.found[rows])
+            if len(at):
+                targets = target_masks(self.masks, rows[at], self.columns, maps)
+                tally.add(maps[torch.from_numpy(at).to(maps.device)], targets)
+
+    def summary(self, attributes: list[str]) -> dict[str, Any] | None:
+        """For each split: the faces, the mean over attributes with a mask, and each attribute."""
+        counted = {split: tally for split, tally in self.tallies.items() if tally.faces}
+        return {split: self._of(tally, attributes) for split, tally in counted.items()} or None
+
+    @staticmethod
+    def _of(tally: MaskTally, attributes: list[str]) -> dict[str, Any]:
+        table = pd.DataFrame(tally.result(), index=attributes)
+        with_mask = table[table["positives"] > 0].drop(columns="positives")
+        return {
+            "images": tally.faces,
+            "attributes": len(with_mask),
+            "mean": plain(with_mask.mean().to_dict()),
+            "by_attribute": {name: plain(row.to_dict()) for name, row in table.iterrows()},
+        }
+
+
+def target_masks(
+    masks: Any, rows: np.ndarray, columns: list[int], maps: torch.Tensor
+) -> torch.Tensor:
+    """The masks (B, A, h, w) bool that maps of this size were trained towards, unmoved."""
+    labels = torch.from_numpy(masks.labels[rows][:, columns])
+    bits = torch.from_numpy(masks.region_bits(rows).view(np.int16))
+    seen = torch.ones(len(rows), dtype=torch.bool)
+    batch = Batch(images=maps, labels=labels, bits=bits, found=seen, counted=seen)
+    batch = Batch(*(tensor.to(maps.device) for tensor in batch if tensor is not None))
+    table = torch.from_numpy(TABLE[columns]).to(maps.device)
+    return masks_for(batch, table, (maps.shape[-2], maps.shape[-1]))
+
+
+def decoded(faces: Faces, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers and images (B, 3, H, W) uint8 of each batch, decoded on every core."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for rows in batches:
+            images = np.stack(list(pool.map(faces.image, rows)))
+            yield rows, np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def judged_rows(faces: Faces, path: Path) -> np.ndarray:
+    """The faces of valid and test, in the order of ``faces/``; without test it is an error."""
+    if not len(faces.rows("test")):
+        raise UserError(
+            f"{path} has no face in the split test, and only that is judged: give the data set one,"
+            " or judge on another."
+        )
+    return np.flatnonzero(np.isin(faces.splits, JUDGED))
+
+
+def train_positives(faces: Faces, path: Path) -> np.ndarray:
+    """(40,) share of positives in the split train, whose majority is the rule to beat."""
+    rows = faces.rows("train")
+    if not len(rows):
+        raise UserError(
+            f"{path} has no face in the split train, so nothing was trained on it: name with"
+            " --trained-on the faces that the weights were trained on."
+        )
+    share: np.ndarray = faces.attributes[rows].mean(axis=0)
+    return share
+
+
+def with_thresholds(predictions: Predictions, settings: dict[str, Any]) -> Predictions:
+    """The same predictions with the configured thresholds: 0.5, or chosen on the valid faces."""
+    if settings["threshold"] == "fixed":
+        return predictions
+    valid = predictions.of("valid")
+    if not valid.names:
+        log.warning("no valid faces to choose thresholds on: 0.5 for every attribute")
+    labels = valid.labels[:, valid.columns]
+    chosen = thresholds.on_valid(labels, valid.logits, settings["min_class"])
+    return replace(predictions, thresholds=chosen)
+
+
+def assess(
+    predictions: Predictions, settings: dict[str, Any]
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """``metrics.json``'s means, intervals, groups and ``metrics.csv``, from predictions alone.
+
+    Only the split test is looked at. Means are over the attributes with at least ``min_class``
+    faces of each class; the others keep their row, marked by ``counted``.
+    """
+    test = predictions.of("test")
+    labels = test.labels[:, test.columns]
+    counted = metrics.countable(labels, settings["min_class"])
+    units = bootstrap.unit_numbers(test.identities)
+    sample = metrics.Sample(labels, test.logits, test.thresholds, units)
+    values = {"majority_accuracy": majority_accuracy(test)}
+    values |= metrics.measure(labels, test.logits, test.thresholds)
+    draws = bootstrap.resample(sample, settings["draws"], settings["seed"])
+    summary: dict[str, Any] = {
+        "split": "test",
+        "images": len(test.names),
+        "attributes": int(counted.sum()),
+        **{name: mean(column, counted) for name, column in values.items()},
+        "intervals": {
+            **about_intervals(test.identities, units, settings),
+            **{name: ends(draws[name][:, counted], sample.count) for name in metrics.METRICS},
+        },
+        "left_out": [name for name, kept in zip(test.attributes, counted, strict=True) if not kept],
+        "thresholds": dict(zip(test.attributes, test.thresholds.tolist(), strict=True)),
+    }
+    said = test.logits > metrics.cuts(test.thresholds)
+    summary["groups"] = [
+        groups.by_group(test.labels, said, test.attributes, units, counted, group_by)
+        for group_by in settings["groups"]
+    ]
+    summary["impossible"] = groups.impossible(test.labels, said, test.attributes)
+    return summary, as_table(test, counted, values, draws, sample.count)
+
+
+def majority_accuracy(test: Predictions) -> np.ndarray:
+    """(A,) accuracy of saying of every face what most train faces are."""
+    majority = test.train_positives[test.columns] > 0.5
+    accuracy: np.ndarray = (test.labels[:, test.columns] == majority).mean(axis=0)
+    return accuracy
+
+
+def about_intervals(
+    identities: np.ndarray, units: np.ndarray, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """How the intervals were made, and whether they are known to be too narrow."""
+    count = int(units.max()) + 1
+    return {
+        "level": bootstrap.LEVEL,
+        "kind": "bootstrap, expanded percentile",
+        "over": "identities" if (identities >= 0).any() else "images",
+        "units": count,
+        "few_identities": count < bootstrap.FEW,
+        "draws": settings["draws"],
+    }
+
+
+def mean(values: np.ndarray, counted: np.ndarray) -> float | None:
+    """The mean of the counted attributes; None where there is none."""
+    return float(values[counted].mean()) if counted.any() else None
+
+
+def ends(draws: np.ndarray, units: int) -> list[float] | None:
+    """The interval of the mean over attributes, from draws (D, A)."""
+    if not draws.shape[1]:
+        return None
+    kept = draws[np.isfinite(draws).any(axis=1)]
+    low, high = bootstrap.interval(np.nanmean(kept, axis=1), units)
+    return [float(low), float(high)] if np.isfinite(low) else None
+
+
+def as_table(
+    test: Predictions,
+    counted: np.ndarray,
+    values: dict[str, np.ndarray],
+    draws: dict[str, np.ndarray],
+    units: int,
+) -> pd.DataFrame:
+    """``metrics.csv``: a row an attribute; each metric is followed by its interval's ends."""
+    columns: dict[str, Any] = {
+        "attribute": test.attributes,
+        "counted": counted,
+        "images": len(test.names),
+        "positives": test.labels[:, test.columns].sum(axis=0),
+        "threshold": test.thresholds,
+        "majority_accuracy": values["majority_accuracy"],
+    }
+    for name in metrics.METRICS:
+        columns[name] = values[name]
+        columns[f"{name}_low"], columns[f"{name}_high"] = bootstrap.interval(draws[name], units)
+    return pd.DataFrame(columns)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write CSV with six decimals; a metric without meaning is an empty field."""
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+
+
+def doubts(faces: Faces, predictions: Predictions) -> list[str]:
+    """The split guard's warnings, which also go to the log."""
+    test = predictions.of("test")
+    right = (test.logits > 0) == test.labels[:, test.columns]
+    accuracy = dict(zip(test.attributes, right.mean(axis=0).tolist(), strict=True))
+    found = split_guard.identities_apart(faces.splits, faces.identities)
+    found += split_guard.official_sizes(faces.splits)
+    found += split_guard.fingerprint(len(faces), accuracy)
+    for warning in found:
+        log.warning("split guard: %s", warning)
+    return found
+
+
+def rounded(value: Any) -> Any:
+    """The same with six decimals, which is more than any of it is worth."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def plain(values: dict[Any, float]) -> dict[Any, float | None]:
+    """The same numbers for JSON, which has no NaN."""
+    return {key: float(value) if np.isfinite(value) else None for key, value in values.items()}
+
+
+if __name__ == "__main__":
+    main()
