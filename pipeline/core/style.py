@@ -13,8 +13,10 @@ from typing import Any
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from pipeline.core.files import replacing
 
@@ -44,6 +46,7 @@ SETTINGS: Any = {
     "lines.linewidth": 1.6,
     "legend.frameon": False,
     "figure.facecolor": "white",
+    "text.parse_math": False,  # a $ in a file's name is a $
     "image.cmap": HEAT,
     "image.interpolation": "nearest",
     "svg.hashsalt": "attparse",  # else the ids in an SVG are random
@@ -83,3 +86,8 @@ def readable(attribute: str) -> str:
 def counted(what: str, n: int, unit: str = "faces") -> str:
     """A title with its n: ``counted("Smiling", 1200)`` → ``Smiling (n = 1,200 faces)``."""
     return f"{what} (n = {n:,} {unit})"
+
+
+def percent(axis: Axis, decimals: int = 0) -> None:
+    """Write the shares on an axis as percentages; the axis' label has the sign."""
+    axis.set_major_formatter(PercentFormatter(1, decimals, symbol=""))

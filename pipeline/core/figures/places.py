@@ -1,0 +1,194 @@
+"""Pictures of faces with what a network said of them, and where in the face it saw it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.core.style import GREEN, HEAT, INK, RED, counted, drawn, picture, readable
+
+KINDS = ("true positive", "false positive", "false negative", "true negative")
+
+
+def kind_of(label: bool, said: bool) -> str:
+    """What a prediction is: one of ``KINDS``."""
+    return f"{'true' if label == said else 'false'} {'positive' if said else 'negative'}"
+
+
+def surest(labels: np.ndarray, chances: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
+    """For each of ``KINDS`` the faces of that kind, the surest first: (N,) bool, (N,) in 0–1.
+
+    The surest mistakes teach most: they are where label and network disagree outright.
+    """
+    said = chances > threshold
+    order = np.argsort(-abs(chances - threshold), kind="stable")
+    kinds = np.array([kind_of(*pair) for pair in zip(labels, said, strict=True)], dtype=object)
+    return {kind: order[kinds[order] == kind] for kind in KINDS}
+
+
+def overlaid(image: np.ndarray, place: np.ndarray | None, strength: float = 0.6) -> np.ndarray:
+    """An image (H, W, 3) uint8 with a map (h, w) of 0–1 over it: the more, the yellower."""
+    if place is None:
+        return image
+    height, width = image.shape[:2]
+    spread = cv2.resize(place.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    heat = mpl.colormaps[HEAT](np.clip(spread, 0, 1))[..., :3] * 255
+    grey = image.mean(axis=2, keepdims=True)
+    return (grey * (1 - strength) + heat * strength).round().astype(np.uint8)
+
+
+def pairs(
+    left: Sequence[np.ndarray | None], right: Sequence[np.ndarray | None], names: Sequence[str],
+    heads: tuple[str, str], title: str, path: Path,
+) -> None:  # fmt: skip
+    """Two maps (h, w) of 0–1 for each attribute side by side, all with one scale.
+
+    A map is None where no face gave one. ``names`` say the attribute and its n.
+    """
+    columns = 5 if len(names) > 5 else len(names)
+    rows = -(-len(names) // columns)
+    with drawn(path, height=1.2 + 1.22 * rows, width=1.6 + 1.44 * columns) as figure:
+        figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
+        grid = figure.subplots(rows, columns * 2, squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for k, name in enumerate(names):
+            row, column = divmod(k, columns)
+            for side, place in enumerate((left[k], right[k])):
+                axes = grid[row, column * 2 + side]
+                _place(axes, place)
+                axes.set_title(heads[side], fontsize=6, fontweight="normal", loc="center", pad=2)
+            grid[row, column * 2].text(
+                0, 1.2, name, transform=grid[row, column * 2].transAxes, fontsize=7, va="bottom"
+            )
+        _scale(figure, list(grid.flat))
+
+
+def _place(axes: Axes, place: np.ndarray | None) -> None:
+    if place is None:
+        axes.text(0.5, 0.5, "no face", ha="center", va="center", fontsize=7, color=INK)
+    else:
+        picture(axes, place, vmin=0, vmax=1, cmap=HEAT)
+
+
+def _scale(figure: Figure, axes: list[Axes]) -> None:
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
+    bar = figure.colorbar(scale, ax=axes, location="bottom", fraction=0.02, pad=0.01, aspect=60)
+    bar.set_label("map value: 0 not here, 1 here", fontsize=7)
+    bar.ax.tick_params(labelsize=7)
+
+
+def examples(rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str] | None]]], n: int,
+             path: Path) -> None:  # fmt: skip
+    """A row an attribute: (name, eight of (picture, caption) in pairs of ``KINDS`` or None)."""
+    with drawn(path, height=0.7 + 1.42 * len(rows)) as figure:
+        figure.suptitle(
+            counted("The surest right and wrong answers", n, "test faces"),
+            x=0.01, ha="left", weight="bold", fontsize=10,
+        )  # fmt: skip
+        grid = figure.subplots(len(rows), 2 * len(KINDS), squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for line, (name, cells) in zip(grid, rows, strict=True):
+            line[0].text(0, 1.25, readable(name), transform=line[0].transAxes, weight="bold")
+            for column, cell in enumerate(cells):
+                kind = KINDS[column // 2]
+                if cell:
+                    picture(line[column], cell[0], f"{kind}\n{cell[1]}")
+                elif column % 2 == 0:
+                    line[column].text(0.5, 0.5, f"no {kind}", ha="center", fontsize=6.5, wrap=True,
+                                      transform=line[column].transAxes)  # fmt: skip
+
+
+def panel(
+    image: np.ndarray, attributes: Sequence[str], labels: np.ndarray, chances: np.ndarray,
+    thresholds: np.ndarray, masks: np.ndarray, maps: np.ndarray, name: str, path: Path,
+) -> None:  # fmt: skip
+    """AttParseNet's panel: a line an attribute with image, label, prediction, mask and map.
+
+    ``labels`` (A,) bool, ``chances`` and ``thresholds`` (A,), ``masks`` (A, h, w) bool, ``maps``
+    (A, h, w) of 0–1.
+    """
+    blocks = 2 if len(attributes) > 20 else 1
+    rows = -(-len(attributes) // blocks)
+    with drawn(path, height=0.8 + 0.72 * rows, width=3.9 * blocks) as figure:
+        figure.suptitle(f"One face, {len(attributes)} attributes: {name}",
+                        x=0.01, ha="left", weight="bold", fontsize=10)  # fmt: skip
+        grid = figure.subplots(
+            rows, 4 * blocks, squeeze=False, width_ratios=(2.2, 1, 1, 1) * blocks
+        )
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for k, attribute in enumerate(attributes):
+            block, row = divmod(k, rows)
+            words, *pictures = grid[row, 4 * block : 4 * block + 4]
+            said = chances[k] > thresholds[k]
+            answer = f"label {_yes(labels[k])}, predicted {_yes(said)} ({chances[k]:.0%})"
+            words.text(1, 0.62, readable(attribute), ha="right", fontsize=7.5, weight="bold")
+            words.text(1, 0.28, answer, ha="right", fontsize=6.5,
+                       color=GREEN if said == labels[k] else RED)  # fmt: skip
+            heads = ("image", "target mask", "predicted map") if row == 0 else ("", "", "")
+            shown = (image, masks[k].astype(float), maps[k])
+            for axes, what, head in zip(pictures, shown, heads, strict=True):
+                picture(axes, what, head, vmin=0, vmax=1)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def grid(images: Sequence[np.ndarray], attributes: Sequence[str], labels: np.ndarray,
+         said: np.ndarray, chances: np.ndarray, path: Path) -> None:  # fmt: skip
+    """Eight faces with truth and prediction. ``labels``, ``said``, ``chances``: (8, A).
+
+    A model of up to three attributes answers in full; of a model of more only the mistakes are
+    written out.
+    """
+    rows = -(-len(images) // 4)
+    with drawn(path, height=0.5 + 2.75 * rows) as figure:
+        figure.suptitle("Test faces: truth and prediction", x=0.01, ha="left", weight="bold",
+                        fontsize=10)  # fmt: skip
+        cells = figure.subplots(rows, 4, squeeze=False)
+        for axes in cells.flat:
+            axes.set_axis_off()
+        for i, (axes, image) in enumerate(zip(cells.flat, images, strict=False)):
+            picture(axes, image)
+            right = bool((labels[i] == said[i]).all())
+            axes.set_title(
+                answers(attributes, labels[i], said[i], chances[i]), fontsize=7, loc="left",
+                fontweight="normal", color=GREEN if right else RED,
+            )  # fmt: skip
+
+
+def answers(
+    attributes: Sequence[str], labels: np.ndarray, said: np.ndarray, chances: np.ndarray
+) -> str:
+    """What was said of one face, in a few short lines."""
+    if len(attributes) <= 3:
+        return "\n".join(
+            f"{readable(name)}: {_yes(label)}\npredicted: {_yes(answer)} ({chance:.0%})"
+            for name, label, answer, chance in zip(attributes, labels, said, chances, strict=True)
+        )
+    missed = [readable(attributes[k]) for k in np.flatnonzero(labels & ~said).tolist()]
+    wrong = [readable(attributes[k]) for k in np.flatnonzero(~labels & said).tolist()]
+    lines = [f"{int((labels == said).sum())} of {len(attributes)} right"]
+    lines += [f"− {name}" for name in missed[:3]] + [f"+ {name}" for name in wrong[:3]]
+    more = len(missed[3:]) + len(wrong[3:])
+    return "\n".join(lines + ([f"and {more} more"] if more else []))
+
+
+def contact_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], title: str,
+                  path: Path, columns: int = 6) -> None:  # fmt: skip
+    """Faces in rows with a caption over each."""
+    rows = -(-len(pictures) // columns)
+    with drawn(path, height=0.5 + 1.65 * rows) as figure:
+        figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
+        cells = figure.subplots(rows, columns, squeeze=False)
+        for axes in cells.flat:
+            axes.set_axis_off()
+        for axes, image, caption in zip(cells.flat, pictures, captions, strict=False):
+            picture(axes, image, caption)

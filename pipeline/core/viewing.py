@@ -1,0 +1,71 @@
+"""What a trained network says of images, and where it looked: for figures and for people."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.batches import prepare
+from pipeline.core.metrics import probabilities
+from pipeline.core.networks import load_network
+
+BATCH = 16
+
+
+class Seen(NamedTuple):
+    """``logits`` (B, A) float32. ``where`` is of one of three kinds, by the network:
+
+    maps (B, A, h, w) from 0 to 1, where each attribute shows; attention (B, 1, h, w) from 0 to
+    1, relative to the most attended place and the same for all attributes; or None. Either
+    covers the whole image, whatever its size.
+    """
+
+    logits: np.ndarray
+    where: np.ndarray | None
+
+    @property
+    def chances(self) -> np.ndarray:
+        """(B, A) probabilities."""
+        return probabilities(self.logits)
+
+    def place(self, face: int, attribute: int) -> np.ndarray | None:
+        """(h, w) from 0 to 1: where in the image of ``face`` an attribute shows."""
+        if self.where is None:
+            return None
+        place: np.ndarray = self.where[face, min(attribute, self.where.shape[1] - 1)]
+        return place
+
+
+class Viewer:
+    """A weights file, ready to look at images."""
+
+    def __init__(self, weights: Path) -> None:
+        self.network, self.settings = load_network(weights)
+        self.attributes: list[str] = list(self.settings["attributes"]) or list(ATTRIBUTES)
+        self.columns = [ATTRIBUTES.index(name) for name in self.attributes]
+        self.attends = self.settings["network"] == "cnn_rnn"
+
+    def look(self, images: np.ndarray) -> Seen:
+        """Look at images (B, H, W, 3) uint8 RGB, some at a time."""
+        parts = list(self.looks(images[at : at + BATCH] for at in range(0, len(images), BATCH)))
+        where = None
+        if parts[0].where is not None:
+            where = np.concatenate([part.where for part in parts if part.where is not None])
+        return Seen(np.concatenate([part.logits for part in parts]), where)
+
+    @torch.inference_mode()
+    def looks(self, batches: Iterator[np.ndarray]) -> Iterator[Seen]:
+        for images in batches:
+            batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+            more = {"attention": True} if self.attends else {}
+            said = self.network(prepare(batch, self.settings), **more)
+            where = None
+            if said.maps is not None:
+                where = said.maps.float().clamp(0, 1).numpy()
+            elif said.attention is not None:
+                most = said.attention.amax((1, 2), keepdim=True)
+                where = (said.attention / most)[:, None].float().numpy()
+            yield Seen(said.logits.float().numpy(), where)
