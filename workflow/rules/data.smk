@@ -16,6 +16,8 @@ rule synthesize:
     threads: 16
     params:
         settings=settings("datasets/{dataset}", "images", "seed"),
+    message:
+        "Drawing the faces of {wildcards.dataset}"
     shell:
         "python -m pipeline.synthesize --threads {threads} --settings {params.settings:q}"
         " --out {output.drawn} --log {log}"
@@ -45,6 +47,8 @@ checkpoint acquire:
     params:
         settings=settings("datasets/{dataset}"),
         drawn=option("--drawn", "drawn"),
+    message:
+        "Taking and verifying the faces of {wildcards.dataset}"
     shell:
         "python -m pipeline.acquire --settings {params.settings:q} {params.drawn}"
         " --downloads downloads/{wildcards.dataset} --out {output.faces}"
@@ -64,6 +68,8 @@ rule fetch_detector:
         "../../envs/attparse.yaml"
     params:
         settings=settings("landmarks/model"),
+    message:
+        "Fetching the face detector's model"
     shell:
         "python -m pipeline.fetch --settings {params.settings:q} --out {output.model} --log {log}"
 
@@ -85,6 +91,8 @@ rule landmarks_part:
         "../../envs/attparse.yaml"
     params:
         settings=settings("landmarks", "detectors", "map"),
+    message:
+        "Finding landmarks in {wildcards.dataset}, part {wildcards.scatteritem}"
     shell:
         "python -m pipeline.landmarks find --faces {input.faces} --model {input.model}"
         " --part {wildcards.scatteritem} --settings {params.settings:q} --out {output.table}"
@@ -105,6 +113,8 @@ checkpoint landmarks_gather:
         "logs/{dataset}/landmarks.log",
     conda:
         "../../envs/attparse.yaml"
+    message:
+        "Gathering the landmarks of {wildcards.dataset}"
     shell:
         "python -m pipeline.landmarks gather --faces {input.faces} --parts {input.parts}"
         " --out {output.table} --summary {output.summary} --log {log}"
@@ -128,6 +138,8 @@ rule masks_part:
     params:
         settings=settings("masks", "shard", "repair_labels"),
         store="results/{dataset}/masks.zarr",
+    message:
+        "Drawing masks for {wildcards.dataset}, part {wildcards.scatteritem}"
     shell:
         "python -m pipeline.masks draw --faces {input.faces} --landmarks {input.landmarks}"
         " --part {wildcards.scatteritem} --settings {params.settings:q} --store {params.store}"
@@ -151,6 +163,8 @@ checkpoint masks_gather:
     params:
         settings=settings("masks", "shard", "repair_labels"),
         store="results/{dataset}/masks.zarr",
+    message:
+        "Checking that the masks of {wildcards.dataset} are whole"
     shell:
         "python -m pipeline.masks gather --store {params.store} --faces {input.faces}"
         " --parts {input.parts} --settings {params.settings:q} --summary {output.summary}"

@@ -13,6 +13,8 @@ rule fetch_imagenet:
         "../../envs/attparse.yaml"
     params:
         settings=settings("imagenet/{backbone}"),
+    message:
+        "Fetching ImageNet weights of {wildcards.backbone}"
     shell:
         "python -m pipeline.fetch --settings {params.settings:q} --out {output.weights}"
         " --log {log}"
@@ -45,6 +47,8 @@ rule train:
         checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
         masks=option("--masks", "masks"),
         initial=option("--initial", "initial"),
+    message:
+        "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "python -m pipeline.train --faces {input.faces} {params.masks} {params.initial}"
         " --seed {wildcards.seed} --threads {threads} --settings {params.settings:q}"
@@ -79,6 +83,8 @@ rule evaluate:
     params:
         settings=settings("evaluate"),
         masks=option("--masks", "masks"),
+    message:
+        "Judging {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
     shell:
         "python -m pipeline.evaluate --weights {input.weights} --faces {input.faces}"
         " --trained-on {input.trained_on} {params.masks} --settings {params.settings:q}"
