@@ -27,10 +27,14 @@ def take_picture(
     grid = (back * SCALE + (SCALE - 1) / 2).astype(np.float32)
     grid = _enlarge(grid, (height, width))
     pixels = np.clip(canvas.image, 0, 255).astype(np.uint8)
-    image = cv2.remap(pixels, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    image = cv2.remap(
+        pixels, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
     image = cv2.resize(image, (width // SCALE, height // SCALE), interpolation=cv2.INTER_AREA)
-    near = np.ascontiguousarray(grid[SCALE // 2 :: SCALE, SCALE // 2 :: SCALE])
-    parts = cv2.remap(canvas.parts, near, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
+    near = grid[SCALE // 2 :: SCALE, SCALE // 2 :: SCALE]
+    parts = cv2.remap(
+        canvas.parts, near[..., 0], near[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT
+    )
     return _expose(image, face), parts, points
 
 
@@ -63,17 +67,17 @@ def _turn_back(face: Face, seen: np.ndarray) -> np.ndarray:
     What stands out of the picture moves most: the middle of the face, and the nose above all.
     """
     x, y = seen[..., 0] - MIDDLE, seen[..., 1]
-    head = 5.5 * np.exp(-0.5 * (x / 26) ** 2 - 0.5 * ((y - 130) / 42) ** 2)
-    nose = 2.6 * np.exp(-0.5 * (x / 10) ** 2 - 0.5 * ((y - 134) / 13) ** 2)
+    head = 8.0 * np.exp(-0.5 * (x / 26) ** 2 - 0.5 * ((y - 130) / 42) ** 2)
+    nose = 3.5 * np.exp(-0.5 * (x / 10) ** 2 - 0.5 * ((y - 134) / 13) ** 2)
     return seen - np.stack([face.scene.turn * (head + nose), np.zeros_like(x)], axis=-1)
 
 
 def _expose(image: np.ndarray, face: Face) -> np.ndarray:
     """Brightness, blur and grain."""
     scene = face.scene
-    lit = image.astype(np.float32) * (0.99 + 0.08 * scene.exposure) + 5 * scene.softness
+    lit: np.ndarray = image.astype(np.float32) * (0.99 + 0.08 * scene.exposure) + 5 * scene.softness
     if face.has("Blurry"):
-        lit = cv2.GaussianBlur(lit, (0, 0), 2.4 + 0.5 * scene.softness)
+        lit = cv2.GaussianBlur(lit, (0, 0), 2.0 + 0.4 * scene.softness)
     grain = face.rng("grain").standard_normal(lit.shape, np.float32)
-    lit += grain * (2.0 + 1.1 * scene.grain)
+    lit += grain * (1.8 + 0.8 * scene.grain)
     return np.clip(np.round(lit), 0, 255).astype(np.uint8)

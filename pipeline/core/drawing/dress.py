@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
-from pipeline.core.drawing.geometry import EYE_LEVEL, MIDDLE, SIDES, Shape
+from pipeline.core.drawing.geometry import EYE_LEVEL, MIDDLE, SIDES, Shape, both_sides, centred
 from pipeline.core.drawing.parts import PART
 from pipeline.core.drawing.people import Face
-from pipeline.core.drawing.shapes import SCALE, Canvas, ellipse, noise, spline
+from pipeline.core.drawing.shapes import Canvas, ellipse, noise, spline
 from pipeline.core.drawing.skin import skin_colour
 
 FRAMES = np.array([[18, 18, 20], [70, 40, 22], [105, 105, 114]])
@@ -30,8 +30,7 @@ def draw_background(canvas: Canvas, face: Face, shape: Shape) -> None:
 def draw_neck(canvas: Canvas, face: Face, shape: Shape) -> None:
     skin, half = skin_colour(face), _half_neck(face, shape)
     right = [(half, 150), (half, 190), (half + 14, 205), (half + 44, 224)]
-    outline = np.concatenate([np.array(right), (np.array(right) * [-1, 1])[::-1]])
-    neck = canvas.polygon(spline(outline, closed=True) + [MIDDLE, 0], 0.4)
+    neck = canvas.polygon(spline(both_sides(right), closed=True), 0.4)
     lit = 0.70 + 0.22 * np.sqrt(np.clip(1 - ((neck.x - MIDDLE) / (half + 6)) ** 2, 0, 1))
     lit = lit - 0.20 * np.exp(-0.5 * ((neck.y - shape.chin) / 11) ** 2)
     canvas.paint(neck, skin * lit[..., None], part=PART["neck"])
@@ -40,21 +39,19 @@ def draw_neck(canvas: Canvas, face: Face, shape: Shape) -> None:
 def draw_clothes(canvas: Canvas, face: Face, shape: Shape) -> None:
     """A neckline; with a necktie, a white shirt, a jacket and the tie."""
     rng, half, tie = face.rng("cloth"), _half_neck(face, shape), face.has("Wearing_Necktie")
-    jacket, silk = rng.uniform(25, 200, 3), rng.uniform(20, 190, 3)
+    jacket, silk = rng.uniform(40, 180) + rng.uniform(-38, 38, (2, 3))
     low = 208 if tie else 216 + rng.uniform(0, 6)
-    right = np.array([(half * 0.8, 197), (half + 12, 201), (92, 214), (92, 224)])
-    outline = np.concatenate([right[::-1] * [-1, 1], [[0, low]], right]) + [MIDDLE, 0]
-    cloth = canvas.polygon(outline, 0.4)
+    right = [(0, low), (half * 0.8, 197), (half + 12, 201), (92, 214), (92, 224)]
+    cloth = canvas.polygon(both_sides(right), 0.4)
     folds = 0.88 + 0.09 * noise(rng, cloth.cover.shape, (30, 14))
     colour = np.array([236, 236, 239]) if tie else jacket
     canvas.paint(cloth, colour * folds[..., None], part=PART["cloth"])
     if not tie:
         return
     for side in SIDES:
-        lapel = np.array([(92, 224), (92, 212), (half + 9, 200), (17, 224)]) * [side, 1]
-        canvas.paint(canvas.polygon(lapel + [MIDDLE, 0], 0.3), jacket * 0.6)
-    blade = np.array([(-5, 211), (5, 211), (11, 226), (-11, 226)]) + [MIDDLE, 0]
-    knot = np.array([(-7.5, 200), (7.5, 200), (5, 211.5), (-5, 211.5)]) + [MIDDLE, 0]
+        lapel = centred([(92, 224), (92, 212), (half + 9, 200), (17, 224)], side)
+        canvas.paint(canvas.polygon(lapel, 0.3), jacket * 0.6)
+    knot, blade = both_sides([(7.5, 200), (5, 211.5)]), both_sides([(5, 211), (11, 226)])
     canvas.paint(canvas.polygon(blade), silk * 0.85, part=PART["cloth"])
     canvas.paint(canvas.polygon(knot), silk, part=PART["cloth"])
 
@@ -63,11 +60,10 @@ def draw_necklace(canvas: Canvas, face: Face, shape: Shape) -> None:
     if not face.has("Wearing_Necklace"):
         return
     half = _half_neck(face, shape)
-    hang = np.array([(-1.0, 189), (-0.6, 200), (0, 205.5), (0.6, 200), (1.0, 189)])
-    chain = spline(hang * [half, 1] + [MIDDLE, 0])
-    canvas.shade(canvas.line(chain + [0, 1.5], 1.5, 0.8), 0.4)
+    chain = spline(both_sides([(0, 205.5), (half * 0.6, 200), (half, 189)]))
+    canvas.shade(canvas.line(np.add(chain, (0, 1.5)), 1.5, 0.8), 0.4)
     canvas.paint(canvas.line(chain, 2.0), GOLD, part=PART["necklace"])
-    canvas.paint(canvas.line(chain - [0, 0.5], 0.5), SPARKLE)
+    canvas.paint(canvas.line(np.subtract(chain, (0, 0.5)), 0.5), SPARKLE)
     canvas.paint(canvas.ellipse(MIDDLE, 208, 3.2, 3.6), GOLD, part=PART["necklace"])
     canvas.paint(canvas.ellipse(MIDDLE - 0.8, 207, 1.0, 1.2), SPARKLE)
 
@@ -103,7 +99,7 @@ def draw_glasses(canvas: Canvas, face: Face, shape: Shape) -> None:
         rim_line = canvas.line(rim, thick, 0.15, closed=True)
         canvas.paint(rim_line, frame, part=PART["glasses"])
     inner = shape.eye_x + 0.3 - rx
-    bridge = spline(np.array([(-inner, y - 1.5), (0, y - 3.5), (inner, y - 1.5)]) + [MIDDLE, 0])
+    bridge = spline(both_sides([(0, y - 3.5), (inner, y - 1.5)]))
     canvas.paint(canvas.line(bridge, thick, 0.15), frame, part=PART["glasses"])
 
 

@@ -8,6 +8,7 @@ proportions are those of real faces aligned as CelebA's are: mean eye centres (6
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pipeline.core.drawing.people import Face
 from pipeline.core.drawing.shapes import spline
@@ -20,6 +21,21 @@ EYE_DISTANCE = 38.3
 SIDES = (-1, 1)
 
 
+def centred(points: ArrayLike, mirror: int = 1) -> np.ndarray:
+    """Points (N, 2) given from the middle of the face, ``mirror`` = -1 to the image left."""
+    return np.asarray(points, np.float64) * (mirror, 1) + (MIDDLE, 0)
+
+
+def both_sides(right: ArrayLike) -> np.ndarray:
+    """The right half of a curve, given outwards, after its mirror image: left end to right end.
+
+    A first point in the middle (x = 0) is kept once.
+    """
+    right = np.asarray(right, np.float64)
+    left = right[:0:-1] if right[0, 0] == 0 else right[::-1]
+    return centred(np.concatenate([left * (-1, 1), right]))
+
+
 class Shape:
     """A face's points, looking straight at the camera, in pixels of the picture."""
 
@@ -28,12 +44,12 @@ class Shape:
         self.half_head = 43.5 + 1.8 * build.width + 5.5 * has("Chubby") - 2.2 * has("Oval_Face")
         self.half_head += 1.2 if has("Male") else -0.8
         self.chin = 180.5 + 1.8 * build.chin + 5.5 * has("Oval_Face") + (1 if has("Male") else -1.5)
-        self.crown = 41.0 + 2.5 * build.skull
+        self.crown = 45.5 + 2.5 * build.skull
         self.eye_x = EYE_DISTANCE / 2 * (1 + 0.03 * build.eye_distance)
         self.nose_tip = 134.6 + 1.2 * build.nose + 1.8 * has("Big_Nose")
         self.nose_width = 8.8 + 0.5 * build.nose + 4.2 * has("Big_Nose") - 2.3 * has("Pointy_Nose")
         self.gap = self._gap(face)
-        crooked = 0.2 if has("Attractive") else 1.0
+        crooked = 0.2 if has("Attractive") else 1.2
         self.crooked = crooked * scene.crookedness
         self.points = np.concatenate(
             [
@@ -59,15 +75,20 @@ class Shape:
     @cached_property
     def outline(self) -> np.ndarray:
         """The head: jaw from the left ear round the chin to the right one, and over the crown."""
-        y = np.linspace(EAR_LEVEL, self.crown, 24)[1:]
-        dome = np.stack([MIDDLE + self.half_skull(y), y], axis=1)
-        mirrored = np.stack([MIDDLE - self.half_skull(y), y], axis=1)[::-1]
-        return np.concatenate([spline(self.points[:17]), dome, mirrored])
+        return np.concatenate([spline(self.points[:17]), self.dome()])
+
+    def dome(self, wider: float = 0.0, higher: float = 0.0) -> np.ndarray:
+        """(N, 2) curve over the crown, from the right ear to the left one."""
+        rise = np.sin(np.linspace(0, np.pi / 2, 24))  # steps grow short where the curve turns flat
+        y = EAR_LEVEL - (EAR_LEVEL - self.crown + higher) * rise
+        half = self.half_skull(y, wider, higher)
+        right, left = np.stack([MIDDLE + half, y], axis=1), np.stack([MIDDLE - half, y], axis=1)
+        return np.concatenate([right, left[-2::-1]])
 
     def half_skull(self, y: np.ndarray, wider: float = 0.0, higher: float = 0.0) -> np.ndarray:
         """Half the width of the head above the ears, or of something around it."""
         rise = np.clip((EAR_LEVEL - np.asarray(y)) / (EAR_LEVEL - self.crown + higher), 0, 1)
-        return (self.half_head + wider) * (1 - rise**2.4) ** (1 / 2.1)
+        return (self.half_head + wider) * (1 - rise**2.6) ** (1 / 2.35)
 
     def half_width(self, y: np.ndarray) -> np.ndarray:
         """Half the width of the face at heights ``y``, jaw included."""
@@ -100,7 +121,7 @@ class Shape:
         return np.stack([MIDDLE + side * (self.eye_x + x), EYE_LEVEL + y], axis=1)
 
     def _nose(self, face: Face) -> np.ndarray:
-        bridge = np.linspace(EYE_LEVEL - 1.0, self.nose_tip, 4)
+        bridge = np.linspace(EYE_LEVEL - 1.0, self.nose_tip - 1.0, 4)
         base = self.nose_tip + np.array([4.4, 6.0, 7.0, 6.0, 4.4])
         across = self.nose_width * np.array([-1, -0.5, 0, 0.5, 1])
         x = MIDDLE + np.concatenate([np.zeros(4), across])
@@ -108,7 +129,7 @@ class Shape:
 
     def _eye(self, face: Face, side: int) -> np.ndarray:
         """Outer corner, upper outer, upper inner, inner corner, lower inner, lower outer."""
-        wide = 8.7 + 0.4 * face.build.eye_size
+        wide = 8.5 + 0.4 * face.build.eye_size + 0.6 * face.has("Attractive")
         high = 2.0 if face.has("Narrow_Eyes") else 4.3 + 0.4 * face.build.eye_size
         high *= (0.9 if face.has("Smiling") else 1.0) * (1 + 0.06 * face.scene.eyelids)
         x = np.array([1.0, 0.36, -0.34, -1.0, -0.36, 0.34]) * wide
@@ -140,4 +161,4 @@ class Shape:
         inner_y += [bottom + 0.05, bottom + 0.35, bottom + 0.05]
         x = MIDDLE + half * np.concatenate([outer_x, inner_x])
         y = np.concatenate([outer_y, inner_y])
-        return np.stack([x, y + 0.9 * self.crooked * (x - MIDDLE) / half], axis=1)
+        return np.stack([x, y + 1.3 * self.crooked * (x - MIDDLE) / half], axis=1)

@@ -4,12 +4,15 @@ All coordinates are pixels of the finished picture, from the centre of its upper
 A shape touches only its own bounding box: that is what makes drawing fast.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 SCALE = 2
+Pen = Callable[[np.ndarray, np.ndarray], None]  # draws points (N, 2) int32 on a patch
 _SHIFT = 4  # OpenCV's fixed-point fraction bits: coordinates to 1/16 of a canvas pixel
 
 
@@ -44,7 +47,11 @@ class Canvas:
 
     def polygon(self, points: np.ndarray, blur: float = 0.25) -> Area:
         """The inside of a polygon (N, 2); ``blur`` is its edge's sigma in pixels."""
-        return self._area(points, blur, 0, lambda patch, at: cv2.fillPoly(*_drawn(patch, at)))
+
+        def fill(patch: np.ndarray, at: np.ndarray) -> None:
+            cv2.fillPoly(patch, [at], 255, cv2.LINE_AA, _SHIFT)
+
+        return self._area(points, blur, 0, fill)
 
     def line(
         self, points: np.ndarray, thickness: float, blur: float = 0.2, closed: bool = False
@@ -61,7 +68,7 @@ class Canvas:
         return self.polygon(ellipse(x, y, rx, ry), blur)
 
     def paint(
-        self, area: Area, colour: np.ndarray, strength: float = 1.0, part: int | None = None
+        self, area: Area, colour: ArrayLike, strength: float = 1.0, part: int | None = None
     ) -> None:
         """Lay a colour, (3,) or a patch (h, w, 3), over an area; mark the part where it covers."""
         if not area.cover.size:
@@ -80,7 +87,7 @@ class Canvas:
         """Darken what lies under an area, by ``strength`` (0 to 1)."""
         self.paint(area, np.zeros(3), strength)
 
-    def _area(self, points: np.ndarray, blur: float, thickness: float, draw) -> Area:  # type: ignore[no-untyped-def]
+    def _area(self, points: np.ndarray, blur: float, thickness: float, draw: Pen) -> Area:
         at = _canvas(np.asarray(points, np.float64))
         margin = int(3 * blur * SCALE + thickness * SCALE) + 3
         height, width = self.parts.shape
@@ -97,7 +104,7 @@ class Canvas:
         return Area(rows, columns, patch.astype(np.float32) * np.float32(1 / 255))
 
 
-def spline(points: np.ndarray, steps: int = 12, closed: bool = False) -> np.ndarray:
+def spline(points: ArrayLike, steps: int = 12, closed: bool = False) -> np.ndarray:
     """A Catmull-Rom curve through every one of the points (N, 2), ``steps`` a piece."""
     points = np.asarray(points, np.float64)
     if closed:
@@ -127,10 +134,6 @@ def noise(rng: np.random.Generator, size: tuple[int, int], cell: tuple[float, fl
     coarse = [max(2, round(n / c)) for n, c in zip(size, cell, strict=True)]
     field = rng.standard_normal(coarse, np.float32)
     return cv2.resize(field, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-
-
-def _drawn(patch: np.ndarray, at: np.ndarray) -> tuple:
-    return patch, [at], 255, cv2.LINE_AA, _SHIFT
 
 
 def _canvas(picture: np.ndarray) -> np.ndarray:

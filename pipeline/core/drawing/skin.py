@@ -6,7 +6,7 @@ Both are smooth, so they are computed at the picture's size and enlarged to the 
 import cv2
 import numpy as np
 
-from pipeline.core.drawing.geometry import EYE_LEVEL, MIDDLE, MOUTH_LEVEL, SIDES, Shape
+from pipeline.core.drawing.geometry import EAR_LEVEL, EYE_LEVEL, MIDDLE, MOUTH_LEVEL, SIDES, Shape
 from pipeline.core.drawing.people import Face
 from pipeline.core.drawing.shapes import Area, noise
 
@@ -22,6 +22,8 @@ def skin_colour(face: Face) -> np.ndarray:
     if face.has("Pale_Skin"):
         return PALE
     place = (face.build.tone + 1) / 2
+    if face.has("Blond_Hair"):  # fair hair goes with fair skin
+        place *= 0.7
     darkness = 0.45 + 1.1 * place if place < 0.72 else 1.3 + 9.0 * (place - 0.72)
     steps = np.arange(len(TONES))
     return np.array([np.interp(darkness, steps, TONES[:, i]) for i in range(3)], np.float32)
@@ -51,7 +53,8 @@ def _bump(x: np.ndarray, y: np.ndarray, cx: float, cy: float, sx: float, sy: flo
 def _relief(face: Face, shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(h, w) height of the face in pixels."""
     has = face.has
-    half = np.maximum(shape.half_width(y[:, 0])[:, None], 1e-3).astype(np.float32)
+    least = np.where(y < EAR_LEVEL, 15, 1e-3)  # the crown is round, not pointed
+    half = np.maximum(shape.half_width(y[:, 0])[:, None], least).astype(np.float32)
     across = (x - MIDDLE) / (half * 1.06)
     height = 46 * np.sqrt(np.clip(1 - across**2, 0, 1))
     height += 10 * np.sqrt(np.clip(1 - ((y - 118) / 78) ** 2, 0, 1))
@@ -125,8 +128,9 @@ def _tints(face: Face, shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray
             tint(np.array([214, 110, 110]), 0.25 * _bump(x, y, cheek + side, 140, 11, 6))
     tint(skin * [1.0, 0.82, 0.80], 0.22 * _bump(x, y, MIDDLE, shape.nose_tip + 4, 8, 5))
     if not has("Attractive"):
-        for spot in face.rng("blemishes").uniform(-1, 1, (10, 4)):
+        tint(skin * [0.96, 0.70, 0.66], 0.35 * _bump(x, y, MIDDLE, shape.nose_tip + 2, 10, 7))
+        for spot in face.rng("blemishes").uniform(-1, 1, (16, 4)):
             at = MIDDLE + 30 * spot[0], 125 + 45 * spot[1]
-            size = 0.9 + 0.35 * spot[2]
-            tint(skin * [0.72, 0.52, 0.48], (0.5 + 0.2 * spot[3]) * _bump(x, y, *at, size, size))
+            size = 1.0 + 0.35 * spot[2]
+            tint(skin * [0.70, 0.50, 0.46], (0.55 + 0.2 * spot[3]) * _bump(x, y, *at, size, size))
     return colour
