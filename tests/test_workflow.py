@@ -42,9 +42,9 @@ class Project:
             shutil.copy2(ROOT / "downloads/face_landmarker.task", folder / "downloads")
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
-            + list(arguments),
+            [*command, *arguments],
             cwd=self.folder,
             text=True,
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 import difflib
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -22,9 +23,9 @@ def complete(config: Config, schema: Config) -> Config:
     whole = deepcopy(config)
     if isinstance(whole.get("models"), dict):
         whole["models"] = {name: _resolve(whole["models"], name) for name in whole["models"]}
-    error = next(Draft202012Validator(schema).iter_errors(whole), None)
-    if error:
-        raise UserError(_sentence(error))
+    errors = list(Draft202012Validator(schema).iter_errors(whole))
+    if errors:
+        raise UserError(_sentence(min(errors, key=partial(_distance, config))))
     _fill(whole, schema)
     _check_names(whole)
     _add_shares(whole)
@@ -52,6 +53,13 @@ def _overlaid(below: Config, above: Config) -> Config:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _overlaid(merged[key], value) if both else deepcopy(value)
     return merged
+
+
+def _distance(config: Config, error: ValidationError) -> tuple[bool, list[str]]:
+    """Sorts errors: in what the user wrote before what another model took over by ``like``."""
+    path = [str(step) for step in error.absolute_path]
+    taken = len(path) > 1 and path[0] == "models" and "like" in config["models"].get(path[1], {})
+    return taken, path
 
 
 def _sentence(error: ValidationError) -> str:
