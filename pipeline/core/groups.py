@@ -73,7 +73,7 @@ def by_group(
     target = group_by[0]
     truth = labels[:, [ATTRIBUTES.index(name) for name in attributes]]
     correct = predicted == truth
-    groups = []
+    groups: list[dict[str, Any]] = []
     for values in product([True, False], repeat=len(group_by)):
         where = np.ones(len(labels), bool)
         for name, value in zip(group_by, values, strict=True):

@@ -61,36 +61,41 @@ def measure(
     predicted where its probability is above. The calibration error compares the probability of
     the positive class with the share of positives in ``BINS`` bins of equal width.
     """
-    truth = torch.from_numpy(labels.astype(np.int64))
-    said = torch.from_numpy((logits > cuts(thresholds)).astype(np.int64))
-    settings = {"num_labels": labels.shape[1], "average": None}
-    ranked = torch.from_numpy(_ranks(logits))
-    chance = torch.from_numpy(probabilities(logits))
+    columns = zip(
+        labels.astype(np.int64).T,
+        (logits > cuts(thresholds)).astype(np.int64).T,
+        _ranks(logits).T,
+        probabilities(logits).T,
+        strict=True,
+    )
     with warnings.catch_warnings():  # of absent classes, which become NaN below
         warnings.simplefilter("ignore")
-        found = {
-            "accuracy": counted.multilabel_accuracy(said, truth, **settings),
-            "accuracy_positives": counted.multilabel_recall(said, truth, **settings),
-            "accuracy_negatives": counted.multilabel_specificity(said, truth, **settings),
-            "precision": counted.multilabel_precision(said, truth, **settings),
-            "recall": counted.multilabel_recall(said, truth, **settings),
-            "f1": counted.multilabel_f1_score(said, truth, **settings),
-            "average_precision": counted.multilabel_average_precision(ranked, truth, **settings),
-            "auroc": counted.multilabel_auroc(ranked, truth, **settings),
-        }
-        found["balanced_accuracy"] = (found["accuracy_positives"] + found["accuracy_negatives"]) / 2
-        columns = range(labels.shape[1])
-        found["mcc"] = torch.stack(
-            [counted.binary_matthews_corrcoef(said[:, a], truth[:, a]) for a in columns]
-        )
-        found["ece"] = torch.stack(
-            [counted.binary_calibration_error(chance[:, a], truth[:, a], BINS) for a in columns]
-        )
-    return _undefined(
-        {name: found[name].double().numpy() for name in METRICS},
-        labels.sum(axis=0),
-        (~labels).sum(axis=0),
-    )
+        rows = [_measure(*map(torch.tensor, column)) for column in columns]
+    positives = labels.sum(axis=0)
+    found = {name: np.array([row[name] for row in rows], np.float64) for name in METRICS}
+    return _undefined(found, positives, len(labels) - positives)
+
+
+def _measure(
+    truth: torch.Tensor, said: torch.Tensor, ranks: torch.Tensor, chances: torch.Tensor
+) -> dict[str, float]:
+    """One attribute's metrics, all (N,)."""
+    recall = float(counted.binary_recall(said, truth))
+    specificity = float(counted.binary_specificity(said, truth))
+    one_answer = bool((said == said[0]).all())  # torchmetrics gives it a value of its own
+    return {
+        "accuracy": float(counted.binary_accuracy(said, truth)),
+        "accuracy_positives": recall,
+        "accuracy_negatives": specificity,
+        "balanced_accuracy": (recall + specificity) / 2,
+        "precision": float(counted.binary_precision(said, truth)),
+        "recall": recall,
+        "f1": float(counted.binary_f1_score(said, truth)),
+        "mcc": 0.0 if one_answer else float(counted.binary_matthews_corrcoef(said, truth)),
+        "average_precision": float(counted.binary_average_precision(ranks, truth)),
+        "auroc": float(counted.binary_auroc(ranks, truth)),
+        "ece": float(counted.binary_calibration_error(chances, truth, BINS)),
+    }
 
 
 def _ranks(logits: np.ndarray) -> np.ndarray:
