@@ -1,0 +1,165 @@
+"""What happens to a batch on the device: augmentation, normalisation, the masks.
+
+Images travel as uint8 and masks as region bits, an int16 a pixel (bit r is region r), which is
+some 40 times less than 40 float masks. Everything here is indexing and arithmetic on tensors,
+wherever they lie.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+
+class Batch(NamedTuple):
+    """B faces as the loader delivers them.
+
+    ``images`` (B, 3, H, W) uint8 RGB, in channels-last memory. ``labels`` (B, A) bool. ``bits``
+    (B, H, W) int16, and ``found`` (B,) bool, which faces have landmarks; both None where no
+    masks are used. ``counted`` (B,) bool: False for a face that is there only to give every
+    process equally many.
+    """
+
+    images: Tensor
+    labels: Tensor
+    bits: Tensor | None
+    found: Tensor | None
+    counted: Tensor
+
+
+class Augmentation(NamedTuple):
+    """One random change a face, drawn on the CPU so that no device matters.
+
+    ``flip`` (B,) bool; ``down`` and ``right`` (B,) int64, by how many pixels the window onto
+    the face moves; ``brightness`` and ``contrast`` (B,) float factors.
+    """
+
+    flip: Tensor
+    down: Tensor
+    right: Tensor
+    brightness: Tensor
+    contrast: Tensor
+
+
+def draw_augmentation(
+    count: int, settings: dict[str, Any], generator: torch.Generator
+) -> Augmentation:
+    """Draw what happens to each of ``count`` faces, from ``settings["augmentation"]``.
+
+    ``flip``: half of the faces are mirrored. ``shift``: the window moves by up to so many
+    pixels each way, which is a random crop with padding. ``brightness``, ``contrast``: factors
+    from 1 − x to 1 + x.
+    """
+    chosen = settings["augmentation"]
+    steps = 2 * chosen["shift"] + 1
+    uniform = torch.rand(5, count, generator=generator)
+    return Augmentation(
+        flip=(uniform[0] < 0.5) & chosen["flip"],
+        down=(uniform[1] * steps).long() - chosen["shift"],
+        right=(uniform[2] * steps).long() - chosen["shift"],
+        brightness=1 + chosen["brightness"] * (2 * uniform[3] - 1),
+        contrast=1 + chosen["contrast"] * (2 * uniform[4] - 1),
+    )
+
+
+def window(
+    augmentation: Augmentation | None, count: int, size: tuple[int, int], to: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Which row and column of a (H, W) face each pixel of its (h, w) view shows.
+
+    Returns rows (B, h) and columns (B, w). The view is the whole face, or what augmentation
+    makes of it: the window moves, then mirrors; where it leaves the face it repeats the edge.
+    ``to`` other than ``size`` takes the nearest pixels of that view.
+    """
+    rows, columns = (nearest(side, wanted) for side, wanted in zip(size, to, strict=True))
+    if augmentation is None:
+        return rows.expand(count, -1), columns.expand(count, -1)
+    columns = torch.where(augmentation.flip[:, None], size[1] - 1 - columns, columns)
+    return (
+        (rows + augmentation.down[:, None]).clamp(0, size[0] - 1),
+        (columns + augmentation.right[:, None]).clamp(0, size[1] - 1),
+    )
+
+
+def nearest(side: int, wanted: int) -> Tensor:
+    """Indices (wanted,) of the pixels nearest to the centres of ``wanted`` cells of a side.
+
+    The same as torch's ``interpolate(mode="nearest-exact")``: mirrored, they stay the nearest.
+    """
+    return (2 * torch.arange(wanted) + 1) * side // (2 * wanted)
+
+
+def augment(images: Tensor, augmentation: Augmentation) -> Tensor:
+    """Move and mirror uint8 images (B, 3, H, W), each in its own way."""
+    count, height, width = images.shape[0], images.shape[2], images.shape[3]
+    rows, columns = on(images, window(augmentation, count, (height, width), (height, width)))
+    faces = torch.arange(count, device=images.device)[:, None, None]
+    taken = images.permute(0, 2, 3, 1)[faces, rows[:, :, None], columns[:, None, :]]
+    return taken.permute(0, 3, 1, 2)
+
+
+def prepare(
+    images: Tensor, settings: dict[str, Any], augmentation: Augmentation | None = None
+) -> Tensor:
+    """What a network sees of uint8 RGB images (B, 3, H, W): float (B, 3, height, width).
+
+    Resized (bilinear) to ``settings["input_size"]`` where they differ, then normalised by
+    ``settings["normalization"]``, whose ``mean`` and ``std`` are of values from 0 to 1. For
+    training ``augmentation`` comes first; evaluation and prediction leave it out.
+    """
+    if augmentation is not None:
+        images = augment(images, augmentation)
+    values = images.float().div_(255)
+    if augmentation is not None:
+        values = light(values, augmentation)
+    if tuple(values.shape[2:]) != tuple(settings["input_size"]):
+        size = tuple(settings["input_size"])
+        values = interpolate(values, size, mode="bilinear", antialias=True)
+    mean, std = (
+        torch.tensor(settings["normalization"][name], device=values.device).view(3, 1, 1)
+        for name in ("mean", "std")
+    )
+    return values.sub_(mean).div_(std)
+
+
+def light(values: Tensor, augmentation: Augmentation) -> Tensor:
+    """Change brightness, then contrast about an image's mean grey; values stay in 0 to 1."""
+    brightness, contrast = on(values, (augmentation.brightness, augmentation.contrast))
+    if bool((augmentation.brightness == 1).all() and (augmentation.contrast == 1).all()):
+        return values
+    values = (values * brightness.view(-1, 1, 1, 1)).clamp_(0, 1)
+    weights = torch.tensor((0.299, 0.587, 0.114), device=values.device).view(3, 1, 1)
+    grey = (values * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
+    return torch.lerp(grey, values, contrast.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+
+def masks_for(
+    batch: Batch, table: Tensor, size: tuple[int, int], augmentation: Augmentation | None = None
+) -> Tensor:
+    """The masks (B, A, h, w) bool that fit maps of ``size``, moved as the images were.
+
+    ``table`` (A, 14) bool says which regions belong to each of the batch's attributes.
+    """
+    assert batch.bits is not None
+    count, height, width = batch.bits.shape
+    rows, columns = on(batch.bits, window(augmentation, count, (height, width), size))
+    faces = torch.arange(count, device=batch.bits.device)[:, None, None]
+    bits = batch.bits[faces, rows[:, :, None], columns[:, None, :]]
+    return expand(bits, batch.labels, table)
+
+
+def expand(bits: Tensor, labels: Tensor, table: Tensor) -> Tensor:
+    """Masks (B, A, H, W) bool from region bits (B, H, W) int16, labels (B, A), table (A, 14).
+
+    A mask is true where one of its attribute's regions is, if the label is positive.
+    """
+    powers = 2 ** torch.arange(table.shape[1], device=table.device)
+    codes = (table * powers).sum(1).to(bits.dtype) * labels.to(bits.dtype)
+    return (bits[:, None] & codes[:, :, None, None]) != 0
+
+
+def on(tensor: Tensor, others: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """``others``, on the device of ``tensor``."""
+    first, second = (other.to(tensor.device, non_blocking=True) for other in others)
+    return first, second

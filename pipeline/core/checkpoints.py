@@ -1,0 +1,200 @@
+"""What is kept while a network trains: where it stands, its history, its best weights.
+
+A checkpoint is taken at the end of every epoch, every so many minutes within one, and when
+training stops itself. It is read with ``weights_only=True`` and holds all that the rest of the
+training follows from, so a run that was killed anywhere reaches the weights of one that was not.
+Lightning's own resumption is not used: within an epoch it begins the data anew.
+"""
+
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from pipeline.core import torchvision_on_cpu  # noqa: F401
+from pipeline.core.files import remove, replacing
+from pipeline.core.learner import Learner
+from pipeline.core.networks import save_weights
+from pipeline.core.stage import UserError
+
+# isort: split
+import lightning
+
+log = logging.getLogger(__name__)
+
+History = list[dict[str, float]]
+LAST = "last.ckpt"
+# Settings of how fast and how often, not of what comes out: they may change between a kill and
+# the run that goes on, and are in no weights file.
+OPERATIONAL = {"workers", "max_minutes", "checkpoint_minutes"}
+
+
+class Keeper(lightning.Callback):
+    """Writes to ``folder``: the checkpoint, and the weights of the best epochs.
+
+    ``state`` is what ``read_checkpoint`` found, or None for a new training; ``began`` the
+    ``time.monotonic()`` from which ``max_minutes`` counts.
+    """
+
+    def __init__(
+        self, folder: Path, fingerprint: str, state: dict[str, Any] | None, began: float
+    ) -> None:
+        self.folder, self.fingerprint, self.state, self.began = folder, fingerprint, state, began
+        self.history: History = state["history"] if state else []
+        self.kept = self.told = time.monotonic()
+
+    def on_fit_start(self, trainer: Any, learner: Any) -> None:
+        if self.state is None:
+            return
+        learner.network.load_state_dict(self.state["network"])
+        learner.optimizer.load_state_dict(self.state["optimizer"])
+        if learner.schedule is not None:
+            learner.schedule.load_state_dict(self.state["schedule"])
+        trainer.precision_plugin.load_state_dict(self.state["precision"])
+        learner.epoch, learner.batch = self.state["epoch"], self.state["batch"]
+        if trainer.is_global_zero:  # the sums of all processes: one of them goes on from there
+            learner.train_sums = self.state["train_sums"].to(learner.device)
+        self.state = None
+
+    def on_train_batch_end(self, trainer: Any, learner: Any, *_: Any) -> None:
+        if learner.batch % learner.settings["accumulate"]:
+            return  # gradients that wait for their step are in no checkpoint
+        now, settings = time.monotonic(), learner.settings
+        if now - self.told >= 60:
+            self.told = now
+            log.info("epoch %d: %d batches done", learner.epoch + 1, learner.batch)
+        reason = ""
+        if trainer.received_sigterm:
+            reason = "it was told to (SIGTERM)"
+        elif settings["max_minutes"] and now - self.began >= 60 * settings["max_minutes"]:
+            reason = f"`max_minutes` ({settings['max_minutes']:g}) have passed"
+        due = now - self.kept >= 60 * settings["checkpoint_minutes"]
+        if any_process(trainer, learner, due or bool(reason)):
+            self.keep(trainer, learner)
+            if any_process(trainer, learner, bool(reason), always=True):
+                raise UserError(
+                    f"training stopped itself in epoch {learner.epoch + 1} because"
+                    f" {reason or 'another process did'}; its checkpoint is"
+                    f" {self.folder / LAST}: run the same command again and it goes on from there."
+                )
+
+    def on_train_epoch_end(self, trainer: Any, learner: Any) -> None:
+        row = learner.end_epoch()
+        if not math.isfinite(row["train_loss"] + row["valid_loss"]):
+            raise UserError(
+                f"the loss is no longer finite in epoch {row['epoch']:.0f}: training diverged; set"
+                " a lower `learning_rate`, or a `precision` with more bits."
+            )
+        self.history.append(row)
+        log.info(", ".join(f"{name} {value:.6g}" for name, value in row.items()))
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=learner.epoch)
+        if trainer.is_global_zero:
+            self.keep_best(learner)
+        self.keep(trainer, learner)
+        if finished(self.history, learner.settings):
+            trainer.should_stop = True
+
+    def keep(self, trainer: lightning.Trainer, learner: Learner) -> None:
+        """Write the checkpoint, whole or not at all."""
+        self.kept = time.monotonic()
+        train_sums = learner.over_processes(learner.train_sums)
+        if not trainer.is_global_zero:
+            return
+        state = {
+            "fingerprint": self.fingerprint,
+            "network": learner.network.state_dict(),
+            "optimizer": learner.optimizer.state_dict(),
+            "schedule": learner.schedule.state_dict() if learner.schedule is not None else None,
+            "precision": trainer.precision_plugin.state_dict(),
+            "epoch": learner.epoch,
+            "batch": learner.batch,
+            "train_sums": train_sums,
+            "history": self.history,
+        }
+        with replacing(self.folder / LAST) as partial:
+            torch.save(state, partial)
+
+    def keep_best(self, learner: Learner) -> None:
+        """Keep the last epoch's weights if it is among the best, and drop the one it displaced."""
+        best = ranked(self.history, learner.settings)[: learner.settings["keep"]]
+        if learner.epoch in best:
+            settings = {k: v for k, v in learner.settings.items() if k not in OPERATIONAL}
+            save_weights(epoch_file(self.folder, learner.epoch), learner.network, settings)
+        for epoch in range(1, learner.epoch + 1):
+            if epoch not in best:
+                remove(epoch_file(self.folder, epoch))
+
+
+def any_process(
+    trainer: lightning.Trainer, learner: Learner, answer: bool, always: bool = False
+) -> bool:
+    """Whether any process says so; several ask each other at every tenth step only."""
+    if trainer.world_size == 1:
+        return answer
+    if not always and learner.batch % (10 * learner.settings["accumulate"]):
+        return False
+    return bool(trainer.strategy.reduce_boolean_decision(answer, all=False))
+
+
+def ranked(history: History, settings: dict[str, Any]) -> list[int]:
+    """The epochs, counted from 1, the best first; of equals the earlier one."""
+    key = settings["select_by"]
+    sign = 1 if key == "valid_loss" else -1
+    order = sorted(history, key=lambda row: (sign * row[key], row["epoch"]))
+    return [int(row["epoch"]) for row in order]
+
+
+def finished(history: History, settings: dict[str, Any]) -> bool:
+    """Whether all epochs are done, or ``early_stopping`` epochs brought nothing better."""
+    if not history or len(history) >= settings["epochs"]:
+        return bool(history)
+    patience = settings["early_stopping"]
+    return bool(patience) and len(history) - ranked(history, settings)[0] >= patience
+
+
+def epoch_file(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:03d}.safetensors"
+
+
+def write_history(path: Path, history: History) -> None:
+    """``history.csv``: a row an epoch."""
+    table = pd.DataFrame(history).astype({"epoch": int})
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read_checkpoint(folder: Path, fingerprint: str, may_write: bool) -> dict[str, Any] | None:
+    """The checkpoint to go on from, or None.
+
+    One of other settings, seed or inputs is put aside under another name, with a warning, and
+    what lies beside it is cleared away. A file that needs more than ``weights_only=True`` to
+    be read is a ``UserError``.
+    """
+    path = folder / LAST
+    state = None
+    if path.exists():
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            kept = state["fingerprint"]
+        except Exception as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+            raise UserError(
+                f"the checkpoint {path} was refused ({reason}); expected one that the train stage"
+                " wrote: move it away to train from the beginning."
+            ) from None
+        if kept == fingerprint:
+            log.info("going on after epoch %d, batch %d", state["epoch"], state["batch"])
+            return dict(state)
+        if may_write:
+            aside = folder / f"{kept[:12]}.ckpt"
+            path.replace(aside)
+            log.warning("%s is of other settings or inputs: put aside as %s", path, aside.name)
+    if may_write:
+        for old in [*folder.glob("epoch-*.safetensors"), folder / "tensorboard"]:
+            remove(old)
+    return None

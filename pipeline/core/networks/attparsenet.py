@@ -1,0 +1,42 @@
+"""AttParseNet (Thom and Hand, 2020): maps of where each attribute shows decide on the attributes.
+
+A plain convolutional network without padding ends in one map an attribute. The maps are trained
+to be the attributes' masks, and one linear layer reads the attributes off them.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.networks.output import Output
+
+CHANNELS = (75, 200, 300, 512, 512)
+
+
+class AttParseNet(nn.Module):
+    """``width`` scales the published channels; 1.0 with 40 attributes has 16.3 M parameters.
+
+    Takes images of ``size`` (height, width) only: 218×178 gives maps of 96×76.
+    """
+
+    def __init__(self, attributes: int, size: tuple[int, int], width: float) -> None:
+        super().__init__()
+        first, *others = (max(1, round(width * channels)) for channels in CHANNELS)
+        layers = [nn.Conv2d(3, first, 7), nn.BatchNorm2d(first), nn.ReLU(), nn.MaxPool2d(2)]
+        before = first
+        for channels in others:
+            layers += [nn.Conv2d(before, channels, 3), nn.BatchNorm2d(channels), nn.ReLU()]
+            before = channels
+        layers += [nn.Conv2d(before, attributes, 3), nn.BatchNorm2d(attributes)]
+        self.maps = nn.Sequential(*layers)
+        height, breadth = map_size(size)
+        self.attributes = nn.Linear(attributes * height * breadth, attributes)
+
+    def forward(self, images: Tensor) -> Output:
+        maps = self.maps(images)
+        return Output(self.attributes(torch.flatten(maps, 1)), maps)
+
+
+def map_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the maps for images of ``size``."""
+    height, breadth = ((side - 6) // 2 - 5 * 2 for side in size)
+    return height, breadth
