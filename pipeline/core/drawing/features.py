@@ -11,7 +11,7 @@ from pipeline.core.drawing.geometry import (
     both_sides,
     centred,
 )
-from pipeline.core.drawing.hair import hair_colour
+from pipeline.core.drawing.hair import darkened, hair_colour
 from pipeline.core.drawing.parts import PART
 from pipeline.core.drawing.people import Face
 from pipeline.core.drawing.shapes import Area, Canvas, ellipse, noise, spline
@@ -128,7 +128,7 @@ def _lashes(canvas: Canvas, upper: np.ndarray, side: int, longer: float) -> None
 
 def draw_brows(canvas: Canvas, face: Face, shape: Shape) -> None:
     """Each brow hangs from its five landmarks, thinner towards its outer end."""
-    colour = np.minimum(hair_colour(face) * 0.55, 105)
+    colour = darkened(hair_colour(face), 0.55, 105)
     bushy = face.has("Bushy_Eyebrows")
     thickness = (6.6 if bushy else 2.7) * (1.12 if face.has("Male") else 0.9)
     for side in SIDES:
@@ -181,7 +181,7 @@ def _teeth(canvas: Canvas, shape: Shape, opening: np.ndarray) -> None:
 def draw_beard(canvas: Canvas, face: Face, shape: Shape) -> None:
     """Shadow, goatee, moustache and sideburns: soft shapes of short hairs."""
     has, chin, lips = face.has, shape.chin, shape.points[48:60]
-    colour = np.minimum(hair_colour(face) * 0.7, 120)
+    colour = darkened(hair_colour(face), 0.7, 120)
 
     def hairs(outline: np.ndarray, blur: float, strength: float, shade: np.ndarray) -> None:
         area = canvas.polygon(outline, blur)

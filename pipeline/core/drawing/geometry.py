@@ -144,8 +144,8 @@ class Shape:
     def _lips(self, face: Face) -> np.ndarray:
         smiling, big = face.has("Smiling"), face.has("Big_Lips")
         half = (19.0 if smiling else 15.6) + 0.5 * face.scene.smile
-        corner = MOUTH_LEVEL - 0.5 + ((-3.0 if smiling else 0.6) + 0.4 * face.scene.smile)
-        middle = MOUTH_LEVEL - 0.6 + (1.2 if smiling else 0.0) - 0.3 * self.gap
+        corner = MOUTH_LEVEL + (-2.4 if smiling else 1.2) - 0.4 * face.scene.smile
+        middle = MOUTH_LEVEL + 0.1 + (1.2 if smiling else 0.0) - 0.3 * self.gap
         upper = (5.7 if big else 2.8) + 0.3 * face.build.lips
         lower = (7.6 if big else 4.2) + 0.4 * face.build.lips
         bottom = middle + self.gap

@@ -28,6 +28,11 @@ def hair_colour(face: Face) -> np.ndarray:
     )
 
 
+def darkened(colour: np.ndarray, share: float, most: float) -> np.ndarray:
+    """A colour times ``share``, or less, so that no channel is above ``most``."""
+    return colour * min(share, most / float(colour.max()))
+
+
 def draw_hair_behind(canvas: Canvas, face: Face, shape: Shape) -> None:
     """The part of long hair that falls behind neck and shoulders."""
     if not face.has_long_hair:

@@ -13,7 +13,7 @@ from pipeline.core.drawing.shapes import Area, noise
 TONES = np.array(  # RGB, light to dark
     [[246, 218, 202], [226, 182, 152], [178, 126, 92], [122, 80, 56], [84, 54, 40]], np.float32
 )
-PALE = np.array([251, 238, 232], np.float32)
+PALE = np.array([247, 232, 226], np.float32)
 EYE_SHADOWS = np.array([[96, 66, 120], [60, 80, 110], [110, 70, 50], [60, 50, 55]], np.float32)
 
 
@@ -24,7 +24,7 @@ def skin_colour(face: Face) -> np.ndarray:
     place = (face.build.tone + 1) / 2
     if face.has("Blond_Hair"):  # fair hair goes with fair skin
         place *= 0.7
-    darkness = 0.45 + 1.1 * place if place < 0.72 else 1.3 + 9.0 * (place - 0.72)
+    darkness = 0.45 + 1.1 * place if place < 0.72 else 1.3 + 7.0 * (place - 0.72)
     steps = np.arange(len(TONES))
     return np.array([np.interp(darkness, steps, TONES[:, i]) for i in range(3)], np.float32)
 
@@ -117,7 +117,7 @@ def _tints(face: Face, shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray
         tint(skin * [1.02, 0.80, 0.78], 0.22 * _bump(x, y, cheek, 140, 11, 9))
         tint(skin * [0.93, 0.80, 0.78], 0.30 * _bump(x, y, eye, EYE_LEVEL, 11, 7))
         if has("High_Cheekbones"):
-            tint(np.minimum(skin * 1.12 + 10, 255), 0.55 * _bump(x, y, cheek, 130, 7, 3.6))
+            tint(np.minimum(skin * 1.2 + 12, 255), 0.6 * _bump(x, y, cheek, 130, 7, 3.6))
             tint(skin * [0.70, 0.58, 0.55], 0.5 * _bump(x, y, cheek + side * 2, 149, 6.5, 5))
         if has("Rosy_Cheeks"):
             tint(np.array([226, 84, 96]), 0.62 * _bump(x, y, cheek, 138, 10, 8))
@@ -129,8 +129,8 @@ def _tints(face: Face, shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray
     tint(skin * [1.0, 0.82, 0.80], 0.22 * _bump(x, y, MIDDLE, shape.nose_tip + 4, 8, 5))
     if not has("Attractive"):
         tint(skin * [0.96, 0.70, 0.66], 0.35 * _bump(x, y, MIDDLE, shape.nose_tip + 2, 10, 7))
-        for spot in face.rng("blemishes").uniform(-1, 1, (16, 4)):
+        for spot in face.rng("blemishes").uniform(-1, 1, (13, 4)):
             at = MIDDLE + 30 * spot[0], 125 + 45 * spot[1]
             size = 1.0 + 0.35 * spot[2]
-            tint(skin * [0.70, 0.50, 0.46], (0.55 + 0.2 * spot[3]) * _bump(x, y, *at, size, size))
+            tint(skin * [0.70, 0.50, 0.46], (0.48 + 0.2 * spot[3]) * _bump(x, y, *at, size, size))
     return colour
