@@ -78,7 +78,7 @@ def train(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
     settings = resolve(args.settings, faces, inputs)
     splits = split_rows(faces, settings, args.seed)
-    learner = new_learner(settings, args.seed, args.initial)
+    learner = new_learner(in_time(settings, args.job_minutes), args.seed, args.initial)
     data = FaceData(faces, splits, settings, args.seed, args.masks)
 
     may_write = RANK == 0
@@ -122,6 +122,18 @@ def resolve(settings: dict[str, Any], faces: Faces, inputs: dict[str, Any]) -> d
         # Known by what it holds, not by where it lies on this machine.
         "initial_weights": inputs["initial"] if not settings["pretrained"] else None,
     }
+
+
+def in_time(settings: dict[str, Any], job_minutes: float) -> dict[str, Any]:
+    """The settings with a ``max_minutes`` that ends training before its job is ended.
+
+    Half of a job's minutes, at most 15, are left for the start and for the last validation and
+    checkpoint. 0 is a job without end.
+    """
+    if not job_minutes:
+        return settings
+    end = job_minutes - min(15, job_minutes / 2)
+    return {**settings, "max_minutes": min(end, settings["max_minutes"] or end)}
 
 
 def split_rows(faces: Faces, settings: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
@@ -363,6 +375,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="the account of the run, JSON")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--threads", type=int, help="threads of arithmetic; default: all cores")
+    parser.add_argument(
+        "--job-minutes", type=float, default=0, help="time limit of the cluster's job; 0 is none"
+    )
     parser.add_argument("--settings", type=stage.settings, required=True)
     args = parser.parse_args(argv)
     with stage.running(args.log if RANK == 0 else None):
