@@ -8,6 +8,7 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 
@@ -20,6 +21,9 @@ localrules:
     faces,
     landmarks,
     masks,
+    acquire,
+    fetch_detector,
+    fetch_imagenet,
 
 
 rule all:

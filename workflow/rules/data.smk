@@ -14,6 +14,9 @@ rule synthesize:
     conda:
         "../../envs/attparse.yaml"
     threads: 16
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
     params:
         settings=settings("datasets/{dataset}", "images", "seed"),
     message:
@@ -44,6 +47,9 @@ checkpoint acquire:
         "benchmarks/{dataset}/acquire.tsv"
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
     params:
         settings=settings("datasets/{dataset}"),
         drawn=option("--drawn", "drawn"),
@@ -89,6 +95,9 @@ rule landmarks_part:
         "benchmarks/{dataset}/landmarks/{scatteritem}.tsv"
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
     params:
         settings=settings("landmarks", "detectors", "map"),
     message:
@@ -113,6 +122,9 @@ checkpoint landmarks_gather:
         "logs/{dataset}/landmarks.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
     message:
         "Gathering the landmarks of {wildcards.dataset}"
     shell:
@@ -135,6 +147,9 @@ rule masks_part:
         "benchmarks/{dataset}/masks/{scatteritem}.tsv"
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
     params:
         settings=settings("masks", "shard", "repair_labels"),
         store="results/{dataset}/masks.zarr",
@@ -160,6 +175,9 @@ checkpoint masks_gather:
         "logs/{dataset}/masks.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
     params:
         settings=settings("masks", "shard", "repair_labels"),
         store="results/{dataset}/masks.zarr",

@@ -41,7 +41,14 @@ rule train:
         "../../envs/attparse.yaml"
     threads: 16
     resources:
-        gpu=1,
+        mem_mb=memory,
+        runtime=training_minutes,
+        gpu=gpus,
+        nodes=nodes,
+        tasks=processes,
+        tasks_per_gpu=1,
+        mpi=mpi,
+        launcher=launcher,
     params:
         settings=settings("models/{model}"),
         checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
@@ -50,8 +57,8 @@ rule train:
     message:
         "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "python -m pipeline.train --faces {input.faces} {params.masks} {params.initial}"
-        " --seed {wildcards.seed} --threads {threads} --settings {params.settings:q}"
+        "{resources.launcher} python -m pipeline.train --faces {input.faces} {params.masks} {params.initial}"
+        " --seed {wildcards.seed} --threads {threads} --job-minutes {resources.runtime} --settings {params.settings:q}"
         " --checkpoints {params.checkpoints} --weights {output.weights}"
         " --history {output.history} --run {output.run} --log {log}"
 
@@ -79,7 +86,9 @@ rule evaluate:
         "../../envs/attparse.yaml"
     threads: 16
     resources:
-        gpu=1,
+        mem_mb=memory,
+        runtime=minutes,
+        gpu=judging_gpus,
     params:
         settings=settings("evaluate"),
         masks=option("--masks", "masks"),

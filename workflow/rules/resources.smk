@@ -1,0 +1,108 @@
+"""What each rule asks of a cluster. It follows from the number of faces and from measured rates.
+
+docs/cluster.md tells how they were measured. A retry asks for more memory and more time. Under
+plain --cores nobody is asked: there --cores itself and the one GPU of profiles/default hold.
+"""
+
+from dataclasses import dataclass
+
+CELEBA = 202_599
+SPLITS = 3
+EPOCH_RATE = 300  # faces a second in training: what a GPU of some years ago does
+
+
+@dataclass(frozen=True)
+class Need:
+    """A rule's memory in MB, plus that of each face of its job, and its faces a second."""
+
+    megabytes: int
+    per_face: float = 0
+    rate: float = 1000
+
+
+NEEDS = {
+    "synthesize": Need(1500, rate=40),
+    "acquire": Need(1000, per_face=0.01, rate=500),
+    "landmarks_part": Need(2000, rate=30),
+    "landmarks_gather": Need(1000, per_face=0.01),
+    "masks_part": Need(1500, per_face=0.01, rate=300),
+    "masks_gather": Need(1000, per_face=0.01),
+    "train": Need(8000, per_face=0.02),
+    "evaluate": Need(6000, per_face=0.02, rate=50),
+}
+
+
+def on_cluster():
+    """Whether jobs go to a cluster, seen from the login node and from inside of a job."""
+    return workflow.remote_exec or workflow.resource_settings.nodes is not None
+
+
+def faces_of(wildcards, rulename):
+    """Faces that one job of a rule works on; CelebA's number where none is configured."""
+    dataset = config["datasets"][wildcards.get("judged", wildcards.dataset)]
+    if dataset["source"] == "synthetic":
+        faces = dataset["images"]
+    else:
+        faces = min(CELEBA, SPLITS * (dataset["limit"] or CELEBA))
+    stage, _, scattered = rulename.partition("_")
+    return -(-faces // config[stage]["parts"]) if scattered == "part" else faces
+
+
+def memory(wildcards, attempt, rulename):
+    """MB of main memory; a retry gets as much again, up to three times."""
+    need = NEEDS[rulename]
+    once = need.megabytes + need.per_face * faces_of(wildcards, rulename)
+    return round(once) * min(attempt, 3)
+
+
+def minutes(wildcards, attempt, rulename):
+    """The job's time limit: three times what was measured, and ten minutes to start in."""
+    faces = faces_of(wildcards, rulename)
+    return round(10 + 3 * faces / NEEDS[rulename].rate / 60) * min(attempt, 3)
+
+
+def training_minutes(wildcards):
+    """The time limit of a training, 0 for none. A retry needs no more: it goes on."""
+    if not on_cluster():
+        return 0
+    model = config["models"][wildcards.model]
+    faces = faces_of(wildcards, "train") * model["share"] * model["epochs"]
+    return round(30 + faces / EPOCH_RATE / 60)
+
+
+def processes(wildcards):
+    """Processes of one training, one a device."""
+    model = config["models"][wildcards.model]
+    return model["devices"] * model["nodes"]
+
+
+def nodes(wildcards):
+    return config["models"][wildcards.model]["nodes"]
+
+
+def gpus(wildcards):
+    """GPUs of one training, on all its nodes; none where the model is told to do without."""
+    cpu = config["models"][wildcards.model]["accelerator"] == "cpu"
+    return 0 if cpu else processes(wildcards)
+
+
+def judging_gpus(wildcards):
+    return 0 if config["evaluate"]["accelerator"] == "cpu" else 1
+
+
+def mpi(wildcards):
+    """What makes the SLURM executor start a job of several tasks; left out for one."""
+    return "srun" if on_cluster() and processes(wildcards) > 1 else None
+
+
+def launcher(wildcards, threads):
+    """What starts a training's processes on a cluster; Lightning itself does so elsewhere.
+
+    The SLURM executor hides the job's own shape from what runs in it: it is given here again.
+    """
+    if not mpi(wildcards):
+        return ""
+    return (
+        f"srun --nodes={nodes(wildcards)} --ntasks={processes(wildcards)}"
+        f" --cpus-per-task={threads} --kill-on-bad-exit"
+    )
