@@ -35,7 +35,7 @@ def draw_skin(canvas: Canvas, face: Face, shape: Shape) -> None:
     """Head and, under it, the fold of a double chin."""
     skin, chin = skin_colour(face), shape.chin
     if face.has("Double_Chin"):
-        fold = spline(both_sides([(0, chin + 13), (23, chin + 5), (32, chin - 13)]))
+        fold = spline(both_sides([(0, chin + 12), (17, chin + 6), (26, chin - 9)]))
         canvas.paint(canvas.polygon(fold, 0.8), skin * 0.86, part=PART["skin"])
         canvas.paint(canvas.line(fold[fold[:, 1] > chin + 2], 1.7, 1.0), skin * 0.45)
     canvas.shade(canvas.polygon(np.add(spline(shape.points[3:14]), (0, 4)), 2.5), 0.33)

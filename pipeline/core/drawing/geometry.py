@@ -88,7 +88,7 @@ class Shape:
     def half_skull(self, y: np.ndarray, wider: float = 0.0, higher: float = 0.0) -> np.ndarray:
         """Half the width of the head above the ears, or of something around it."""
         rise = np.clip((EAR_LEVEL - np.asarray(y)) / (EAR_LEVEL - self.crown + higher), 0, 1)
-        return (self.half_head + wider) * (1 - rise**2.6) ** (1 / 2.35)
+        return (self.half_head + wider) * (1 - rise**2.8) ** (1 / 2.6)
 
     def half_width(self, y: np.ndarray) -> np.ndarray:
         """Half the width of the face at heights ``y``, jaw included."""
@@ -114,9 +114,9 @@ class Shape:
         """Five points of the upper edge, from the outer to the inner end."""
         x = np.array([17.0, 11.3, 3.4, -4.7, -11.9])
         if face.has("Arched_Eyebrows"):
-            y = np.array([-7.0, -15.0, -17.6, -13.8, -9.2])
+            y = np.array([-7.0, -14.8, -17.6, -14.4, -10.2])
         else:
-            y = np.array([-9.3, -12.2, -12.9, -12.5, -11.2])
+            y = np.array([-8.6, -11.8, -13.1, -13.2, -12.2])
         y = y - 1.3 * face.has("Bushy_Eyebrows") + 0.9 * side * self.crooked
         return np.stack([MIDDLE + side * (self.eye_x + x), EYE_LEVEL + y], axis=1)
 
@@ -130,7 +130,7 @@ class Shape:
     def _eye(self, face: Face, side: int) -> np.ndarray:
         """Outer corner, upper outer, upper inner, inner corner, lower inner, lower outer."""
         wide = 8.5 + 0.4 * face.build.eye_size + 0.6 * face.has("Attractive")
-        high = 2.0 if face.has("Narrow_Eyes") else 4.3 + 0.4 * face.build.eye_size
+        high = 2.1 if face.has("Narrow_Eyes") else 4.3 + 0.4 * face.build.eye_size
         high *= (0.9 if face.has("Smiling") else 1.0) * (1 + 0.06 * face.scene.eyelids)
         x = np.array([1.0, 0.36, -0.34, -1.0, -0.36, 0.34]) * wide
         y = np.array([-0.4, -0.92 * high, -0.9 * high, 1.0, 0.6 * high, 0.58 * high])
@@ -144,7 +144,7 @@ class Shape:
     def _lips(self, face: Face) -> np.ndarray:
         smiling, big = face.has("Smiling"), face.has("Big_Lips")
         half = (19.0 if smiling else 15.6) + 0.5 * face.scene.smile
-        corner = MOUTH_LEVEL + (-2.4 if smiling else 1.2) - 0.4 * face.scene.smile
+        corner = MOUTH_LEVEL + (-2.4 if smiling else 0.6) - 0.4 * face.scene.smile
         middle = MOUTH_LEVEL + 0.1 + (1.2 if smiling else 0.0) - 0.3 * self.gap
         upper = (5.7 if big else 2.8) + 0.3 * face.build.lips
         lower = (7.6 if big else 4.2) + 0.4 * face.build.lips

@@ -53,7 +53,7 @@ def _bump(x: np.ndarray, y: np.ndarray, cx: float, cy: float, sx: float, sy: flo
 def _relief(face: Face, shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(h, w) height of the face in pixels."""
     has = face.has
-    least = np.where(y < EAR_LEVEL, 15, 1e-3)  # the crown is round, not pointed
+    least = np.where(y < EAR_LEVEL, 26, 1e-3)  # the crown is round, not pointed
     half = np.maximum(shape.half_width(y[:, 0])[:, None], least).astype(np.float32)
     across = (x - MIDDLE) / (half * 1.06)
     height = 46 * np.sqrt(np.clip(1 - across**2, 0, 1))
