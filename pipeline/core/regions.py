@@ -120,16 +120,9 @@ def _beyond(points: np.ndarray, inner: Sequence[int], mirror: Sequence[int]) -> 
     return made
 
 
-def draw_regions(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Draw the 14 regions of one face: (68, 2) points → (H, W) uint16, bit r for ``REGIONS[r]``.
-
-    ``size`` is (height, width). Regions overlap; what leaves the image is clipped at its border.
-    Points that are not all finite (no face found) give an empty image.
-    """
+def fill_polygons(polygons: dict[str, np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """Fill polygons, clipped at the image's border: (H, W) uint16, bit r for ``REGIONS[r]``."""
     bits = np.zeros(size, np.uint16)
-    if not np.isfinite(points).all():
-        return bits
-    polygons = region_polygons(points)
     drawn = np.zeros(size, np.uint8)
     for bit, name in enumerate(REGIONS):
         if name in polygons:
@@ -141,6 +134,16 @@ def draw_regions(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             bits[top:bottom, left:right] |= box.astype(np.uint16) << bit
             box[:] = 0
     return bits
+
+
+def draw_regions(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Draw the 14 regions of one face: (68, 2) points → (H, W) uint16, bit r for ``REGIONS[r]``.
+
+    ``size`` is (height, width). Regions overlap. Points that are not all finite (no face was
+    found) give an empty image.
+    """
+    polygons = region_polygons(points) if np.isfinite(points).all() else {}
+    return fill_polygons(polygons, size)
 
 
 def attribute_bits(table: np.ndarray = TABLE) -> np.ndarray:

@@ -1,0 +1,209 @@
+"""Draw the 40 masks of every face from its landmarks and labels.
+
+``draw`` writes the shards of one part of the faces into the store, ``gather`` checks that all are
+there and opens it.
+"""
+
+import argparse
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from hashlib import sha256 as sha256_of
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core import stage
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.faces import Faces, open_faces
+from pipeline.core.files import sha256, write_json
+from pipeline.core.landmark_table import Landmarks, read_landmarks
+from pipeline.core.mask_store import finish, write_shard
+from pipeline.core.parts import part_rows
+from pipeline.core.regions import REGIONS, attribute_masks, fill_polygons, region_polygons
+from pipeline.core.stage import UserError
+
+log = logging.getLogger(__name__)
+
+
+class Drawing:
+    """Draws faces and keeps count of what could not be drawn, or not whole.
+
+    ``without_landmarks`` rows; ``empty`` attribute → rows that are positive and have landmarks,
+    and whose mask has no pixel; ``absent`` and ``clipped`` region → faces on which it does not
+    exist, or leaves the image.
+    """
+
+    def __init__(self, landmarks: Landmarks, labels: np.ndarray, size: tuple[int, int]) -> None:
+        self.landmarks, self.labels, self.size = landmarks, labels, size
+        self.found = landmarks.found
+        self.without_landmarks: list[int] = []
+        self.empty: dict[str, list[int]] = {}
+        self.absent: Counter[str] = Counter()
+        self.clipped: Counter[str] = Counter()
+
+    def draw(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """The masks (40, H, W) bool and regions (H, W) uint16 of one face."""
+        if not self.found[row]:
+            self.without_landmarks.append(row)
+            return np.zeros((len(ATTRIBUTES), *self.size), bool), np.zeros(self.size, np.uint16)
+        polygons = region_polygons(self.landmarks.points[row])
+        bits = fill_polygons(polygons, self.size)
+        masks = attribute_masks(bits, self.labels[row])
+        self._count(row, polygons, masks)
+        return masks, bits
+
+    def _count(self, row: int, polygons: dict[str, np.ndarray], masks: np.ndarray) -> None:
+        self.absent.update(set(REGIONS) - set(polygons))
+        border = self.size[::-1]
+        self.clipped.update(n for n, p in polygons.items() if (p < 0).any() or (p >= border).any())
+        for k in np.flatnonzero(self.labels[row]):
+            if not masks[k].any():
+                self.empty.setdefault(ATTRIBUTES[k], []).append(row)
+
+
+def draw_part(
+    store: Path, faces: Faces, landmarks: Landmarks, part: str, shard: int
+) -> dict[str, Any]:
+    """Write a part's shards; return what ``gather`` must know of them."""
+    rows = part_rows(part, len(faces), shard)
+    drawing = Drawing(landmarks, faces.attributes, faces.size)
+    drawn = (drawing.draw(row) for row in stage.progress(rows, len(rows), "masks"))
+    shards = {}
+    for first in rows[::shard]:
+        faces_of_shard = _take(drawn, min(shard, rows.stop - first))
+        shards.update(write_shard(store, first // shard, shard, faces_of_shard))
+    return {
+        "rows": [rows.start, rows.stop],
+        "shard": shard,
+        "shards": shards,
+        "without_landmarks": drawing.without_landmarks,
+        "empty": dict(sorted(drawing.empty.items())),
+        "absent": dict(sorted(drawing.absent.items())),
+        "clipped": dict(sorted(drawing.clipped.items())),
+    }
+
+
+def _take(items: Iterator[Any], count: int) -> Iterator[Any]:
+    for _ in range(count):
+        yield next(items)
+
+
+def gather_parts(
+    store: Path, faces: Faces, parts: Sequence[dict[str, Any]], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Check the shards that the parts wrote, open the store and return its summary."""
+    shard = settings["shard"]
+    _check(store, len(faces), parts, shard)
+    found = np.ones(len(faces), bool)
+    found[[row for part in parts for row in part["without_landmarks"]]] = False
+    empty = {
+        name: [row for part in parts for row in part["empty"].get(name, ())] for name in ATTRIBUTES
+    }
+    labels = faces.attributes.copy()
+    if settings["repair_labels"]:
+        for k, name in enumerate(ATTRIBUTES):
+            labels[empty[name], k] = False
+    finish(store, faces.names, found, labels, faces.size, shard)
+    return _summary(faces, found, empty, parts, settings)
+
+
+def _check(store: Path, faces: int, parts: Sequence[dict[str, Any]], shard: int) -> None:
+    """``UserError`` unless the parts hold every face once and their shards are in place."""
+    again = "make the parts again from these faces (the rule masks_part does)."
+    spans = sorted(tuple(part["rows"]) for part in parts if part["rows"][0] < part["rows"][1])
+    edges = [0, *(stop for _, stop in spans)]
+    if [start for start, _ in spans] != edges[:-1] or edges[-1] != faces:
+        raise UserError(f"the parts hold rows {spans}, and there are {faces} faces: {again}")
+    if other := {part["shard"] for part in parts} - {shard}:
+        raise UserError(f"some parts have {min(other)} faces a shard, others {shard}: {again}")
+    for part in parts:
+        for name, expected in part["shards"].items():
+            if not (store / name).is_file():
+                raise UserError(f"{store / name} is missing, though a part wrote it: {again}")
+            if sha256(store / name) != expected:
+                raise UserError(f"{store / name} is not as its part wrote it: {again}")
+
+
+def _summary(
+    faces: Faces,
+    found: np.ndarray,
+    empty: dict[str, list[int]],
+    parts: Sequence[dict[str, Any]],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """What ``masks.json`` says: the same for equal stores, into however many parts they were cut.
+
+    ``sha256`` is that of all shards' hashes, in order of their names.
+    """
+    shards = sorted(item for part in parts for item in part["shards"].items())
+    counted = {name: len(rows) for name, rows in empty.items() if rows}
+    return {
+        "images": len(faces),
+        "size": list(faces.size),
+        "shard": settings["shard"],
+        "without_landmarks": int((~found).sum()),
+        "positive_with_empty_mask": counted,
+        "repaired_labels": counted if settings["repair_labels"] else {},
+        "repaired_faces": len(set().union(*empty.values())) if settings["repair_labels"] else 0,
+        "regions_absent": _total(parts, "absent"),
+        "regions_clipped": _total(parts, "clipped"),
+        "sha256": sha256_of("".join(f"{n} {h}\n" for n, h in shards).encode()).hexdigest(),
+    }
+
+
+def _total(parts: Sequence[dict[str, Any]], key: str) -> dict[str, int]:
+    """A count of the parts added up, in the order of the regions."""
+    return {r: count for r in REGIONS if (count := sum(part[key].get(r, 0) for part in parts))}
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = arguments().parse_args(argv)
+    with stage.running(args.log):
+        args.run(args)
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = stage.parser(__doc__)
+    commands = parser.add_subparsers(required=True)
+    draw = commands.add_parser("draw", help="draw the masks of one part of the faces")
+    draw.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
+    draw.add_argument("--part", required=True, help="such as 2-of-16")
+    draw.add_argument("--out", type=Path, required=True, help="the part's hashes and counts")
+    draw.set_defaults(run=run_draw)
+    gather = commands.add_parser("gather", help="check that all shards are there, open the store")
+    gather.add_argument("--parts", type=Path, nargs="+", required=True, help="what draw wrote")
+    gather.add_argument("--summary", type=Path, required=True, help="masks.json")
+    gather.set_defaults(run=run_gather)
+    for command in (draw, gather):
+        command.add_argument("--faces", type=Path, required=True)
+        command.add_argument("--store", type=Path, required=True, help="masks.zarr")
+        command.add_argument("--settings", type=stage.settings, required=True)
+        command.add_argument("--log", type=Path, help="write the details to this file")
+    return parser
+
+
+def run_draw(args: argparse.Namespace) -> None:
+    faces, landmarks = open_faces(args.faces), read_landmarks(args.landmarks)
+    if landmarks.names != faces.names:
+        raise UserError(
+            f"{args.landmarks} holds other faces than {args.faces}, or in another order; make it"
+            " again from these faces with the rule landmarks."
+        )
+    part = draw_part(args.store, faces, landmarks, args.part, args.settings["shard"])
+    write_json(args.out, part)
+
+
+def run_gather(args: argparse.Namespace) -> None:
+    faces = open_faces(args.faces)
+    parts = [json.loads(path.read_text(encoding="utf-8")) for path in args.parts]
+    summary = gather_parts(args.store, faces, parts, args.settings)
+    for key, value in summary.items():
+        log.info("%s: %s", key, value)
+    write_json(args.summary, summary)
+
+
+if __name__ == "__main__":
+    main()
