@@ -1,0 +1,187 @@
+"""Take faces from their source, verify each one, and store them in one form.
+
+Whatever the source, ``faces/`` holds the same rows in the same order for the same images: train,
+valid, test, each in the source's order. An image that cannot be used is listed with its reason
+in ``rejected.csv``; more of them than the data set's entry allows end the stage.
+"""
+
+import csv
+import hashlib
+import io
+import logging
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from pipeline.core import stage
+from pipeline.core.faces import SPLITS, Face, write_faces
+from pipeline.core.files import replacing, sha256, write_json, write_text
+from pipeline.core.sources import Source, open_source
+from pipeline.core.sources.labels import Labels, is_subset, select, shared_identities
+from pipeline.core.stage import UserError
+
+log = logging.getLogger(__name__)
+
+ORIENTATION = 274  # the EXIF tag: 1 is upright
+AT_ONCE = 64  # images that are checked at the same time, and held in memory
+Image.MAX_IMAGE_PIXELS = None  # the size is compared before a pixel is decoded
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = stage.parser(__doc__)
+    parser.add_argument(
+        "--settings", type=stage.settings, required=True, help="one entry of datasets:"
+    )
+    parser.add_argument("--drawn", type=Path, help="the drawn faces, for source: synthetic")
+    parser.add_argument(
+        "--downloads", type=Path, required=True, help="folder for what must be fetched"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the faces, as one folder")
+    parser.add_argument("--manifest", type=Path, required=True, help="sha256 of each image")
+    parser.add_argument("--rejected", type=Path, required=True, help="what was left out, and why")
+    parser.add_argument("--terms", type=Path, required=True, help="the terms of the data")
+    parser.add_argument("--summary", type=Path, required=True, help="counts, written last")
+    parser.add_argument("--threads", type=int, default=1, help="images to check at once")
+    args = parser.parse_args(argv)
+    with stage.running(args.log):
+        source = open_source(args.settings, args.downloads, args.drawn)
+        outputs = Outputs(args.out, args.manifest, args.rejected, args.terms, args.summary)
+        acquire(source, args.settings, outputs, args.threads)
+
+
+class Outputs(NamedTuple):
+    faces: Path
+    manifest: Path
+    rejected: Path
+    terms: Path
+    summary: Path
+
+
+def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int = 1) -> None:
+    """Check the selected images of a source and write every file of ``out``."""
+    height, width = settings["size"]
+    rows = select(source.labels, settings)
+    rejected = [] if is_subset(settings) else list(source.odd)
+    total = len(rows) + len(rejected)
+    budget = Budget(total, settings["max_rejected"], rejected)
+    warn_of_shared_identities(source.labels)
+    counts = dict.fromkeys(SPLITS, 0)
+    with replacing(out.manifest) as partial, partial.open("w", newline="") as stream:
+        manifest = csv.writer(stream, lineterminator="\n")
+        manifest.writerow(["image_name", "sha256", "bytes", "split"])
+
+        def accepted() -> Iterator[Face]:
+            checked = verified(source, rows, (height, width), threads)
+            for row, encoded, fault in stage.progress(checked, len(rows), "verifying"):
+                face = make_face(source.labels, row, encoded)
+                if fault:
+                    budget.reject(face.name, fault)
+                    continue
+                digest = hashlib.sha256(encoded).hexdigest()
+                manifest.writerow([face.name, digest, len(encoded), face.split])
+                counts[face.split] += 1
+                yield face
+
+        write_faces(out.faces, accepted(), (height, width))
+    write_rejected(out.rejected, rejected)
+    write_text(out.terms, source.terms)
+    write_json(
+        out.summary,
+        {
+            "faces": sum(counts.values()),
+            **counts,
+            "rejected": len(rejected),
+            "size": [height, width],
+            "sha256": sha256(out.faces),
+        },
+    )
+
+
+class Budget:
+    """The images that were rejected, and how many may be: one more is a ``UserError``."""
+
+    def __init__(self, total: int, share: float, rejected: list[tuple[str, str]]) -> None:
+        self.total, self.share, self.rejected = total, share, rejected
+        for name, reason in rejected:
+            log.info("rejected %s: %s", name, reason)
+        self.check()
+
+    def reject(self, name: str, reason: str) -> None:
+        log.info("rejected %s: %s", name, reason)
+        self.rejected.append((name, reason))
+        self.check()
+
+    def check(self) -> None:
+        if len(self.rejected) > self.share * self.total:
+            name, reason = self.rejected[-1]
+            raise UserError(
+                f"{len(self.rejected)} of {self.total} images cannot be used, more than the share"
+                f" max_rejected: {self.share} allows; the last is {name}, which {reason}; the log"
+                " lists them all."
+            )
+
+
+def verified(
+    source: Source, rows: np.ndarray, size: tuple[int, int], threads: int
+) -> Iterator[tuple[int, bytes, str | None]]:
+    """Each row with its image's bytes, and what is wrong with them: None if nothing is."""
+    pairs = zip(rows, source.images(rows), strict=True)
+    with ThreadPoolExecutor(threads) as pool:
+        for some in batched(pairs, AT_ONCE):
+            faults = pool.map(lambda pair: find_fault(pair[1], size), some)
+            for (row, encoded), fault in zip(some, faults, strict=True):
+                yield row, encoded if isinstance(encoded, bytes) else b"", fault
+
+
+def find_fault(encoded: bytes | str, size: tuple[int, int]) -> str | None:
+    """What keeps an image from being used, or None; ``size`` is (height, width) in pixels.
+
+    It must be a JPEG or a PNG by its bytes (its name says nothing), of this size, RGB with eight
+    bits, upright, and whole: every pixel is decoded.
+    """
+    if isinstance(encoded, str):
+        return encoded
+    try:
+        with Image.open(io.BytesIO(encoded), formats=["JPEG", "PNG"]) as image:
+            if image.size != size[::-1]:
+                return f"is {image.width}×{image.height} pixels, expected {size[1]}×{size[0]}"
+            if image.mode != "RGB":
+                return f"has the mode {image.mode}, expected RGB"
+            image.load()
+            if image.getexif().get(ORIENTATION, 1) != 1:
+                return "is turned by its EXIF orientation, expected upright"
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"cannot be decoded as JPEG or PNG ({str(error).split(' <')[0]})"
+    return None
+
+
+def make_face(labels: Labels, row: int, encoded: bytes) -> Face:
+    split = SPLITS[labels.splits[row]]
+    return Face(
+        labels.names[row], split, int(labels.identities[row]), labels.attributes[row], encoded
+    )
+
+
+def warn_of_shared_identities(labels: Labels) -> None:
+    if shared := shared_identities(labels):
+        log.warning("%d identities have images in more than one split", shared)
+
+
+def write_rejected(path: Path, rejected: list[tuple[str, str]]) -> None:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([("image_name", "reason"), *rejected])
+
+
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Where faces come from: each source answers for its labels, its images and its terms.
+
+A source is opened whole, with every label read and checked, before the first image is read.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.core.sources import celeba
+from pipeline.core.sources.labels import Labels
+
+
+class Source(Protocol):
+    labels: Labels
+    odd: list[tuple[str, str]]  # files that belong to no label: their name and what is wrong
+    terms: str
+
+    def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
+        """The encoded bytes of these rows' images, in order, or in words why there are none."""
+
+
+def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -> Source:
+    """The source that ``settings["source"]`` names, with what is missing fetched first.
+
+    ``downloads`` is the data set's folder for what is fetched, ``drawn`` that of the synthetic
+    faces. Whatever is wrong with the files as a whole is a ``UserError``.
+    """
+    name = settings["source"]
+    if name == "synthetic":
+        assert drawn is not None, "synthetic faces need --drawn"
+        return celeba.open_synthetic(drawn)
+    return celeba.open_celeba(settings, downloads)
