@@ -250,7 +250,10 @@ def assess(
         **{name: mean(column, counted) for name, column in values.items()},
         "intervals": {
             **about_intervals(test.identities, units, settings),
-            **{name: ends(draws[name][:, counted], sample.count) for name in metrics.METRICS},
+            **{
+                name: ends(name, draws[name][:, counted], values[name][counted], sample.count)
+                for name in metrics.METRICS
+            },
         },
         "left_out": [name for name, kept in zip(test.attributes, counted, strict=True) if not kept],
         "thresholds": dict(zip(test.attributes, test.thresholds.tolist(), strict=True)),
@@ -291,12 +294,12 @@ def mean(values: np.ndarray, counted: np.ndarray) -> float | None:
     return float(values[counted].mean()) if counted.any() else None
 
 
-def ends(draws: np.ndarray, units: int) -> list[float] | None:
-    """The interval of the mean over attributes, from draws (D, A)."""
-    if not draws.shape[1]:
+def ends(name: str, draws: np.ndarray, values: np.ndarray, units: int) -> list[float] | None:
+    """The interval of a metric's mean over attributes, from draws (D, A) and values (A,)."""
+    if not len(values):
         return None
-    kept = draws[np.isfinite(draws).any(axis=1)]
-    low, high = bootstrap.interval(np.nanmean(kept, axis=1), units)
+    means = bootstrap.mean_over_attributes(draws)
+    low, high = bootstrap.interval(name, means, values.mean(), units)
     return [float(low), float(high)] if np.isfinite(low) else None
 
 
@@ -318,7 +321,9 @@ def as_table(
     }
     for name in metrics.METRICS:
         columns[name] = values[name]
-        columns[f"{name}_low"], columns[f"{name}_high"] = bootstrap.interval(draws[name], units)
+        columns[f"{name}_low"], columns[f"{name}_high"] = bootstrap.interval(
+            name, draws[name], values[name], units
+        )
     return pd.DataFrame(columns)
 
 
