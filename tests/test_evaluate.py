@@ -1,0 +1,271 @@
+"""The stage as its users call it: its three results, and what may not influence them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics as reference
+import torch
+
+from pipeline import evaluate
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.networks import build, load_network, save_weights
+from pipeline.core.predictions import Predictions, read_predictions, write_predictions
+
+SIZE = (64, 52)
+SETTINGS = {
+    "batch_size": 16,
+    "accelerator": "cpu",
+    "precision": "32-true",
+    "min_class": 10,
+    "draws": 60,
+    "seed": 1,
+    "threshold": "fixed",
+    "groups": [["Blond_Hair", "Male"], ["Male"]],
+}
+MODEL = {
+    "network": "attparsenet",
+    "width": 0.05,
+    "attributes": [],
+    "segmentation_weight": 1.0,
+    "input_size": list(SIZE),
+    "normalization": {"mean": [0.5] * 3, "std": [0.5] * 3},
+}
+
+
+def make_faces(path: Path, splits: list[str], people: bool = True) -> None:
+    """Noise with random labels, 20 faces a split; Bald in 5 of them, Bangs in none."""
+    rng = np.random.default_rng(len(splits))
+
+    def faces():
+        for row, split in enumerate(np.repeat(splits, 20).tolist()):
+            image = rng.integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+            labels = np.arange(40) % 2 == (row % 2)
+            labels[ATTRIBUTES.index("Bald")] = row % 20 < 5
+            labels[ATTRIBUTES.index("Bangs")] = False
+            jpeg = cv2.imencode(".jpg", image)[1].tobytes()
+            yield Face(f"{row:06d}.jpg", split, row // 4 if people else -1, labels, jpeg)
+
+    write_faces(path, faces(), SIZE)
+
+
+def save_network(path: Path, **changes) -> None:
+    settings = MODEL | changes
+    torch.manual_seed(0)
+    save_weights(path, build(settings), settings)
+
+
+def call(folder: Path, faces: str = "faces", *more: str, **changes) -> tuple[dict, pd.DataFrame]:
+    """Run the stage in ``folder`` as a rule does; its JSON and its table."""
+    flags = (
+        f"--weights {folder}/weights.safetensors --faces {folder}/{faces} --trained-on"
+        f" {folder}/faces --predictions {folder}/out/predictions.parquet --metrics"
+        f" {folder}/out/metrics.json --table {folder}/out/metrics.csv"
+    )
+    evaluate.main([*flags.split(), "--settings", json.dumps(SETTINGS | changes), *more])
+    summary = json.loads((folder / "out/metrics.json").read_text())
+    return summary, pd.read_csv(folder / "out/metrics.csv", index_col="attribute")
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory) -> Path:
+    """A folder with faces and an untrained network, judged once."""
+    folder = tmp_path_factory.mktemp("judged")
+    make_faces(folder / "faces", ["train", "valid", "test"])
+    save_network(folder / "weights.safetensors")
+    call(folder)
+    return folder
+
+
+def test_metrics_json_has_the_words_that_others_rely_on(judged):
+    summary, table = call(judged)
+    assert summary["split"] == "test"
+    assert summary["images"] == 20
+    assert summary["attributes"] == 38
+    assert summary["left_out"] == ["Bald", "Bangs"]
+    counted = table[table["counted"]]
+    for name in ("accuracy", "majority_accuracy", "balanced_accuracy", "auroc"):
+        assert summary[name] == pytest.approx(counted[name].mean(), abs=1e-6)
+    assert summary["intervals"]["few_identities"] is True
+    assert summary["intervals"]["over"] == "identities"
+    assert summary["intervals"]["units"] == 5
+    low, high = summary["intervals"]["accuracy"]
+    assert low <= summary["accuracy"] <= high
+    assert [group["by"] for group in summary["groups"]] == SETTINGS["groups"]
+    assert summary["warnings"] == []
+
+
+def test_every_metric_can_be_computed_again_from_the_parquet_alone(judged):
+    call(judged)
+    again, table = evaluate.assess(read_predictions(judged / "out/predictions.parquet"), SETTINGS)
+    evaluate.write_table(judged / "again.csv", table)
+    assert (judged / "again.csv").read_bytes() == (judged / "out/metrics.csv").read_bytes()
+    summary = json.loads((judged / "out/metrics.json").read_text())
+    assert evaluate.rounded(again).items() <= summary.items()
+
+
+def test_the_parquet_read_by_anyone_gives_the_tables_numbers(judged):
+    _, table = call(judged)
+    frame = pd.read_parquet(judged / "out/predictions.parquet")
+    test = frame[frame["split"] == "test"]
+    for name in ("Male", "Young"):
+        auroc = reference.roc_auc_score(test[name], test[f"{name}_logit"])
+        assert table.loc[name, "auroc"] == pytest.approx(auroc, abs=1e-6)
+        accuracy = (test[name] == (test[f"{name}_logit"] > 0)).mean()
+        assert table.loc[name, "accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_logits_are_the_networks_own_whatever_the_batch(judged):
+    call(judged, batch_size=7)
+    found = read_predictions(judged / "out/predictions.parquet")
+    network, _ = load_network(judged / "weights.safetensors")
+    faces = open_faces(judged / "faces")
+    images = np.stack([faces.image(row) for row in range(20, 60)]).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images / 255).float() * 2 - 1).logits.numpy()
+    assert found.names == faces.names[20:]
+    np.testing.assert_allclose(found.logits, expected, atol=1e-5)
+
+
+def test_equal_inputs_give_equal_bytes(judged):
+    call(judged)
+    first = {file.name: file.read_bytes() for file in (judged / "out").iterdir()}
+    call(judged)
+    assert {file.name: file.read_bytes() for file in (judged / "out").iterdir()} == first
+
+
+def test_majority_is_that_of_the_split_trained_on_even_on_another_data_set(judged):
+    """In ``other`` every face is bald; the faces trained on mostly are not."""
+    faces = open_faces(judged / "faces")
+    labels = faces.attributes.copy()
+    labels[:, ATTRIBUTES.index("Bald")] = True
+    rows = range(40, 60)
+    write_faces(
+        judged / "other",
+        (Face(faces.names[r], "test", -1, labels[r], faces.encoded(r)) for r in rows),
+        SIZE,
+    )
+    summary, table = call(judged, "other", threshold="valid")
+    assert table.loc["Bald", "majority_accuracy"] == 0
+    assert summary["intervals"]["over"] == "images"
+    assert set(summary["thresholds"].values()) == {0.5}  # no valid faces to choose on
+
+
+def test_the_test_split_chooses_no_threshold(judged):
+    """Whatever the test labels and logits are, thresholds come out the same; valid's decide."""
+    call(judged)
+    said = read_predictions(judged / "out/predictions.parquet")
+    settings = SETTINGS | {"threshold": "valid"}
+    rng, test = np.random.default_rng(0), said.splits == "test"
+    labels, logits = said.labels.copy(), said.logits.copy()
+    labels[test] = rng.random(labels[test].shape) < 0.5
+    logits[test] = rng.normal(3, 5, logits[test].shape)
+    chosen = evaluate.with_thresholds(said, settings).thresholds
+    other = evaluate.with_thresholds(replace(said, labels=labels, logits=logits), settings)
+    assert len(set(chosen.tolist())) > 10
+    np.testing.assert_array_equal(chosen, other.thresholds)
+    labels[~test] = ~labels[~test]
+    other = evaluate.with_thresholds(replace(said, labels=labels), settings)
+    assert (chosen != other.thresholds).any()
+
+
+def test_thresholds_chosen_on_valid_are_kept_and_used(judged):
+    summary, table = call(judged, threshold="valid")
+    frame = pd.read_parquet(judged / "out/predictions.parquet")
+    test = frame[frame["split"] == "test"]
+    chance = 1 / (1 + np.exp(-test["Male_logit"].astype(float)))
+    accuracy = ((chance > summary["thresholds"]["Male"]) == test["Male"]).mean()
+    assert table.loc["Male", "accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert summary["thresholds"]["Bald"] == 0.5  # too few bald faces in valid
+
+
+def test_a_model_of_one_attribute_is_judged_in_that_one(judged, tmp_path):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"], people=False)
+    save_network(tmp_path / "weights.safetensors", attributes=["Male"])
+    summary, table = call(tmp_path)
+    assert list(table.index) == ["Male"]
+    assert summary["attributes"] == 1
+    blond, male = summary["groups"]
+    assert blond["worst"] is None
+    assert male["worst"] is not None
+    assert summary["intervals"]["over"] == "images"
+
+
+def test_people_in_two_splits_are_reported_in_json_and_log(judged, tmp_path):
+    faces = open_faces(judged / "faces")
+    people = faces.identities.copy()
+    people[40] = people[0]
+    write_faces(
+        judged / "leaky",
+        (
+            Face(name, split, person, labels, faces.encoded(row))
+            for row, (name, split, person, labels) in enumerate(
+                zip(faces.names, faces.splits.tolist(), people, faces.attributes, strict=True)
+            )
+        ),
+        SIZE,
+    )
+    summary, _ = call(judged, "leaky", "--log", str(tmp_path / "log"))
+    (warning,) = summary["warnings"]
+    assert "1 of 15 people" in warning
+    assert warning in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("splits", "word"), [(["train", "valid"], "split test"), (["test"], "train")]
+)
+def test_a_data_set_without_the_split_that_is_needed_ends_in_one_sentence(
+    tmp_path, capsys, splits, word
+):
+    make_faces(tmp_path / "faces", splits)
+    save_network(tmp_path / "weights.safetensors")
+    with pytest.raises(SystemExit) as stopped:
+        call(tmp_path)
+    assert word in str(stopped.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_diverged_network_ends_in_one_sentence(tmp_path):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    torch.manual_seed(0)
+    network = build(MODEL)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    save_weights(tmp_path / "weights.safetensors", network, MODEL)
+    with pytest.raises(SystemExit, match="diverged"):
+        call(tmp_path)
+
+
+def test_a_file_that_is_no_table_of_predictions_is_named(tmp_path):
+    for name, content in (("page", b"<html>"), ("other", None)):
+        path = tmp_path / name
+        if content is None:
+            pd.DataFrame({"a": [1]}).to_parquet(path)
+        else:
+            path.write_bytes(content)
+        with pytest.raises(evaluate.UserError, match=name):
+            read_predictions(path)
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path):
+    rng = np.random.default_rng(0)
+    written = Predictions(
+        names=["b.jpg", "a.jpg"],
+        splits=np.array(["valid", "test"]),
+        identities=np.array([-1, 12]),
+        labels=rng.random((2, 40)) < 0.5,
+        attributes=["Young", "Male"],
+        logits=rng.normal(size=(2, 2)).astype(np.float32),
+        thresholds=np.array([0.5, 0.123456]),
+        train_positives=rng.random(40),
+        weights="ab" * 32,
+    )
+    write_predictions(tmp_path / "p.parquet", written)
+    found = read_predictions(tmp_path / "p.parquet")
+    for field, value in vars(written).items():
+        np.testing.assert_array_equal(getattr(found, field), value, err_msg=field)
