@@ -117,7 +117,7 @@ def _tints(face: Face, shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray
         tint(skin * [1.02, 0.80, 0.78], 0.22 * _bump(x, y, cheek, 140, 11, 9))
         tint(skin * [0.93, 0.80, 0.78], 0.30 * _bump(x, y, eye, EYE_LEVEL, 11, 7))
         if has("High_Cheekbones"):
-            tint(np.minimum(skin * 1.2 + 12, 255), 0.6 * _bump(x, y, cheek, 130, 7, 3.6))
+            tint(np.minimum(skin * 1.16 + 10, 255), 0.5 * _bump(x, y, cheek, 130, 7, 3.6))
             tint(skin * [0.70, 0.58, 0.55], 0.5 * _bump(x, y, cheek + side * 2, 149, 6.5, 5))
         if has("Rosy_Cheeks"):
             tint(np.array([226, 84, 96]), 0.62 * _bump(x, y, cheek, 138, 10, 8))
