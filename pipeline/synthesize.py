@@ -11,6 +11,7 @@ nothing about CelebA (docs/synthetic.md).
 
 import multiprocessing
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,17 @@ def synthesize(out: Path, settings: dict[str, Any], threads: int = 1) -> None:
             f"images: {images} synthetic faces cannot be split into train, valid and test;"
             f" ask for a number from {FEWEST} to {MOST}."
         )
+    names = [_name(index) for index in range(images)]
+    labels, points = [], []
     with replacing(out) as folder:
         (folder / "img_align_celeba").mkdir(parents=True)
         (folder / "parts").mkdir()
-        drawn = _draw_all(partial(_draw_one, folder, seed), images, threads)
-        labels, points = zip(*stage.progress(drawn, images, "drawing faces"), strict=True)
-        names = [_name(index) for index in range(images)]
+        drawn = _draw_all(partial(_draw_one, seed), images, threads)
+        for name, one in zip(names, stage.progress(drawn, images, "drawing faces"), strict=True):
+            (folder / "img_align_celeba" / name).write_bytes(one.image)
+            (folder / "parts" / name).with_suffix(".png").write_bytes(one.parts)
+            labels.append(one.labels)
+            points.append(one.points)
         _write_labels(folder, names, np.stack(labels))
         write_landmarks(
             folder / "landmarks.csv", Landmarks(names, np.stack(points), ["construction"] * images)
@@ -74,8 +80,21 @@ def splits(images: int) -> np.ndarray:
     return (person >= train).astype(int) + (person >= valid)
 
 
-def _draw_all(draw_one: partial, images: int, threads: int) -> Iterator[tuple]:
-    """The results of ``draw_one(0)``, ``draw_one(1)`` …, in order."""
+@dataclass(frozen=True)
+class _Drawn:
+    """One face: encoded JPEG and PNG, ``labels`` (40,) bool, ``points`` (68, 2) in pixels."""
+
+    image: bytes
+    parts: bytes
+    labels: np.ndarray
+    points: np.ndarray
+
+
+def _draw_all(draw_one: partial[_Drawn], images: int, threads: int) -> Iterator[_Drawn]:
+    """``draw_one(0)``, ``draw_one(1)`` … in order, made in ``threads`` processes.
+
+    They hand back bytes and write nothing, so that none that outlives a kill can spoil a rerun.
+    """
     if threads <= 1:
         yield from map(draw_one, range(images))
         return
@@ -84,23 +103,15 @@ def _draw_all(draw_one: partial, images: int, threads: int) -> Iterator[tuple]:
         yield from pool.imap(draw_one, range(images), chunksize=8)
 
 
-def _draw_one(folder: Path, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Write the picture and the part map of one face; its labels (40,) bool and points (68, 2)."""
+def _draw_one(seed: int, index: int) -> _Drawn:
     person = face(seed, index)
     drawing = draw(person)
-    name = _name(index)
-    _write_image(
-        folder / "img_align_celeba" / name,
-        drawing.image[..., ::-1],
-        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
+    _, image = cv2.imencode(
+        ".jpg", drawing.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )
-    _write_image((folder / "parts" / name).with_suffix(".png"), drawing.parts, [])
-    return np.array([person.has(attribute) for attribute in ATTRIBUTES]), drawing.points
-
-
-def _write_image(path: Path, pixels: np.ndarray, options: list[int]) -> None:
-    _, encoded = cv2.imencode(path.suffix, pixels, options)
-    path.write_bytes(encoded.tobytes())
+    _, parts = cv2.imencode(".png", drawing.parts)
+    labels = np.array([person.has(attribute) for attribute in ATTRIBUTES])
+    return _Drawn(image.tobytes(), parts.tobytes(), labels, drawing.points)
 
 
 def _write_labels(folder: Path, names: list[str], labels: np.ndarray) -> None:
