@@ -1,0 +1,160 @@
+"""Print how a model was judged as a table for a terminal of 80 columns, and what there is to open.
+
+python -m pipeline.show --results results/synthetic --model attparsenet
+python -m pipeline.show --metrics metrics.json --table metrics.csv
+"""
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.core import stage
+from pipeline.core.stage import UserError
+
+BOLD, FAINT, YELLOW = "1", "2", "33"
+MEANS = {
+    "accuracy": "accuracy",
+    "majority_accuracy": "majority rule",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+    "average_precision": "average precision",
+    "auroc": "AUROC",
+    "ece": "calibration error",
+}
+ARTIFACTS = {  # below results/{dataset}: what it is
+    "faces": "the faces: datasets.load_from_disk",
+    "manifest.csv": "every face with its sha256",
+    "rejected.csv": "images that were not taken, with the reason",
+    "landmarks.csv": "68 points a face: pandas.read_csv",
+    "masks.zarr": "40 masks a face: zarr.open_group(path)['masks'][i]",
+    "*/seed-*/weights.safetensors": "the trained network, for predict and export",
+    "*/seed-*/history.csv": "losses and metrics, a row an epoch",
+    "*/seed-*/run.json": "settings, seed, versions, hashes of the inputs",
+    "*/seed-*/on-*/predictions.parquet": "labels and logits: pandas.read_parquet",
+    "*/seed-*/on-*/metrics.csv": "every metric with its interval, a row an attribute",
+    "*/seed-*/on-*/metrics.json": "means, intervals, groups, warnings",
+    "*/seed-*/on-*/figures": "pictures: open them in a browser",
+    "figures": "pictures of the data: open them in a browser",
+    "comparisons": "models side by side",
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results", type=Path, help="folder of a data set's results")
+    parser.add_argument("--model", help="with --results: this model alone")
+    parser.add_argument("--metrics", type=Path, help="one metrics.json")
+    parser.add_argument("--table", type=Path, help="with --metrics: its metrics.csv")
+    args = parser.parse_args(argv)
+    if (args.results is None) == (args.metrics is None) or bool(args.metrics) != bool(args.table):
+        parser.error("give --results, or --metrics together with --table")
+    with stage.running(None):
+        print("\n".join(show(args, Paint(sys.stdout.isatty() and "NO_COLOR" not in os.environ))))
+
+
+class Paint:
+    """Colours text where there are colours, in a terminal."""
+
+    def __init__(self, colours: bool) -> None:
+        self.colours = colours
+
+    def __call__(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self.colours and colour else text
+
+
+def show(args: argparse.Namespace, paint: Paint) -> list[str]:
+    """The lines to print."""
+    if args.metrics:
+        return judgement(args.metrics, args.table, str(args.metrics.parent), paint)
+    found = sorted(args.results.glob(f"{args.model or '*'}/seed-*/on-*/metrics.json"))
+    if not found:
+        raise UserError(
+            f"{args.results} holds no metrics of {args.model or 'any model'}: run Snakemake with"
+            " the target train_attparsenet, train_cnn_rnn or all first."
+        )
+    lines = []
+    for metrics in found:
+        title = metrics.parent.relative_to(args.results).as_posix()
+        lines += judgement(metrics, metrics.with_name("metrics.csv"), title, paint)
+    return [*lines, *artifacts(args.results, args.model, paint)]
+
+
+def judgement(metrics: Path, table: Path, title: str, paint: Paint) -> list[str]:
+    """One model's means, attributes and doubts."""
+    try:
+        summary = json.loads(metrics.read_text(encoding="utf-8"))
+        rows = pd.read_csv(table)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{metrics} and {table} cannot be read ({error}): run evaluate.") from None
+    warnings = [
+        paint(line, YELLOW)
+        for warning in summary["warnings"]
+        for line in textwrap.wrap(f"Warning: {warning}.", 80)
+    ]
+    return ["", paint(title, BOLD), *means(summary), "", *attributes(rows, paint), *warnings]
+
+
+def means(summary: dict[str, Any]) -> list[str]:
+    """The means over attributes, with their intervals."""
+    intervals = summary["intervals"]
+    mean = f"mean of {summary['attributes']} attributes"
+    of = "people" if intervals["over"] == "identities" else "images drawn apart"
+    lines = [
+        f"{summary['images']:,} {summary['split']} images, intervals over {intervals['units']:,}"
+        f" {of}{' (few: too narrow)' if intervals['few_identities'] else ''}",
+        "",
+        f"{mean:<36}   95 % interval",
+    ]
+    for name, words in MEANS.items():
+        if summary[name] is not None:
+            low_high = intervals.get(name)
+            ends = f"   {low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
+            lines.append(f"  {words:<25}{summary[name]:>9.3f}{ends}")
+    return lines
+
+
+def attributes(rows: pd.DataFrame, paint: Paint) -> list[str]:
+    """A line an attribute, best AUROC first; those outside the means last and marked."""
+    rows = rows.sort_values(["counted", "auroc"], ascending=False, kind="stable")
+    columns = ["majority_accuracy", "accuracy", "balanced_accuracy", "f1", "auroc"]
+    heads = ["majority", "accuracy", "balanced", "F1", "AUROC"]
+    head = f"{'attribute':<21}{'positives':>9}" + "".join(f"{word:>10}" for word in heads[:3])
+    lines = [paint(head + "".join(f"{word:>8}" for word in heads[3:]), BOLD)]
+    for row in rows.to_dict("records"):
+        name = row["attribute"] + ("" if row["counted"] else " *")
+        cells = [number(row[column]) for column in columns]
+        line = f"{name:<21}{row['positives']:>9}" + "".join(f"{cell:>10}" for cell in cells[:3])
+        line += "".join(f"{cell:>8}" for cell in cells[3:])
+        worse = row["counted"] and row["accuracy"] < row["majority_accuracy"]
+        lines.append(paint(line, FAINT if not row["counted"] else YELLOW if worse else ""))
+    if not rows["counted"].all():
+        lines.append("* too few test images of a class: not in the means")
+    return lines
+
+
+def number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.3f}"
+
+
+def artifacts(results: Path, model: str | None, paint: Paint) -> list[str]:
+    """What lies below ``results``, and what each of it is."""
+    lines = ["", paint(f"To open, in {results}/", BOLD)]
+    for pattern, what in ARTIFACTS.items():
+        if model and pattern.startswith("*/"):
+            pattern = model + pattern[1:]
+        for path in sorted(results.glob(pattern)):
+            name = path.relative_to(results).as_posix()
+            lines += [f"  {name:<26}{what}"] if len(name) < 25 else [f"  {name}", f"{'':28}{what}"]
+    return lines
+
+
+if __name__ == "__main__":
+    main()
