@@ -1,0 +1,220 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import masks as stage_masks
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.landmark_table import Landmarks, write_landmarks
+from pipeline.core.mask_store import open_masks
+from pipeline.core.regions import attribute_masks, draw_regions
+from pipeline.core.stage import UserError
+
+SIZE = (218, 178)
+SHARD = 4
+EARRINGS = ATTRIBUTES.index("Wearing_Earrings")
+
+
+def a_face(random):
+    """68 points of a frontal face, each moved a little."""
+    across = np.linspace(0, np.pi, 17)
+    points = np.empty((68, 2))
+    points[:17] = np.stack([89 - 45 * np.cos(across), 110 + 70 * np.sin(across)], axis=1)
+    points[17:27] = np.stack([np.linspace(52, 126, 10), np.full(10, 98)], axis=1)
+    points[27:36] = [(89, y) for y in (108, 116, 124, 130)] + [(x, 136) for x in range(81, 98, 4)]
+    for first, middle in ((36, 69), (42, 108), (48, 89), (60, 89)):
+        count, height, radius = {36: (6, 112, 7), 42: (6, 112, 7), 48: (12, 155, 15)}.get(
+            first, (8, 155, 9)
+        )
+        turn = np.pi + np.linspace(0, 2 * np.pi, count, endpoint=False)
+        points[first : first + count, 0] = middle + radius * np.cos(turn)
+        points[first : first + count, 1] = height + radius / 2 * np.sin(turn)
+    return points + random.normal(0, 0.5, points.shape)
+
+
+def data_set(folder, count, seed=0):
+    """Faces and landmarks on disk: face 1 was not found, face 2 turns both ears away."""
+    random = np.random.default_rng(seed)
+    points = np.stack([a_face(random) for _ in range(count)])
+    points[1:2] = np.nan
+    points[2:3, [0, 16], 0] = points[2:3, [17, 26], 0]
+    labels = random.random((count, len(ATTRIBUTES))) < 0.3
+    labels[1:3, EARRINGS] = True
+    encoded = cv2.imencode(".png", np.zeros((*SIZE, 3), np.uint8))[1].tobytes()
+    names = [f"{i:06d}.png" for i in range(count)]
+    faces = (Face(n, "train", 0, k, encoded) for n, k in zip(names, labels, strict=True))
+    write_faces(folder / "faces", faces, SIZE)
+    detectors = ["drawn" if np.isfinite(p).all() else "" for p in points]
+    write_landmarks(folder / "landmarks.csv", Landmarks(names, points, detectors))
+    return np.round(points, 3), labels
+
+
+def arguments(folder, **settings):
+    settings = {"shard": SHARD, "repair_labels": False} | settings
+    common = ["--faces", folder / "faces", "--store", folder / "masks.zarr"]
+    return [str(word) for word in [*common, "--settings", json.dumps(settings)]]
+
+
+def draw(folder, part, **settings):
+    out = folder / "masks" / f"{part}.json"
+    words = ["draw", "--landmarks", folder / "landmarks.csv", "--part", part, "--out", out]
+    stage_masks.main([str(word) for word in words] + arguments(folder, **settings))
+    return out
+
+
+def gather(folder, parts, **settings):
+    words = ["gather", "--parts", *parts, "--summary", folder / "masks.json"]
+    stage_masks.main([str(word) for word in words] + arguments(folder, **settings))
+    return json.loads((folder / "masks.json").read_text())
+
+
+def make(folder, parts, **settings):
+    names = [f"{k}-of-{parts}" for k in range(1, parts + 1)]
+    return gather(folder, [draw(folder, name, **settings) for name in names], **settings)
+
+
+def contents(folder):
+    files = [p for p in (folder / "masks.zarr").rglob("*") if p.is_file()]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in [*files, folder / "masks.json"]}
+
+
+def test_row_i_of_the_store_is_face_i_drawn_from_its_own_points_and_labels(tmp_path):
+    points, labels = data_set(tmp_path, 11)
+    make(tmp_path, 3)
+    faces, store = open_faces(tmp_path / "faces"), open_masks(tmp_path / "masks.zarr")
+    assert store.names == faces.names
+    assert np.array_equal(store.labels, labels)
+    assert store.found.tolist() == [i != 1 for i in range(11)]
+    for i in range(11):
+        bits = draw_regions(points[i], SIZE)
+        assert np.array_equal(store.region_bits([i])[0], bits)
+        assert np.array_equal(store.masks(i), attribute_masks(bits, labels[i]))
+
+
+@settings(max_examples=6, deadline=None)
+@given(faces=st.integers(3, 14), shard=st.integers(1, 6), parts=st.integers(1, 5))
+def test_the_number_of_parts_changes_no_byte(tmp_path_factory, faces, shard, parts):
+    folder = tmp_path_factory.mktemp("set")
+    data_set(folder, faces)
+    make(folder, 1, shard=shard)
+    alone = contents(folder)
+    make(folder, parts, shard=shard)
+    assert contents(folder) == alone
+
+
+def test_the_summary_counts_what_could_not_be_drawn(tmp_path):
+    data_set(tmp_path, 11)
+    summary = make(tmp_path, 2)
+    assert summary["images"] == 11
+    assert summary["without_landmarks"] == 1
+    assert summary["positive_with_empty_mask"] == {"Wearing_Earrings": 1}
+    assert summary["regions_absent"] == {"left_ear": 1, "right_ear": 1}
+    assert summary["repaired_labels"] == {}
+    assert summary["repaired_faces"] == 0
+
+
+def test_repairing_makes_a_positive_with_an_empty_mask_negative_and_reports_it(tmp_path):
+    _, labels = data_set(tmp_path, 11)
+    summary = make(tmp_path, 2, repair_labels=True)
+    assert summary["repaired_labels"] == {"Wearing_Earrings": 1}
+    assert summary["repaired_faces"] == 1
+    expected = labels.copy()
+    expected[2, EARRINGS] = False  # and face 1, whose landmarks are unknown, keeps its labels
+    assert np.array_equal(open_masks(tmp_path / "masks.zarr").labels, expected)
+
+
+def test_a_part_made_again_with_equal_bytes_leaves_the_store_open(tmp_path):
+    data_set(tmp_path, 11)
+    make(tmp_path, 2)
+    before = contents(tmp_path)
+    draw(tmp_path, "2-of-2")
+    assert contents(tmp_path) == before
+
+
+def test_a_part_with_other_bytes_closes_the_store_until_it_is_gathered(tmp_path):
+    data_set(tmp_path, 11)
+    make(tmp_path, 2)
+    before = contents(tmp_path)
+    data_set(tmp_path, 11, seed=1)
+    draw(tmp_path, "2-of-2")
+    with pytest.raises(UserError, match="no whole store"):
+        open_masks(tmp_path / "masks.zarr")
+    data_set(tmp_path, 11)
+    make(tmp_path, 2)
+    assert contents(tmp_path) == before
+
+
+def test_fewer_faces_leave_nothing_of_the_larger_store(tmp_path):
+    (tmp_path / "fresh").mkdir()
+    data_set(tmp_path, 14)
+    make(tmp_path, 2)
+    for folder in (tmp_path, tmp_path / "fresh"):
+        data_set(folder, 6)
+        make(folder, 2)
+    assert contents(tmp_path) == contents(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("damage", ["missing", "is not as its part wrote it"])
+def test_a_shard_that_is_missing_or_changed_is_named(tmp_path, capsys, damage):
+    data_set(tmp_path, 11)
+    parts = [draw(tmp_path, f"{k}-of-2") for k in (1, 2)]
+    shard = tmp_path / "masks.zarr" / "regions" / "c" / "1" / "0" / "0"
+    if damage == "missing":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(SystemExit, match=f"regions/c/1/0/0.*{damage}.*make the parts again"):
+        gather(tmp_path, parts)
+    assert not (tmp_path / "masks.json").exists()
+
+
+def test_parts_that_do_not_hold_every_face_are_refused(tmp_path):
+    data_set(tmp_path, 11)
+    parts = [draw(tmp_path, f"{k}-of-2") for k in (1, 2)]
+    with pytest.raises(SystemExit, match="and there are 11 faces"):
+        gather(tmp_path, parts[:1])
+    with pytest.raises(SystemExit, match="4 faces a shard, others 8"):
+        gather(tmp_path, parts, shard=8)
+
+
+def test_landmarks_of_other_faces_are_refused(tmp_path):
+    data_set(tmp_path, 11)
+    points = np.full((2, 68, 2), np.nan)
+    write_landmarks(tmp_path / "landmarks.csv", Landmarks(["a", "b"], points, ["", ""]))
+    with pytest.raises(SystemExit, match=r"landmarks.csv holds other faces than .*faces"):
+        draw(tmp_path, "1-of-1")
+
+
+def test_a_killed_part_run_again_gives_the_same_bytes(tmp_path):
+    data_set(tmp_path, 60)
+    make(tmp_path, 1)
+    before = contents(tmp_path)
+    (tmp_path / "masks.zarr" / "zarr.json").unlink()
+    for file in (tmp_path / "masks.zarr").rglob("c/*/0/0/*"):
+        file.unlink()
+    words = ["draw", "--landmarks", tmp_path / "landmarks.csv", "--part", "1-of-1"]
+    words += ["--out", tmp_path / "masks" / "1-of-1.json", *arguments(tmp_path)]
+    root = Path(stage_masks.__file__).parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.masks", *map(str, words)],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not list(tmp_path.rglob("masks.zarr/masks/c/1/0/0/0")):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    with pytest.raises(UserError, match="no whole store"):
+        open_masks(tmp_path / "masks.zarr")
+    make(tmp_path, 1)
+    assert contents(tmp_path) == before
