@@ -71,15 +71,16 @@ def train(args: argparse.Namespace) -> None:
     began = time.monotonic()
     if args.threads:
         torch.set_num_threads(args.threads)
+    masks = args.masks if args.settings["segmentation_weight"] > 0 else None
     inputs = {
         name: sha256(path) if path else None
-        for name, path in (("faces", args.faces), ("masks", args.masks), ("initial", args.initial))
+        for name, path in (("faces", args.faces), ("masks", masks), ("initial", args.initial))
     }
     faces = open_faces(args.faces)
     settings = resolve(args.settings, faces, inputs)
     splits = split_rows(faces, settings, args.seed)
     learner = new_learner(in_time(settings, args.job_minutes), args.seed, args.initial)
-    data = FaceData(faces, splits, settings, args.seed, args.masks)
+    data = FaceData(faces, splits, settings, args.seed, masks)
 
     may_write = RANK == 0
     fingerprint = fingerprint_of(settings, args.seed, inputs)
@@ -210,8 +211,8 @@ def columns(settings: dict[str, Any]) -> list[int]:
 class FaceData(lightning.LightningDataModule):
     """The loaders: rows of ``faces`` by split, with masks where ``masks`` names a store.
 
-    Training learns the labels that the masks were drawn with. Validation, like every judgement,
-    asks for the labels of the data set.
+    Training learns the labels that the masks were drawn with (where there are any). Validation,
+    like every judgement, asks for the labels of the data set.
     """
 
     def __init__(
@@ -225,9 +226,11 @@ class FaceData(lightning.LightningDataModule):
         super().__init__()
         self.splits, self.settings, self.seed = splits, settings, seed
         labels = faces.attributes[:, columns(settings)]
-        store = open_store(masks, faces) if settings["segmentation_weight"] > 0 else None
-        repaired = store.labels[:, columns(settings)] if store else labels
-        self.train_faces = FaceBatches(faces, repaired, store)
+        store = open_store(masks, faces) if masks else None
+        drawn = labels
+        if store:
+            drawn = np.where(store.found[:, None], store.labels[:, columns(settings)], labels)
+        self.train_faces = FaceBatches(faces, drawn, store)
         self.valid_faces = FaceBatches(faces, labels, store)
         self.found = store.found if store else None
 
@@ -263,11 +266,10 @@ class FaceData(lightning.LightningDataModule):
         return loader(faces, order, self.settings["workers"], pin)
 
 
-def open_store(path: Path | None, faces: Faces) -> Any:
+def open_store(path: Path, faces: Faces) -> Any:
     """The masks of ``faces``; imported here, so that training without masks needs no Zarr."""
     from pipeline.core.mask_store import open_masks
 
-    assert path is not None
     masks = open_masks(path)
     if list(masks.names) != faces.names:
         raise UserError(f"{path} holds the masks of other faces than {faces.path}: draw them anew")

@@ -129,7 +129,7 @@ def light(values: Tensor, augmentation: Augmentation) -> Tensor:
     if bool((augmentation.brightness == 1).all() and (augmentation.contrast == 1).all()):
         return values
     values = (values * brightness.view(-1, 1, 1, 1)).clamp_(0, 1)
-    weights = torch.tensor((0.299, 0.587, 0.114), device=values.device).view(3, 1, 1)
+    weights = torch.tensor((0.2989, 0.587, 0.114), device=values.device).view(3, 1, 1)
     grey = (values * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
     return torch.lerp(grey, values, contrast.view(-1, 1, 1, 1)).clamp_(0, 1)
 

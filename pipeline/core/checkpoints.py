@@ -61,26 +61,35 @@ class Keeper(lightning.Callback):
         self.state = None
 
     def on_train_batch_end(self, trainer: Any, learner: Any, *_: Any) -> None:
-        if learner.batch % learner.settings["accumulate"]:
-            return  # gradients that wait for their step are in no checkpoint
-        now, settings = time.monotonic(), learner.settings
+        # Gradients that wait for their step are in no checkpoint. An epoch's last batch has no
+        # rest to go on with: what follows it is the epoch's end.
+        if learner.batch % learner.settings["accumulate"] or trainer.is_last_batch:
+            return
+        now, reason = time.monotonic(), self.reason_to_stop(trainer, learner)
         if now - self.told >= 60:
             self.told = now
             log.info("epoch %d: %d batches done", learner.epoch + 1, learner.batch)
-        reason = ""
-        if trainer.received_sigterm:
-            reason = "it was told to (SIGTERM)"
-        elif settings["max_minutes"] and now - self.began >= 60 * settings["max_minutes"]:
-            reason = f"`max_minutes` ({settings['max_minutes']:g}) have passed"
-        due = now - self.kept >= 60 * settings["checkpoint_minutes"]
+        due = now - self.kept >= 60 * learner.settings["checkpoint_minutes"]
         if any_process(trainer, learner, due or bool(reason)):
             self.keep(trainer, learner)
-            if any_process(trainer, learner, bool(reason), always=True):
-                raise UserError(
-                    f"training stopped itself in epoch {learner.epoch + 1} because"
-                    f" {reason or 'another process did'}; its checkpoint is"
-                    f" {self.folder / LAST}: run the same command again and it goes on from there."
-                )
+            self.stop_if(trainer, reason)
+
+    def reason_to_stop(self, trainer: Any, learner: Any) -> str:
+        """Why training should not go on now though it is not done, or nothing."""
+        limit = learner.settings["max_minutes"]
+        if trainer.received_sigterm:
+            return "it was told to (SIGTERM)"
+        if limit and time.monotonic() - self.began >= 60 * limit:
+            return f"`max_minutes` ({limit:g}) have passed"
+        return ""
+
+    def stop_if(self, trainer: Any, reason: str) -> None:
+        """End training, in all processes if in one, now that there is a checkpoint."""
+        if trainer.strategy.reduce_boolean_decision(bool(reason), all=False):
+            raise UserError(
+                f"training stopped itself because {reason or 'another process did'}; its checkpoint"
+                f" is {self.folder / LAST}: run the same command again and it goes on from there."
+            )
 
     def on_train_epoch_end(self, trainer: Any, learner: Any) -> None:
         row = learner.end_epoch()
@@ -98,6 +107,8 @@ class Keeper(lightning.Callback):
         self.keep(trainer, learner)
         if finished(self.history, learner.settings):
             trainer.should_stop = True
+        else:
+            self.stop_if(trainer, self.reason_to_stop(trainer, learner))
 
     def keep(self, trainer: lightning.Trainer, learner: Learner) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -130,13 +141,9 @@ class Keeper(lightning.Callback):
                 remove(epoch_file(self.folder, epoch))
 
 
-def any_process(
-    trainer: lightning.Trainer, learner: Learner, answer: bool, always: bool = False
-) -> bool:
+def any_process(trainer: Any, learner: Any, answer: bool) -> bool:
     """Whether any process says so; several ask each other at every tenth step only."""
-    if trainer.world_size == 1:
-        return answer
-    if not always and learner.batch % (10 * learner.settings["accumulate"]):
+    if trainer.world_size > 1 and learner.batch % (10 * learner.settings["accumulate"]):
         return False
     return bool(trainer.strategy.reduce_boolean_decision(answer, all=False))
 

@@ -58,7 +58,7 @@ def feature_channels(features: nn.Module, size: tuple[int, int], name: str) -> i
     try:
         with torch.no_grad():
             shape = features(torch.zeros(1, 3, *size)).shape
-    except (RuntimeError, TypeError, ValueError):
+    except (AssertionError, RuntimeError, TypeError, ValueError):
         shape = torch.Size()
     features.train()
     if len(shape) != 4:

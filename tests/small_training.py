@@ -1,0 +1,106 @@
+"""Small faces with masks, and the train stage run on them: for the tests of training."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import yaml
+from conftest import ROOT
+
+from pipeline import train
+from pipeline.core.configuration import complete
+from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.mask_store import finish, write_shard
+from pipeline.core.regions import attribute_masks
+
+SIZE = (44, 40)  # AttParseNet's maps of it are 9×7
+SEED = 5
+
+
+def write_data(folder: Path, train_faces: int = 20, valid_faces: int = 7) -> None:
+    """``faces`` and ``masks.zarr``: blurred noise, random labels, blocks as regions.
+
+    Every fifth face has no landmarks.
+    """
+    random = np.random.default_rng(3)
+    faces, shards, count = [], [], train_faces + valid_faces
+    for i in range(count):
+        image = cv2.GaussianBlur(random.integers(0, 256, (*SIZE, 3), np.uint8), (0, 0), 2)
+        split = "train" if i < train_faces else "valid"
+        encoded = cv2.imencode(".png", image)[1].tobytes()
+        faces.append(Face(f"{i:03d}.png", split, i, random.random(40) < 0.4, encoded))
+        small = random.integers(0, 2**14, (11, 10), np.uint16) * (i % 5 > 0)
+        bits = small.astype(np.uint16).repeat(4, axis=0).repeat(4, axis=1)
+        shards.append((attribute_masks(bits, faces[-1].attributes), bits))
+    write_faces(folder / "faces", faces, SIZE)
+    for number in range(-(-count // 8)):
+        write_shard(folder / "masks.zarr", number, 8, shards[8 * number : 8 * number + 8])
+    labels = np.stack([face.attributes for face in faces])
+    names = [face.name for face in faces]
+    finish(folder / "masks.zarr", names, np.arange(count) % 5 > 0, labels, SIZE, 8)
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    """A small AttParseNet's settings, complete by the schema, in full precision."""
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    model = {
+        "network": "attparsenet",
+        "width": 0.03,
+        "epochs": 2,
+        "batch_size": 4,
+        "precision": "32-true",
+        "accelerator": "cpu",
+        "workers": 0,
+        "schedule": {"name": "exponential"},
+        "augmentation": {"flip": True, "shift": 3, "brightness": 0.1, "contrast": 0.1},
+        "attributes": ["Male", "Smiling", "Eyeglasses"],
+        **changes,
+    }
+    config = {"dataset": "d", "datasets": {"d": {"source": "synthetic"}}, "models": {"m": model}}
+    config |= {"train": ["m"], "compare": {"with": "m", "without": "m", "shares": [0.5]}}
+    completed: dict[str, Any] = complete(config, schema)["models"]["m"]
+    return completed
+
+
+def command(data: Path, out: Path, *, masks: bool = True, **changes: Any) -> list[str]:
+    """The train stage's arguments: results and checkpoints go to ``out``."""
+    flags = {
+        "faces": data / "faces",
+        "checkpoints": out / "checkpoints",
+        "weights": out / "weights.safetensors",
+        "history": out / "history.csv",
+        "run": out / "run.json",
+        "seed": SEED,
+        "threads": 1,
+        "settings": json.dumps(settings(**changes)),
+    }
+    if masks:
+        flags["masks"] = data / "masks.zarr"
+    return [part for flag, value in flags.items() for part in (f"--{flag}", str(value))]
+
+
+def train_small(data: Path, out: Path, **changes: Any) -> pd.DataFrame:
+    """Train in this process; return the history."""
+    train.main(command(data, out, **changes))
+    return pd.read_csv(out / "history.csv")
+
+
+def start(flags: list[str]) -> subprocess.Popen[str]:
+    """The train stage in a process of its own."""
+    line = [sys.executable, "-m", "pipeline.train", *flags]
+    return subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def weights(out: Path) -> dict[str, Any]:
+    return dict(safetensors.torch.load_file(out / "weights.safetensors"))
+
+
+def splits(data: Path) -> tuple[np.ndarray, np.ndarray]:
+    faces = open_faces(data / "faces")
+    return faces.rows("train"), faces.rows("valid")

@@ -1,0 +1,270 @@
+"""Training does what plain torch would do, reads what it should, and says what it did."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from small_training import (
+    SEED,
+    SIZE,
+    command,
+    settings,
+    splits,
+    start,
+    train_small,
+    weights,
+    write_data,
+)
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+
+from pipeline import train
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.checkpoints import finished, ranked
+from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.files import sha256
+from pipeline.core.loading import once, shuffled
+from pipeline.core.mask_store import open_masks
+from pipeline.core.networks import build, load_network
+
+CHOSEN = [ATTRIBUTES.index(name) for name in settings()["attributes"]]
+STILL = {"augmentation": {}, "epochs": 1, "normalization": {"mean": [0.5] * 3, "std": [0.2] * 3}}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder)
+    return folder
+
+
+def plain_loss(network, folder, rows, weight):
+    """The published loss of some faces, by hand from the decoded images and the stored masks."""
+    faces, masks = open_faces(folder / "faces"), open_masks(folder / "masks.zarr")
+    images = np.stack([faces.image(row) for row in rows]).transpose(0, 3, 1, 2)
+    output = network((torch.from_numpy(images) / 255 - 0.5) / 0.2)
+    labels = torch.from_numpy(faces.attributes[rows][:, CHOSEN]).float()
+    loss = attribute = binary_cross_entropy_with_logits(output.logits, labels)
+    if weight:
+        height, width = output.maps.shape[2:]
+        ys = [int((i + 0.5) * SIZE[0] / height) for i in range(height)]
+        xs = [int((i + 0.5) * SIZE[1] / width) for i in range(width)]
+        whole = np.stack([masks.masks(row)[CHOSEN] for row in rows])
+        targets = torch.from_numpy(whole[:, :, ys][:, :, :, xs]).float()
+        found = masks.found[rows]
+        loss = attribute + weight * mse_loss(output.maps[found], targets[found])
+    return loss, attribute
+
+
+def plain_training(folder, parts_of, weight=1.0, steps=3, batch_size=4):
+    """Fixed steps in plain torch: gradients of a batch's parts averaged, then SGD.
+
+    Returns the network and the mean attribute loss. ``parts_of`` cuts a batch's rows in parts,
+    which are seen apart.
+    """
+    torch.manual_seed(SEED)
+    network = build(settings(**STILL, input_size=list(SIZE)))
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
+    order = np.random.default_rng((SEED, 0)).permutation(splits(folder)[0])
+    seen = []
+    for rows in order.reshape(-1, batch_size)[:steps]:
+        optimizer.zero_grad()
+        parts = parts_of(rows)
+        for part in parts:
+            loss, attribute = plain_loss(network, folder, part, weight)
+            (loss / len(parts)).backward()
+            seen.append(attribute.item())
+        optimizer.step()
+    return network, float(np.mean(seen))
+
+
+def assert_close(found, network, tolerance):
+    for name, wanted in network.named_parameters():
+        torch.testing.assert_close(found[name], wanted.detach(), atol=tolerance, rtol=0)
+
+
+def test_three_steps_are_those_of_plain_torch(tmp_path):
+    write_data(tmp_path, train_faces=12)
+    history = train_small(tmp_path, tmp_path / "out", **STILL)
+    network, attribute_loss = plain_training(tmp_path, lambda rows: [rows])
+    assert_close(weights(tmp_path / "out"), network, 1e-6)
+    assert history["train_attribute_loss"][0] == pytest.approx(attribute_loss, abs=1e-5)
+
+
+def test_validation_sees_every_face_once_as_it_is(data, tmp_path):
+    history = train_small(data, tmp_path, **STILL)
+    network, _ = load_network(tmp_path / "weights.safetensors")
+    with torch.inference_mode():
+        loss, attribute = plain_loss(network, data, splits(data)[1], weight=1.0)
+    assert history["valid_loss"][0] == pytest.approx(loss.item(), abs=1e-5)
+    assert history["valid_attribute_loss"][0] == pytest.approx(attribute.item(), abs=1e-5)
+
+
+def test_parts_of_a_batch_seen_one_after_another_average_their_gradients(tmp_path):
+    write_data(tmp_path, train_faces=12)
+    train_small(tmp_path, tmp_path / "out", **STILL, accumulate=2)
+    network, _ = plain_training(tmp_path, lambda rows: [rows[:2], rows[2:]])
+    assert_close(weights(tmp_path / "out"), network, 1e-6)
+
+
+def test_two_processes_average_the_gradients_of_their_halves(tmp_path):
+    write_data(tmp_path, train_faces=12)
+    flags = command(tmp_path, tmp_path / "out", **STILL, devices=2)
+    process = start(flags)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    network, attribute_loss = plain_training(tmp_path, lambda rows: [rows[0::2], rows[1::2]])
+    assert_close(weights(tmp_path / "out"), network, 1e-5)
+    history = pd.read_csv(tmp_path / "out" / "history.csv")
+    assert history["train_attribute_loss"][0] == pytest.approx(attribute_loss, abs=1e-5)
+
+
+def test_without_segmentation_the_masks_are_never_opened(data, tmp_path, monkeypatch):
+    for module in ("zarr", "pipeline.core.mask_store"):
+        monkeypatch.setitem(sys.modules, module, None)  # an import of it fails
+    train_small(data, tmp_path, masks=False, segmentation_weight=0, **STILL)
+    account = json.loads((tmp_path / "run.json").read_text())
+    assert account["inputs_sha256"]["masks"] is None
+
+
+def test_the_baseline_learns_from_attributes_alone(tmp_path):
+    write_data(tmp_path, train_faces=12)
+    train_small(tmp_path, tmp_path / "out", masks=False, segmentation_weight=0, **STILL)
+    network, _ = plain_training(tmp_path, lambda rows: [rows], weight=0)
+    assert_close(weights(tmp_path / "out"), network, 1e-6)
+
+
+def test_the_account_names_inputs_settings_and_code(data, tmp_path):
+    train_small(data, tmp_path, **STILL)
+    account = json.loads((tmp_path / "run.json").read_text())
+    assert account["inputs_sha256"]["faces"] == sha256(data / "faces")
+    assert account["inputs_sha256"]["masks"] == sha256(data / "masks.zarr")
+    assert account["settings"]["input_size"] == list(SIZE)
+    assert account["seed"] == SEED
+    assert account["images"] == {"train": 20, "valid": 7}
+    assert account["images_with_masks"] == {"train": 16, "valid": 5}
+    assert account["versions"]["torch"] == str(torch.__version__)
+    assert account["git_revision"] is None or len(account["git_revision"]) == 40
+    network, _ = load_network(tmp_path / "weights.safetensors")
+    assert account["parameters"] == sum(w.numel() for w in network.parameters())
+
+
+def test_equal_runs_are_equal_bytes_whatever_the_number_of_workers(data, tmp_path):
+    for name, workers in (("a", 0), ("b", 0), ("c", 2)):
+        train_small(data, tmp_path / name, workers=workers)
+    for name in ("weights.safetensors", "history.csv"):
+        first = (tmp_path / "a" / name).read_bytes()
+        assert first == (tmp_path / "b" / name).read_bytes()
+        assert first == (tmp_path / "c" / name).read_bytes()
+
+
+def test_the_weights_are_those_of_the_best_epoch_and_the_best_few_are_kept(data, tmp_path):
+    history = train_small(data, tmp_path, epochs=4, keep=2, select_by="valid_accuracy")
+    best = int(history["epoch"][history["valid_accuracy"].idxmax()])
+    kept = {path.name: path for path in (tmp_path / "checkpoints").glob("*.safetensors")}
+    name = f"epoch-{best:03d}.safetensors"
+    assert kept[name].read_bytes() == (tmp_path / "weights.safetensors").read_bytes()
+    assert len(kept) == 2
+    assert json.loads((tmp_path / "run.json").read_text())["best_epoch"] == best
+
+
+def test_a_stratified_subset_keeps_the_share_of_positives_in_both_parts(tmp_path):
+    random = np.random.default_rng(0)
+    labels = np.zeros((400, 40), bool)
+    labels[:, ATTRIBUTES.index("Male")] = random.permutation(400) < 100
+    faces = (Face(f"{i}.png", "train", -1, row, b"") for i, row in enumerate(labels))
+    write_faces(tmp_path / "faces", faces, SIZE)
+    chosen = settings(attributes=["Male"], stratified_subset=0.5)
+    rows = train.split_rows(open_faces(tmp_path / "faces"), chosen, SEED)
+    male = labels[:, ATTRIBUTES.index("Male")]
+    assert (len(rows["train"]), len(rows["valid"])) == (160, 40)
+    assert (male[rows["train"]].sum(), male[rows["valid"]].sum()) == (40, 10)
+    assert not set(rows["train"]) & set(rows["valid"])
+
+
+def test_a_share_of_train_follows_from_the_seed_and_leaves_valid_whole(data):
+    faces, chosen = open_faces(data / "faces"), settings(share=0.5)
+    first, again, other = (train.split_rows(faces, chosen, seed) for seed in (1, 1, 2))
+    assert len(first["train"]) == 10
+    assert first["train"].tolist() == again["train"].tolist() != other["train"].tolist()
+    assert set(first["train"]) <= set(faces.rows("train"))
+    assert first["valid"].tolist() == faces.rows("valid").tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"batch_size": 21}, "20 faces to train on"),
+        ({"batch_size": 4, "accumulate": 3}, "multiple"),
+        ({"pretrained": True}, "--initial"),
+        ({"masks": False}, "--masks"),
+        ({"stratified_subset": 0.01}, "stratified"),
+        ({"network": "cnn_rnn"}, "segmentation_weight"),
+    ],
+)
+def test_settings_that_cannot_be_trained_end_in_one_sentence(data, tmp_path, changes, says):
+    with pytest.raises(SystemExit, match=says):
+        train_small(data, tmp_path, **changes)
+    assert not (tmp_path / "weights.safetensors").exists()
+
+
+def test_masks_of_other_faces_are_refused(data, tmp_path):
+    write_data(tmp_path, train_faces=21)
+    (tmp_path / "masks.zarr").rename(tmp_path / "others.zarr")
+    (tmp_path / "masks.zarr").symlink_to(data / "masks.zarr")
+    with pytest.raises(SystemExit, match="other faces"):
+        train_small(tmp_path, tmp_path / "out")
+
+
+def test_without_a_valid_split_nothing_is_trained(tmp_path):
+    write_data(tmp_path, valid_faces=0)
+    with pytest.raises(SystemExit, match="no face in the split valid"):
+        train_small(tmp_path, tmp_path / "out")
+
+
+@given(st.integers(1, 60), st.integers(1, 4), st.integers(1, 3), st.integers(0, 9))
+@hypothesis_settings(deadline=None)
+def test_processes_share_an_epoch_and_see_no_face_twice(count, world, parts, epoch):
+    rows, batch_size = np.arange(100, 100 + count), 2 * world
+    orders = [
+        shuffled(rows, parts * batch_size, batch_size, SEED, epoch, rank=rank, world=world)
+        for rank in range(world)
+    ]
+    seen = np.concatenate([share.rows for order in orders for share in order] or [rows[:0]])
+    assert len({len(order) for order in orders}) == 1
+    assert len(set(seen)) == len(seen) == count // (parts * batch_size) * parts * batch_size
+
+
+def test_the_order_is_a_function_of_seed_and_epoch_and_can_begin_anywhere():
+    def rows(seed, epoch, start=0):
+        order = shuffled(np.arange(40), 4, 4, seed, epoch, start)
+        return [share.rows.tolist() for share in order]
+
+    assert rows(1, 2) == rows(1, 2)
+    assert rows(1, 2) != rows(1, 3)
+    assert rows(1, 2) != rows(2, 2)
+    assert rows(1, 2, start=7) == rows(1, 2)[7:]
+
+
+@given(st.integers(1, 60), st.integers(1, 4), st.integers(1, 3))
+@hypothesis_settings(deadline=None)
+def test_validation_counts_every_face_once_whatever_the_number_of_processes(count, world, size):
+    orders = [once(np.arange(count), size * world, rank, world) for rank in range(world)]
+    shares = [list(order) for order in orders]
+    seen = np.concatenate([share.rows[share.counted] for part in shares for share in part])
+    assert sorted(seen) == list(range(count))
+    assert len({tuple(len(share.rows) for share in part) for part in shares}) == 1
+
+
+def test_early_stopping_waits_for_so_many_epochs_without_a_better_one():
+    chosen = settings(epochs=9, early_stopping=2, select_by="valid_loss")
+    history = [{"epoch": i + 1.0, "valid_loss": v} for i, v in enumerate([3.0, 2.0, 2.5, 2.0])]
+    assert [finished(history[:n], chosen) for n in range(5)] == [False, False, False, False, True]
+    assert ranked(history, chosen) == [2, 4, 3, 1]
+    assert not finished(history, settings(epochs=9))
+    assert finished(history, settings(epochs=4))
