@@ -1,0 +1,168 @@
+"""A SLURM of one node on loopback, started for the tests and stopped after them.
+
+It is a real one (munged, slurmctld, slurmd), with a pretend GPU and with memory limits that kill.
+A machine that has a SLURM already, configured or running, is refused: nobody's cluster is touched.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+# The SLURM executor's job step drops SLURM_CONF, so the files must be at the compiled-in place.
+PLACE = Path("/etc/slurm")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue", "scancel")
+ENVIRONMENT = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+
+CONFIGURATION = """\
+ClusterName={name}
+SlurmctldHost={host}(127.0.0.1)
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={root}/munge.socket
+CredType=cred/munge
+StateSaveLocation={root}/state
+SlurmdSpoolDir={root}/spool
+SlurmctldPidFile={root}/slurmctld.pid
+SlurmdPidFile={root}/slurmd.pid
+SlurmctldLogFile={root}/slurmctld.log
+SlurmdLogFile={root}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+AccountingStorageType=accounting_storage/none
+# Processes are looked at every second; a job above its memory is killed.
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+KillWait=5
+MpiDefault=none
+MailProg=/bin/true
+ReturnToService=2
+# More CPUs and memory than there are: what is asked for can be seen without being had.
+SlurmdParameters=config_overrides
+SchedulerParameters=batch_sched_delay=0,sched_interval=1
+MinJobAge=1800
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=64 RealMemory=200000 Gres=gpu:2 State=UNKNOWN
+PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
+"""
+
+
+def why_not() -> str:
+    """What stands against starting a SLURM here, or nothing."""
+    if missing := [name for name in PROGRAMS if not shutil.which(name, path=ENVIRONMENT["PATH"])]:
+        return f"{', '.join(missing)} not installed (apt-get install slurm-wlm munge)"
+    if os.geteuid():
+        return "its daemons must be started by root"
+    if "SLURM_CONF" in os.environ or (PLACE / "slurm.conf").is_symlink():
+        return "a SLURM is configured here"
+    if (PLACE / "slurm.conf").exists() or _output("sinfo", check=False):
+        return "a SLURM is configured here"
+    if any(_output("pgrep", "-x", name, check=False) for name in ("slurmctld", "slurmd")):
+        return "a SLURM is running here"
+    return ""
+
+
+class Cluster:
+    """``with Cluster() as cluster:`` its files lie in a folder that goes with it."""
+
+    def __init__(self) -> None:
+        # munged wants a folder that all may enter, which pytest's own are not.
+        self.root = Path(tempfile.mkdtemp(prefix="attparse-slurm-"))
+        self.root.chmod(0o755)
+        self.name = f"attparse{os.getpid()}"
+
+    def __enter__(self) -> "Cluster":
+        assert not (reason := why_not()), reason
+        for folder in ("state", "spool"):
+            (self.root / folder).mkdir(parents=True)
+        key = self.root / "munge.key"
+        key.touch(mode=0o600)
+        key.write_bytes(secrets.token_bytes(64))
+        host = socket.gethostname().split(".")[0]
+        conf = CONFIGURATION.format(name=self.name, host=host, root=self.root)
+        (self.root / "slurm.conf").write_text(conf)
+        (self.root / "gres.conf").write_text(
+            f"NodeName={host} Name=gpu File=/dev/null\nNodeName={host} Name=gpu File=/dev/zero\n"
+        )
+        PLACE.mkdir(exist_ok=True)
+        try:
+            for file in ("slurm.conf", "gres.conf"):
+                (PLACE / file).symlink_to(self.root / file)
+            munge = {"pid-file": "munged.pid", "log-file": "munged.log", "seed-file": "munged.seed"}
+            munge |= {"key-file": "munge.key", "socket": "munge.socket"}
+            _output("munged", *(f"--{flag}={self.root / file}" for flag, file in munge.items()))
+            _output("slurmctld", "-c")
+            _output("slurmd")
+            self._wait_until_idle()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if f"= {self.name}" in _output("scontrol", "show", "config", check=False):
+            self.cancel(*_output("squeue", "--noheader", "--format=%A", check=False).split())
+        for program in ("slurmd", "slurmctld", "munged"):
+            _end(self.root / f"{program}.pid")
+        for file in ("slurm.conf", "gres.conf"):
+            link = PLACE / file
+            if link.is_symlink() and link.readlink() == self.root / file:
+                link.unlink()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _wait_until_idle(self) -> None:
+        for _ in range(100):
+            if "idle" in _output("sinfo", "--noheader", "--format=%T", check=False):
+                return
+            time.sleep(0.1)
+        logs = [path.read_text()[-2000:] for path in sorted(self.root.glob("*.log"))]
+        raise RuntimeError("SLURM did not start:\n" + "\n".join(logs))
+
+    def jobs(self) -> list[dict[str, str]]:
+        """What ``scontrol`` knows of every job so far, oldest first."""
+        lines = _output("scontrol", "show", "job", "--oneliner").splitlines()
+        jobs = [
+            dict(word.split("=", 1) for word in line.split() if "=" in word)
+            for line in lines
+            if line.startswith("JobId=")
+        ]
+        return sorted(jobs, key=lambda job: int(job["JobId"]))
+
+    def jobs_of(self, rule: str) -> list[dict[str, str]]:
+        """The jobs that Snakemake submitted for a rule; its executor says so in the comment."""
+        return [job for job in self.jobs() if job.get("Comment", "").startswith(f"rule_{rule}")]
+
+    def cancel(self, *ids: str) -> None:
+        if ids:
+            _output("scancel", *ids, check=False)
+
+
+def _output(*command: str, check: bool = True) -> str:
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    if check and run.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {run.stderr}")
+    return run.stdout
+
+
+def _end(pid_file: Path) -> None:
+    """End the daemon that wrote this file, and wait for it."""
+    if not pid_file.exists() or not (pid := pid_file.read_text().strip()):
+        return
+    signals = [signal.SIGTERM] + [0] * 150
+    for number in signals:
+        try:
+            os.kill(int(pid), number)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
