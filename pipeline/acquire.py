@@ -7,7 +7,6 @@ in ``rejected.csv``; more of them than the data set's entry allows end the stage
 
 import csv
 import hashlib
-import io
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,20 +15,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from pipeline.core import stage
 from pipeline.core.faces import SPLITS, Face, write_faces
 from pipeline.core.files import replacing, sha256, write_json, write_text
+from pipeline.core.image_files import find_fault
+from pipeline.core.photographs import AlignedSource, open_detectors
 from pipeline.core.sources import Source, open_source
 from pipeline.core.sources.labels import Labels, is_subset, select, shared_identities
 from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
 
-ORIENTATION = 274  # the EXIF tag: 1 is upright
 AT_ONCE = 64  # images that are checked at the same time, and held in memory
-Image.MAX_IMAGE_PIXELS = None  # the size is compared before a pixel is decoded
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -46,10 +44,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rejected", type=Path, required=True, help="what was left out, and why")
     parser.add_argument("--terms", type=Path, required=True, help="the terms of the data")
     parser.add_argument("--summary", type=Path, required=True, help="counts, written last")
+    parser.add_argument(
+        "--model", type=Path, help="MediaPipe's model, for photographs without points"
+    )
     parser.add_argument("--threads", type=int, default=1, help="images to check at once")
     args = parser.parse_args(argv)
-    with stage.running(args.log):
+    with stage.running(args.log), open_detectors(args.model) as detectors:
         source = open_source(args.settings, args.downloads, args.drawn)
+        if not args.settings["aligned"]:
+            source = AlignedSource(source, tuple(args.settings["size"]), detectors)
         outputs = Outputs(args.out, args.manifest, args.rejected, args.terms, args.summary)
         acquire(source, args.settings, outputs, args.threads)
 
@@ -133,31 +136,10 @@ def verified(
     pairs = zip(rows, source.images(rows), strict=True)
     with ThreadPoolExecutor(threads) as pool:
         for some in batched(pairs, AT_ONCE):
-            faults = pool.map(lambda pair: find_fault(pair[1], size), some)
+            found = [encoded for _, encoded in some]
+            faults = pool.map(lambda e: e if isinstance(e, str) else find_fault(e, size), found)
             for (row, encoded), fault in zip(some, faults, strict=True):
                 yield row, encoded if isinstance(encoded, bytes) else b"", fault
-
-
-def find_fault(encoded: bytes | str, size: tuple[int, int]) -> str | None:
-    """What keeps an image from being used, or None; ``size`` is (height, width) in pixels.
-
-    It must be a JPEG or a PNG by its bytes (its name says nothing), of this size, RGB with eight
-    bits, upright, and whole: every pixel is decoded.
-    """
-    if isinstance(encoded, str):
-        return encoded
-    try:
-        with Image.open(io.BytesIO(encoded), formats=["JPEG", "PNG"]) as image:
-            if image.size != size[::-1]:
-                return f"is {image.width}×{image.height} pixels, expected {size[1]}×{size[0]}"
-            if image.mode != "RGB":
-                return f"has the mode {image.mode}, expected RGB"
-            image.load()
-            if image.getexif().get(ORIENTATION, 1) != 1:
-                return "is turned by its EXIF orientation, expected upright"
-    except (OSError, SyntaxError, ValueError) as error:
-        return f"cannot be decoded as JPEG or PNG ({str(error).split(' <')[0]})"
-    return None
 
 
 def make_face(labels: Labels, row: int, encoded: bytes) -> Face:

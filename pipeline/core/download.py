@@ -16,8 +16,8 @@ import requests
 from gdown.exceptions import DownloadError, FileURLRetrievalError
 from tqdm import tqdm
 
+from pipeline.core.content import is_html
 from pipeline.core.files import flush
-from pipeline.core.sources.images import is_html
 from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,11 @@ def wrong_hash(path: Path, expected: str) -> str | None:
     """The file's hash if it is another than the expected md5 or sha256, else None."""
     if expected == "any":
         return None
-    with path.open("rb") as stream:
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read to compare its hash: {error.strerror}.") from None
+    with stream:
         found = hashlib.file_digest(stream, _kind(expected)).hexdigest()
     return found if found != expected.lower() else None
 

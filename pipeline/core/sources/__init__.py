@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.core.sources import celeba
+from pipeline.core.sources import celeba, folder, huggingface
 from pipeline.core.sources.labels import Labels
 
 
@@ -32,4 +32,8 @@ def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -
     if name == "synthetic":
         assert drawn is not None, "synthetic faces need --drawn"
         return celeba.open_synthetic(drawn)
+    if name == "huggingface":
+        return huggingface.open_huggingface(settings, downloads)
+    if name == "folder":
+        return folder.open_folder(settings)
     return celeba.open_celeba(settings, downloads)

@@ -7,6 +7,7 @@ claims to be the official one, and then its files must have the official md5.
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +15,17 @@ import numpy as np
 
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.download import download, require_hash
-from pipeline.core.sources.images import Images, is_html, open_images
+from pipeline.core.sources.images import Images, open_images
 from pipeline.core.sources.labels import Labels
+from pipeline.core.sources.numbers import read_numbers
+from pipeline.core.sources.text import read_lines, require_same_names, require_unique
 from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
 
 ALL_IMAGES = 202_599
-ALIGNED = "img_align_celeba"
+ALIGNED, WILD = "img_align_celeba", "img_celeba"
+BOXES, POINTS = "list_bbox_celeba.txt", "list_landmarks_celeba.txt"
 IMAGES, LABELS, PARTITION, IDENTITY = (
     "img_align_celeba.zip",
     "list_attr_celeba.txt",
@@ -77,7 +81,8 @@ class CelebA:
 def open_celeba(settings: dict[str, Any], downloads: Path) -> CelebA:
     """CelebA's files in ``settings["root"]``; what is missing there is fetched if that is asked.
 
-    The labels are read and every hash is compared before this returns.
+    The labels are read and every hash is compared before this returns. With ``aligned: false``
+    the images are the photographs, ``img_celeba``, with boxes and points where these are.
     """
     root = Path(settings["root"]) if settings["root"] is not None else None
     if root is not None and not root.is_dir() and not settings["download"]:
@@ -88,13 +93,41 @@ def open_celeba(settings: dict[str, Any], downloads: Path) -> CelebA:
     files = find_files(root, settings, downloads)
     labels = read_labels(files[LABELS], files[PARTITION], files.get(IDENTITY))
     verify(files, settings["hashes"], official=len(labels) == ALL_IMAGES)
+    if not settings["aligned"]:
+        labels = with_places(labels, root)
+        return CelebA(labels, open_images(find_photographs(root)), TERMS)
     return CelebA(labels, open_images(files[IMAGES]), TERMS)
+
+
+def find_photographs(root: Path | None) -> Path:
+    """CelebA in the wild: the folder or a zip of it; its authors' 7z archive is not opened."""
+    for name in (WILD, f"{WILD}.zip"):
+        if root and (root / name).exists():
+            return root / name
+    raise UserError(
+        f"the data set's entry says aligned: false, and {root} has no {WILD} with the photographs;"
+        f" unpack {WILD}.7z there."
+    )
+
+
+def with_places(labels: Labels, root: Path | None) -> Labels:
+    """The labels with the box and the five points of each photograph, where there are files."""
+
+    def read(name: str, columns: int) -> np.ndarray | None:
+        if not root or not (root / name).exists():
+            return None
+        values, unknown = read_numbers(root / name, columns), np.full(columns, np.nan)
+        return np.array([values.get(image, unknown) for image in labels.names])
+
+    boxes, points = read(BOXES, 4), read(POINTS, 10)
+    return replace(labels, boxes=boxes, points=None if points is None else points.reshape(-1, 5, 2))
 
 
 def find_files(root: Path | None, settings: dict[str, Any], downloads: Path) -> dict[str, Path]:
     """Where each file lies, by its official name; only the identities may be missing."""
-    files = {name: found for name in FILES if (found := _find(name, root, downloads))}
-    missing = [name for name in FILES if name not in files]
+    wanted = [name for name in FILES if name != IMAGES or settings["aligned"]]
+    files = {name: found for name in wanted if (found := _find(name, root, downloads))}
+    missing = [name for name in wanted if name not in files]
     if missing and (root is None or settings["download"]):
         log.warning("%s", TERMS)
         for name in missing:
@@ -189,50 +222,11 @@ def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
 
 def read_column(path: Path, names: list[str], labels: Path, expected: str) -> np.ndarray:
     """(N,) int64 of a file with ``name value`` rows, in the order of ``names``: all, no other."""
-    values: dict[str, int] = {}
-    lines = read_lines(path)
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
+    rows = [line.split() for line in read_lines(path)]
+    for number, words in enumerate(rows, start=1):
         if len(words) != 2 or not words[1].lstrip("-").isdecimal():
             raise UserError(f"{path}, line {number}: expected an image name and {expected}.")
-        values[words[0]] = int(words[1])
+    require_unique(path, [name for name, _ in rows])
+    values = {name: int(value) for name, value in rows}
     require_same_names(path, values, labels, names)
     return np.array([values[name] for name in names], dtype=np.int64)
-
-
-def require_unique(path: Path, names: list[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise UserError(f"{path} has two rows for {name}; remove the wrong one.")
-        seen.add(name)
-
-
-def require_same_names(path: Path, found: dict[str, Any], labels: Path, names: list[str]) -> None:
-    """Two files must speak of the same images: neither may have a row that the other lacks."""
-    for lacking, other, missing in (
-        (path, labels, set(names) - found.keys()),
-        (labels, path, found.keys() - set(names)),
-    ):
-        if missing:
-            raise UserError(
-                f"{lacking} has no row for {min(missing)}, which {other.name} names"
-                f" ({len(missing)} missing in all); put two files there that belong together."
-            )
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty; a ``UserError`` if it is none."""
-    try:
-        content = path.read_bytes()
-        if is_html(content[:512]):
-            raise UserError(
-                f"{path} is an HTML page of {len(content):,} bytes and not CelebA's {path.name};"
-                " put the official file there."
-            )
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text file; put the official file there.") from None
-    return [line for line in text.splitlines() if line.strip()]

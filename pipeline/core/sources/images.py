@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from pipeline.core.content import what_it_is
 from pipeline.core.stage import UserError
 
 
@@ -53,19 +54,20 @@ class ZipImages:
         files = [info for info in files if not hidden(info.filename)]
         inside = [info for info in files if safe(info.filename)]
         cut = len(shared_folder([info.filename for info in inside]))
-        times = Counter(info.filename[cut:] for info in inside)
-        self.entries = {i.filename[cut:]: i for i in inside if times[i.filename[cut:]] == 1}
+        self.times = Counter(info.filename[cut:] for info in inside)
+        self.entries = {info.filename[cut:]: info for info in inside}
         self.names = set(self.entries)
         self.odd = [
             (info.filename, "its name leads out of the archive")
             for info in files
             if not safe(info.filename)
         ]
-        self.odd += [(name, f"is {n} times in the zip") for name, n in times.items() if n > 1]
 
     def read(self, name: str) -> bytes | str:
         if name not in self.entries:
             return "has a label and no image"
+        if self.times[name] > 1:
+            return f"is {self.times[name]} times in the zip"
         try:
             return self.archive.read(self.entries[name])
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
@@ -81,27 +83,6 @@ def open_zip(path: Path) -> zipfile.ZipFile:
             f"{path} is no zip but {what_it_is(path)} ({error}); put the whole archive there, or"
             " a folder with the images."
         ) from None
-
-
-def what_it_is(path: Path) -> str:
-    """A file by its first bytes, in words: for the sentence about a file that is not expected."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(512)
-    except OSError:
-        return "nothing that can be read"
-    size = f"of {path.stat().st_size:,} bytes"
-    if is_html(head):
-        return f"an HTML page {size}, as Google Drive and mirrors give when they refuse"
-    if head.startswith(b"PK\x03\x04"):
-        return f"the beginning of one, {size}: the download was cut off"
-    return f"a file {size}"
-
-
-def is_html(head: bytes) -> bool:
-    return (
-        head.lstrip(b"\xef\xbb\xbf \r\n\t")[:15].lower().startswith((b"<!doctype html", b"<html"))
-    )
 
 
 def safe(name: str) -> bool:

@@ -1,0 +1,98 @@
+"""Warp photographs to CelebA's aligned geometry.
+
+Each photograph of a folder becomes one aligned face, a JPEG under its name. The five points come
+from ``--points`` (in the form of CelebA's list_landmarks_celeba.txt) or, for a photograph that is
+not in it, from the landmark detector, on the face nearest its box in ``--boxes`` (in the form of
+list_bbox_celeba.txt) or nearest the middle. ``--table`` tells for each photograph where its points
+came from and the matrix (row by row) that takes (x, y, 1) to the aligned image.
+"""
+
+import csv
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core import stage
+from pipeline.core.alignment import HEIGHT, WIDTH, Size
+from pipeline.core.detectors import Detector
+from pipeline.core.files import replacing
+from pipeline.core.photographs import align_photograph, open_detectors
+from pipeline.core.sources.images import FolderImages
+from pipeline.core.sources.numbers import read_numbers
+from pipeline.core.stage import UserError
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = stage.parser(__doc__)
+    parser.add_argument("--photographs", type=Path, required=True, help="folder of JPEGs and PNGs")
+    parser.add_argument("--out", type=Path, required=True, help="folder to make, aligned JPEGs")
+    parser.add_argument("--table", type=Path, required=True, help="CSV of what was done with each")
+    parser.add_argument("--points", type=Path, help="five points a photograph")
+    parser.add_argument("--boxes", type=Path, help="the box of the face in each photograph")
+    parser.add_argument(
+        "--model", type=Path, help="MediaPipe's face_landmarker.task, where points are missing"
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(HEIGHT, WIDTH), metavar=("HEIGHT", "WIDTH")
+    )
+    args = parser.parse_args(argv)
+    with stage.running(args.log), open_detectors(args.model) as found:
+        points = read_numbers(args.points, 10) if args.points else {}
+        boxes = read_numbers(args.boxes, 4) if args.boxes else {}
+        align_folder(args.photographs, args.out, args.table, points, boxes, tuple(args.size), found)
+
+
+def align_folder(
+    photographs: Path,
+    out: Path,
+    table: Path,
+    points: dict[str, np.ndarray],
+    boxes: dict[str, np.ndarray],
+    size: Size,
+    detectors: Sequence[Detector],
+) -> None:
+    """Align every photograph of a folder; the table has a row for each, aligned or not.
+
+    ``points`` and ``boxes`` hold (10,) x and y of the five points and (4,) left, top, width and
+    height, by name.
+    """
+    if not photographs.is_dir():
+        raise UserError(f"the folder of photographs {photographs} is not there.")
+    images = FolderImages(photographs)
+    require_other_names(names := sorted(images.names))
+    with (
+        replacing(table) as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+        replacing(out) as folder,
+    ):
+        folder.mkdir()
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(["image_name", "points", *(f"m_{i}" for i in range(6)), "reason"])
+        for name in stage.progress(names, len(names), "aligning", "photograph"):
+            given = np.reshape(points[name], (5, 2)) if name in points else None
+            done = align_photograph(images.read(name), given, boxes.get(name), size, detectors)
+            if isinstance(done, str):
+                log.info("%s %s", name, done)
+                rows.writerow([name, "", *[""] * 6, done])
+                continue
+            path = folder / Path(name).with_suffix(".jpg")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(done.encoded)
+            rows.writerow([name, done.points, *(f"{m:.6g}" for m in done.matrix.ravel()), ""])
+
+
+def require_other_names(names: list[str]) -> None:
+    """All photographs become JPEGs: two that differ in their ending alone would be one."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(str(Path(name).with_suffix("")), name)
+        if other != name:
+            raise UserError(f"{other} and {name} would both become one aligned JPEG; rename one.")
+
+
+if __name__ == "__main__":
+    main()

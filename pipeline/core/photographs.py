@@ -1,0 +1,99 @@
+"""Photographs of any size: the face in each, warped to CelebA's aligned geometry."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pipeline.core.alignment import Size, align, five_points
+from pipeline.core.detectors import DETECTORS, Detector, find, opened
+from pipeline.core.faces import decode
+from pipeline.core.image_files import find_fault
+from pipeline.core.sources import Source
+
+JPEG_QUALITY = 95
+
+
+class AlignedSource:
+    """A source of photographs, as a source of aligned faces."""
+
+    def __init__(self, source: Source, size: Size, detectors: Sequence[Detector]) -> None:
+        self.source, self.size, self.detectors = source, size, detectors
+        self.labels, self.odd, self.terms = source.labels, source.odd, source.terms
+
+    def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
+        labels = self.labels
+        for row, encoded in zip(rows, self.source.images(rows), strict=True):
+            points = None if labels.points is None else labels.points[row]
+            box = None if labels.boxes is None else labels.boxes[row]
+            done = align_photograph(encoded, points, box, self.size, self.detectors)
+            yield done if isinstance(done, str) else done.encoded
+
+
+class Aligned(NamedTuple):
+    """A face in CelebA's geometry: a JPEG, the matrix (2, 3), and where its points came from."""
+
+    encoded: bytes
+    matrix: np.ndarray
+    points: str
+
+
+def align_photograph(
+    encoded: bytes | str,
+    points: np.ndarray | None,
+    box: np.ndarray | None,
+    size: Size,
+    detectors: Sequence[Detector],
+) -> Aligned | str:
+    """Align the face of a photograph, or say in words why that cannot be done.
+
+    ``points`` (5, 2) in pixels, or None: then the detectors look for the face nearest to ``box``
+    (left, top, width, height), without a box for the one nearest the middle.
+    """
+    if isinstance(encoded, str):
+        return encoded
+    if fault := find_fault(encoded):
+        return fault
+    image, source = decode(encoded), "given"
+    if points is None or not np.isfinite(points).all():
+        points, source = find_points(image, box, detectors)
+        if points is None:
+            return "has no face that a detector finds"
+    try:
+        aligned, matrix = align(image, points, size)
+    except ValueError as error:
+        return f"cannot be aligned: {error}"
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, jpeg = cv2.imencode(".jpg", aligned[..., ::-1], quality)
+    return Aligned(jpeg.tobytes(), matrix, source)
+
+
+def find_points(
+    image: np.ndarray, box: np.ndarray | None, detectors: Sequence[Detector]
+) -> tuple[np.ndarray | None, str]:
+    """Five points (5, 2) of the face nearest to the box, and the detector's name; else None, ""."""
+    landmarks, name = None, ""
+    if box is not None and np.isfinite(box).all():
+        left, top, width, height = (float(side) for side in box)
+        landmarks, name = find(image, detectors, (left, top, left + width, top + height))
+    else:
+        for detector in detectors:
+            if detector.name == "dlib":  # it sees a face wherever it is told to, and nothing tells
+                continue
+            landmarks, name = detector.find(image), detector.name
+            if landmarks is not None:
+                break
+    return (None, "") if landmarks is None else (five_points(landmarks), name)
+
+
+@contextmanager
+def open_detectors(model: Path | None) -> Iterator[list[Detector]]:
+    """The detectors for faces without points; none where no model is given."""
+    if model is None:
+        yield []
+        return
+    with opened(DETECTORS, model, "fitted") as found:
+        yield found
