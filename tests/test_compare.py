@@ -1,0 +1,164 @@
+"""Models side by side: pairing, intervals over people and seeds, and the sentence that follows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import compare
+from pipeline.core import comparison
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.predictions import Predictions, write_predictions
+
+SETTINGS = {"min_class": 10, "draws": 64, "seed": 3}
+
+
+def predictions(path: Path, skill: float, noise: int, attributes=ATTRIBUTES, faces=0) -> Path:
+    """300 test faces of 60 people and 30 valid ones; ``skill`` moves logits towards the labels."""
+    rng = np.random.default_rng(faces)
+    labels = rng.random((330, 40)) < 0.4
+    hard = rng.standard_normal(labels.shape)  # the same for every model
+    own = np.random.default_rng(noise).standard_normal(labels.shape)
+    columns = [ATTRIBUTES.index(name) for name in attributes]
+    logits = skill * (2 * labels - 1) + hard + 0.3 * own
+    write_predictions(
+        path,
+        Predictions(
+            names=[f"{row:06d}.jpg" for row in range(330)],
+            splits=np.repeat(["valid", "test"], [30, 300]),
+            identities=np.arange(330) // 5,
+            labels=labels,
+            attributes=list(attributes),
+            logits=logits[:, columns].astype(np.float32),
+            thresholds=np.full(len(columns), 0.5),
+            train_positives=np.full(40, 0.4),
+            weights="",
+        ),
+    )
+    return path
+
+
+def call(command: str, folder: Path, flags: list[str]) -> tuple[dict, pd.DataFrame]:
+    outs = {name: folder / f"out.{end}" for name, end in (("table", "csv"), ("json", "json"))}
+    compare.main(
+        [
+            *[command, *flags, "--settings", json.dumps(SETTINGS)],
+            *[f"--out-{name}={path}" for name, path in outs.items()],
+            f"--out-figure={folder / 'out.svg'}",
+        ]
+    )
+    return json.loads(outs["json"].read_text()), pd.read_csv(outs["table"], keep_default_na=False)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> tuple[Path, list[str], dict, pd.DataFrame]:
+    """Two models of all attributes and one of Male, compared once."""
+    folder = tmp_path_factory.mktemp("models")
+    files = [
+        predictions(folder / "good.parquet", 1.0, 1),
+        predictions(folder / "poor.parquet", 0.8, 2),
+        predictions(folder / "male.parquet", 1.5, 3, ["Male"]),
+    ]
+    flags = [f"--predictions={file.stem}={file}" for file in files]
+    return folder, flags, *call("models", folder, flags)
+
+
+def test_models_stand_beside_the_majority_rule_in_the_attributes_they_share(models):
+    _, _, summary, table = models
+    assert summary["models"]["majority rule"]["auroc"]["value"] == 0.5
+    assert summary["models"]["majority rule"]["balanced_accuracy"]["value"] == 0.5
+    assert summary["models"]["good"]["attributes"] == 40
+    assert summary["models"]["male"]["attributes"] == 1
+    pairs = {(pair["model"], pair["minus"]): pair for pair in summary["differences"]}
+    assert len(pairs) == 6
+    assert pairs["good", "male"]["attributes"] == 1
+    assert pairs["good", "poor"]["auroc"]["low"] > 0
+    rows = table[(table["metric"] == "auroc") & (table["attribute"] == "Male")]
+    value = {(row.model, row.minus): float(row.value) for row in rows.itertuples()}
+    assert value["good", "poor"] == pytest.approx(value["good", ""] - value["poor", ""], abs=2e-6)
+
+
+def test_what_is_hard_for_both_models_cancels_in_their_difference(models):
+    summary = models[2]
+    (pair,) = [p for p in summary["differences"] if (p["model"], p["minus"]) == ("good", "poor")]
+    width = {
+        name: part["accuracy"]["high"] - part["accuracy"]["low"]
+        for name, part in (("pair", pair), *summary["models"].items())
+    }
+    assert width["pair"] < 0.8 * np.hypot(width["good"], width["poor"])
+
+
+def test_equal_inputs_give_equal_bytes(models):
+    folder, flags, *_ = models
+    first = {file.name: file.read_bytes() for file in folder.glob("out.*")}
+    call("models", folder, flags)
+    assert len(first) == 3
+    assert {file.name: file.read_bytes() for file in folder.glob("out.*")} == first
+
+
+def segmentation_flags(folder: Path, gain: dict[float, float], seeds: int) -> list[str]:
+    flags = []
+    for share, more in gain.items():
+        for seed in range(seeds):
+            for side, skill in (("with", 0.9 + more), ("without", 0.9)):
+                path = folder / f"{side}-{share}-{seed}.parquet"
+                predictions(path, skill, noise=100 * seed + (side == "with"))
+                flags.append(f"--{side}={share}/{seed}={path}")
+    return flags
+
+
+def test_segmentation_says_where_a_difference_is_seen_and_where_none(tmp_path, capsys):
+    flags = segmentation_flags(tmp_path, {0.1: 0.2, 1.0: 0.0}, seeds=3)
+    summary, table = call("segmentation", tmp_path, flags)
+    assert "on 10 % of train mean AUROC is higher with masks" in summary["says"]
+    assert "on all of train no difference in mean AUROC is seen" in summary["says"]
+    assert "3 seeds, 300 test images of 60 people" in summary["says"]
+    assert summary["says"] in capsys.readouterr().out
+    assert len(table) == 2 * 41 * len(comparison.COMPARED)
+    gap = table["with_masks"].astype(float) - table["without_masks"].astype(float)
+    np.testing.assert_allclose(gap, table["difference"].astype(float), atol=2e-6)
+    assert set(table["seeds"]) == {3}
+
+
+def test_a_side_without_its_partner_is_named(tmp_path):
+    flags = segmentation_flags(tmp_path, {0.1: 0.2}, seeds=2)
+    with pytest.raises(SystemExit, match=r"share 0\.1 with seed 1"):
+        call("segmentation", tmp_path, flags[:-1])
+
+
+def test_predictions_of_other_faces_are_refused(tmp_path):
+    one = predictions(tmp_path / "one.parquet", 1, 1)
+    other = predictions(tmp_path / "other.parquet", 1, 1, faces=1)
+    flags = [f"--predictions=a={one}", f"--predictions=b={other}"]
+    with pytest.raises(SystemExit, match="not judged on the same test faces"):
+        call("models", tmp_path, flags)
+
+
+def test_three_seeds_against_two_are_refused(tmp_path):
+    files = [predictions(tmp_path / f"{n}.parquet", 1, n) for n in range(5)]
+    flags = [f"--predictions={'ab'[n > 2]}={file}" for n, file in enumerate(files)]
+    with pytest.raises(SystemExit, match="2 and 3 seeds"):
+        call("models", tmp_path, flags)
+
+
+@pytest.mark.parametrize("text", ["no-equals", "0.1=file", "x/64=file", "0.1/64/2=file"])
+def test_a_flag_of_another_form_is_explained(tmp_path, capsys, text):
+    with pytest.raises(SystemExit):
+        call("segmentation", tmp_path, [f"--with={text}", f"--without={text}"])
+    assert "0.1/64=predictions.parquet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("people", "seeds"), [(100, 3), (15, 3), (100, 1)])
+def test_intervals_over_people_and_seeds_hold_the_truth(people, seeds):
+    """Effects of people, of seeds and of both together; with one seed, people alone."""
+    rng, attributes, truth = np.random.default_rng(0), 2000, 0.3
+    effects = truth + rng.standard_normal((1, people, attributes))
+    effects = effects + 0.5 * rng.standard_normal((seeds, people, attributes))
+    if seeds > 1:
+        effects = effects + 0.1 * rng.standard_normal((seeds, 1, attributes))
+    weights = np.concatenate(list(comparison.bootstrap.weights(people, 200, 1)))
+    draws = np.stack([weights @ run / people for run in effects])
+    _, low, high = comparison.over_seeds(effects.mean(axis=1), draws, people)
+    assert 0.93 <= ((low <= truth) & (truth <= high)).mean() <= 0.985
