@@ -4,54 +4,72 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from pipeline.core import style
 from pipeline.core.attributes import ATTRIBUTES
 
 
-def counts(steps: list[tuple[str, int, str]], path: Path) -> None:
-    """The faces at each step: (what, how many, a note), from the source to the masks."""
-    names, numbers, notes = zip(*steps, strict=True)
-    most = max(numbers, default=1) or 1
-    with style.drawn(path, height=0.8 + 0.3 * len(steps)) as figure:
-        axes = figure.subplots()
-        axes.barh(range(len(names)), numbers, color=style.BLUE, height=0.62)
-        for row, (number, note) in enumerate(zip(numbers, notes, strict=True)):
-            axes.text(number + 0.01 * most, row, f"{number:,}  {note}", va="center", fontsize=8)
-        axes.set_yticks(range(len(names)), names)
-        axes.set(xlabel="faces", xlim=(0, 1.45 * most), ylim=(len(names) - 0.5, -0.5))
-        axes.set_title("Faces at each step")
-        axes.grid(axis="y", visible=False)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+def counts(steps: list[tuple[str, int, str]], empty: dict[str, int] | None, path: Path) -> None:
+    """The faces at each step: (what, how many, a note); and the masks that came out empty.
+
+    ``empty`` attribute → positive faces whose mask has no pixel; None before there are masks.
+    """
+    lines = max(len(empty), 1) if empty is not None else 0
+    with style.drawn(
+        path, height=0.9 + 0.27 * len(steps) + (0.7 + 0.2 * lines if lines else 0)
+    ) as (figure):
+        heights = [len(steps), max(lines, 2)] if lines else [1]
+        above, *below = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        above.set_title("Faces at each step")
+        _bars(above, steps, "faces")
+        for axes in below:
+            axes.set_title("Empty masks: the attribute is there, its region is hidden")
+            _bars(
+                axes,
+                [(style.readable(name), n, "") for name, n in (empty or {}).items()],
+                "faces labelled so, with an empty mask",
+            )
+            if not empty:
+                axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
+
+
+def _bars(axes: Axes, lines: list[tuple[str, int, str]], unit: str) -> None:
+    most = max([number for _, number, _ in lines] + [1])
+    for row, (_, number, note) in enumerate(lines):
+        axes.barh(row, number, color=style.BLUE, height=0.65)
+        axes.text(number + 0.01 * most, row, f"{number:,}  {note}", va="center", fontsize=8)
+    axes.set_yticks(range(len(lines)), [name for name, _, _ in lines])
+    axes.set(xlabel=unit, xlim=(0, 1.45 * most), ylim=(max(len(lines), 1) - 0.5, -0.5))
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def steps(
-    splits: np.ndarray, rejected: int, landmarks: dict[str, Any] | None, found: np.ndarray | None,
-    empty: int | None,
-) -> list[tuple[str, int, str]]:  # fmt: skip
-    """What ``counts`` shows. ``splits`` (N,) of the faces taken; ``landmarks`` is
-    ``landmarks.json``; ``found`` (N,) bool; ``empty`` masks of positive labels, None without.
-    """
+    splits: np.ndarray, rejected: int, landmarks: dict[str, Any] | None
+) -> list[tuple[str, int, str]]:
+    """What ``counts`` shows of faces: ``splits`` (N,) of those taken; ``landmarks.json``."""
     taken = len(splits)
     listed = [("in the source", taken + rejected, ""), ("rejected", rejected, "see rejected.csv")]
-    listed += [(f"taken: {split}", int((splits == split).sum()), "") for split in
-               ("train", "valid", "test")]  # fmt: skip
-    if landmarks is not None and found is not None:
+    listed += [
+        (f"taken: {split}", int((splits == split).sum()), "")
+        for split in ("train", "valid", "test")
+    ]
+    if landmarks is not None:
         by = ", ".join(f"{name} {n:,}" for name, n in landmarks["detectors"].items())
-        listed += [
-            ("with landmarks", int(found.sum()), by),
-            ("without landmarks", int((~found).sum()), "these have no masks"),
-        ]
-    if empty is not None:
-        note = "masks of a positive label: the region is hidden"
-        listed.append(("empty masks", empty, note))
+        found = landmarks["found"]
+        listed.append(("with landmarks", found, f"by {by}" if by else ""))
+        listed.append(("without landmarks", taken - found, "these have no masks"))
     return listed
 
 
 def balance(attributes: np.ndarray, splits: np.ndarray, path: Path) -> None:
     """The share of positives of each attribute by split; ``attributes`` (N, 40) bool."""
-    share = {split: attributes[splits == split].mean(axis=0)
-             for split in ("train", "valid", "test") if (splits == split).any()}  # fmt: skip
+    share = {
+        split: attributes[splits == split].mean(axis=0)
+        for split in ("train", "valid", "test")
+        if (splits == split).any()
+    }
     order = np.argsort(-attributes.mean(axis=0), kind="stable")
     marks = {"train": ("o", style.BLUE), "valid": ("|", style.ORANGE), "test": ("x", style.INK)}
     with style.drawn(path, height=7.4, width=5.6) as figure:

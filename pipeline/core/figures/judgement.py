@@ -27,13 +27,20 @@ def bars(table: pd.DataFrame, path: Path) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
         figure.suptitle(
             style.counted("How well each attribute is told", images, "test faces"),
-            x=0.01, ha="left", weight="bold",
-        )  # fmt: skip
+            x=0.01,
+            ha="left",
+            weight="bold",
+        )
         _bars(left, order, "accuracy", start=0.0)
         left.plot(
-            order["majority_accuracy"], order.index, "|", color=style.ORANGE, ms=8, mew=2,
+            order["majority_accuracy"],
+            order.index,
+            "|",
+            color=style.ORANGE,
+            ms=8,
+            mew=2,
             label="always the commoner answer",
-        )  # fmt: skip
+        )
         _bars(right, order, "balanced_accuracy", start=0.5)
         right.axvline(0.5, color=style.ORANGE, lw=2, label="chance")
         left.set(xlabel="accuracy (%)", xlim=(0, 1.005), ylim=(len(order) - 0.4, -0.6))
@@ -48,10 +55,14 @@ def bars(table: pd.DataFrame, path: Path) -> None:
             style.percent(axes.xaxis)
         handles = [*left.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
         figure.legend(
-            handles=handles, loc="outside lower center", ncols=4, fontsize=7,
+            handles=handles,
+            loc="outside lower center",
+            ncols=4,
+            fontsize=7,
             title="in brackets: positive faces. Pale: too few of a class to count. "
-            "Line: 95 % interval", title_fontsize=7,
-        )  # fmt: skip
+            "Line: 95 % interval",
+            title_fontsize=7,
+        )
 
 
 def _bars(axes: Axes, table: pd.DataFrame, metric: str, start: float) -> None:
@@ -186,8 +197,14 @@ def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
             values.append(group["accuracy"] or 0)
             colours.append(style.RED if group == by["worst"] else style.BLUE)
     if not names:
-        axes.text(0.5, 0.5, "this model tells no attribute that groups are made by", ha="center",
-                  transform=axes.transAxes, color=style.GREY)  # fmt: skip
+        axes.text(
+            0.5,
+            0.5,
+            "this model tells no attribute that groups are made by",
+            ha="center",
+            transform=axes.transAxes,
+            color=style.GREY,
+        )
     axes.barh(range(len(names)), values, color=colours, height=0.7)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set(xlim=(0, 1), xlabel="accuracy (%); dark red: the worst group")
@@ -210,5 +227,11 @@ def _impossible(axes: Axes, rules: dict[str, dict[str, float]], images: int) -> 
     if names:
         axes.legend(fontsize=7)
     else:
-        axes.text(0.5, 0.5, "this model tells no two attributes that exclude each other",
-                  ha="center", transform=axes.transAxes, color=style.GREY)  # fmt: skip
+        axes.text(
+            0.5,
+            0.5,
+            "this model tells no two attributes that exclude each other",
+            ha="center",
+            transform=axes.transAxes,
+            color=style.GREY,
+        )

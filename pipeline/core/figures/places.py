@@ -42,9 +42,13 @@ def overlaid(image: np.ndarray, place: np.ndarray | None, strength: float = 0.6)
 
 
 def pairs(
-    left: Sequence[np.ndarray | None], right: Sequence[np.ndarray | None], names: Sequence[str],
-    heads: tuple[str, str], title: str, path: Path,
-) -> None:  # fmt: skip
+    left: Sequence[np.ndarray | None],
+    right: Sequence[np.ndarray | None],
+    names: Sequence[str],
+    heads: tuple[str, str],
+    title: str,
+    path: Path,
+) -> None:
     """Two maps (h, w) of 0–1 for each attribute side by side, all with one scale.
 
     A map is None where no face gave one. ``names`` say the attribute and its n.
@@ -82,14 +86,18 @@ def _scale(figure: Figure, axes: list[Axes]) -> None:
     bar.ax.tick_params(labelsize=7)
 
 
-def examples(rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str] | None]]], n: int,
-             path: Path) -> None:  # fmt: skip
+def examples(
+    rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str] | None]]], n: int, path: Path
+) -> None:
     """A row an attribute: (name, eight of (picture, caption) in pairs of ``KINDS`` or None)."""
     with drawn(path, height=0.7 + 1.42 * len(rows)) as figure:
         figure.suptitle(
             counted("The surest right and wrong answers", n, "test faces"),
-            x=0.01, ha="left", weight="bold", fontsize=10,
-        )  # fmt: skip
+            x=0.01,
+            ha="left",
+            weight="bold",
+            fontsize=10,
+        )
         grid = figure.subplots(len(rows), 2 * len(KINDS), squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
@@ -100,14 +108,28 @@ def examples(rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str] | None]]]
                 if cell:
                     picture(line[column], cell[0], f"{kind}\n{cell[1]}")
                 elif column % 2 == 0:
-                    line[column].text(0.5, 0.5, f"no {kind}", ha="center", fontsize=6.5, wrap=True,
-                                      transform=line[column].transAxes)  # fmt: skip
+                    line[column].text(
+                        0.5,
+                        0.5,
+                        f"no {kind}",
+                        ha="center",
+                        fontsize=6.5,
+                        wrap=True,
+                        transform=line[column].transAxes,
+                    )
 
 
 def panel(
-    image: np.ndarray, attributes: Sequence[str], labels: np.ndarray, chances: np.ndarray,
-    thresholds: np.ndarray, masks: np.ndarray, maps: np.ndarray, name: str, path: Path,
-) -> None:  # fmt: skip
+    image: np.ndarray,
+    attributes: Sequence[str],
+    labels: np.ndarray,
+    chances: np.ndarray,
+    thresholds: np.ndarray,
+    masks: np.ndarray,
+    maps: np.ndarray,
+    name: str,
+    path: Path,
+) -> None:
     """AttParseNet's panel: a line an attribute with image, label, prediction, mask and map.
 
     ``labels`` (A,) bool, ``chances`` and ``thresholds`` (A,), ``masks`` (A, h, w) bool, ``maps``
@@ -116,8 +138,13 @@ def panel(
     blocks = 2 if len(attributes) > 20 else 1
     rows = -(-len(attributes) // blocks)
     with drawn(path, height=0.8 + 0.72 * rows, width=3.9 * blocks) as figure:
-        figure.suptitle(f"One face, {len(attributes)} attributes: {name}",
-                        x=0.01, ha="left", weight="bold", fontsize=10)  # fmt: skip
+        figure.suptitle(
+            f"One face, {len(attributes)} attributes: {name}",
+            x=0.01,
+            ha="left",
+            weight="bold",
+            fontsize=10,
+        )
         grid = figure.subplots(
             rows, 4 * blocks, squeeze=False, width_ratios=(2.2, 1, 1, 1) * blocks
         )
@@ -129,8 +156,9 @@ def panel(
             said = chances[k] > thresholds[k]
             answer = f"label {_yes(labels[k])}, predicted {_yes(said)} ({chances[k]:.0%})"
             words.text(1, 0.62, readable(attribute), ha="right", fontsize=7.5, weight="bold")
-            words.text(1, 0.28, answer, ha="right", fontsize=6.5,
-                       color=GREEN if said == labels[k] else RED)  # fmt: skip
+            words.text(
+                1, 0.28, answer, ha="right", fontsize=6.5, color=GREEN if said == labels[k] else RED
+            )
             heads = ("image", "target mask", "predicted map") if row == 0 else ("", "", "")
             shown = (image, masks[k].astype(float), maps[k])
             for axes, what, head in zip(pictures, shown, heads, strict=True):
@@ -141,8 +169,14 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def grid(images: Sequence[np.ndarray], attributes: Sequence[str], labels: np.ndarray,
-         said: np.ndarray, chances: np.ndarray, path: Path) -> None:  # fmt: skip
+def grid(
+    images: Sequence[np.ndarray],
+    attributes: Sequence[str],
+    labels: np.ndarray,
+    said: np.ndarray,
+    chances: np.ndarray,
+    path: Path,
+) -> None:
     """Eight faces with truth and prediction. ``labels``, ``said``, ``chances``: (8, A).
 
     A model of up to three attributes answers in full; of a model of more only the mistakes are
@@ -150,8 +184,9 @@ def grid(images: Sequence[np.ndarray], attributes: Sequence[str], labels: np.nda
     """
     rows = -(-len(images) // 4)
     with drawn(path, height=0.5 + 2.75 * rows) as figure:
-        figure.suptitle("Test faces: truth and prediction", x=0.01, ha="left", weight="bold",
-                        fontsize=10)  # fmt: skip
+        figure.suptitle(
+            "Test faces: truth and prediction", x=0.01, ha="left", weight="bold", fontsize=10
+        )
         cells = figure.subplots(rows, 4, squeeze=False)
         for axes in cells.flat:
             axes.set_axis_off()
@@ -159,9 +194,12 @@ def grid(images: Sequence[np.ndarray], attributes: Sequence[str], labels: np.nda
             picture(axes, image)
             right = bool((labels[i] == said[i]).all())
             axes.set_title(
-                answers(attributes, labels[i], said[i], chances[i]), fontsize=7, loc="left",
-                fontweight="normal", color=GREEN if right else RED,
-            )  # fmt: skip
+                answers(attributes, labels[i], said[i], chances[i]),
+                fontsize=7,
+                loc="left",
+                fontweight="normal",
+                color=GREEN if right else RED,
+            )
 
 
 def answers(
@@ -181,8 +219,13 @@ def answers(
     return "\n".join(lines + ([f"and {more} more"] if more else []))
 
 
-def contact_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], title: str,
-                  path: Path, columns: int = 6) -> None:  # fmt: skip
+def contact_sheet(
+    pictures: Sequence[np.ndarray],
+    captions: Sequence[str],
+    title: str,
+    path: Path,
+    columns: int = 6,
+) -> None:
     """Faces in rows with a caption over each."""
     rows = -(-len(pictures) // columns)
     with drawn(path, height=0.5 + 1.65 * rows) as figure:

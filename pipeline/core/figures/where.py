@@ -1,0 +1,169 @@
+"""Pictures of the test faces with what a trained network sees in them, and where."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.core import stage, style
+from pipeline.core.figures import places
+from pipeline.core.judged import Judged
+from pipeline.core.regions import attribute_masks
+from pipeline.core.stage import UserError
+
+SEED = 1  # of the faces that are picked: the same ones every time
+
+
+def draw_grid(test: Judged, path: Path) -> None:
+    """Eight faces by chance, with truth and prediction."""
+    count = min(8, len(test.rows))
+    picked = np.sort(np.random.default_rng(SEED).choice(len(test.rows), count, replace=False))
+    places.grid(
+        list(test.images(picked)),
+        test.said.attributes,
+        test.labels[picked],
+        test.positive[picked],
+        test.chances[picked],
+        path,
+    )
+
+
+def draw_examples(viewer: Any, test: Judged, path: Path) -> None:
+    """The surest right and wrong answers to eight attributes: the hardest and the easiest."""
+    wrong = (test.labels != test.positive).mean(axis=0)
+    order = np.argsort(-wrong, kind="stable")
+    chosen = order if len(order) <= 8 else np.concatenate([order[:4], order[-4:]])
+    rows = []
+    for k in chosen.tolist():
+        threshold = float(test.said.thresholds[k])
+        by_kind = places.surest(test.labels[:, k], test.chances[:, k], threshold)
+        cells = [
+            cell for kind in places.KINDS for cell in example_cells(viewer, test, k, by_kind[kind])
+        ]
+        rows.append((f"{test.said.attributes[k]} ({1 - wrong[k]:.0%} right)", cells))
+    places.examples(rows, len(test.rows), path)
+
+
+def example_cells(
+    viewer: Any, test: Judged, k: int, faces: np.ndarray
+) -> list[tuple[np.ndarray, str] | None]:
+    """Two pictures of faces with where attribute ``k`` was seen, and its chance; or None."""
+    picked = faces[:2]
+    if not len(picked):
+        return [None, None]
+    images = test.images(picked)
+    seen = viewer.look(images)
+    cells: list[tuple[np.ndarray, str] | None] = [
+        (places.overlaid(image, seen.place(i, k)), f"{test.chances[face, k]:.0%}")
+        for i, (image, face) in enumerate(zip(images, picked, strict=True))
+    ]
+    return cells + [None] * (2 - len(cells))
+
+
+def draw_maps(viewer: Any, test: Judged, store: Path, images: int, out: Path) -> None:
+    """Mean maps beside mean masks, over positives and over negatives, and one face's panel."""
+    from pipeline.core.mask_store import open_masks
+
+    masks = open_masks(store)
+    if masks.names != test.faces.names:
+        raise UserError(f"{store} holds the masks of other faces: make the masks again.")
+    usable = np.flatnonzero(masks.found[test.rows])
+    if not len(usable):
+        raise UserError("none of the test faces has landmarks, so none has masks to show.")
+    picked = usable[np.unique(np.linspace(0, len(usable) - 1, images).round().astype(int))]
+    means = mean_maps(viewer, test, masks, picked)
+    draw_means(test.said.attributes, means, len(picked), out)
+    draw_panel(viewer, test, masks, usable, out / "panel.png")
+
+
+class Means(NamedTuple):
+    """Sums over faces: maps of positives and negatives (A, h, w), masks of positives (A, H, W),
+    and the number of positives and negatives (A,) that they are over.
+    """
+
+    positive: np.ndarray
+    negative: np.ndarray
+    masks: np.ndarray
+    positives: np.ndarray
+    negatives: np.ndarray
+
+
+def mean_maps(viewer: Any, test: Judged, masks: Any, picked: np.ndarray) -> Means:
+    """Go through some test faces once; ``masks`` is the store."""
+    sums: list[np.ndarray] = []
+    parts = [picked[at : at + 16] for at in range(0, len(picked), 16)]
+    for part in stage.progress(parts, len(parts), "maps", "batch"):
+        rows = test.rows[part]
+        labels = masks.labels[rows][:, viewer.columns]
+        where = viewer.look(test.images(part)).where
+        weights = labels.astype(np.float32), (~labels).astype(np.float32)
+        maps = [np.einsum("ba,bahw->ahw", weight, where) for weight in weights]
+        drawn = sum(
+            attribute_masks(bits, label, masks.table[viewer.columns]).astype(np.float32)
+            for bits, label in zip(masks.region_bits(rows), labels, strict=True)
+        )
+        found = [*maps, drawn, labels.sum(axis=0), (~labels).sum(axis=0)]
+        sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+    return Means(*sums)
+
+
+def draw_means(attributes: list[str], means: Means, count: int, out: Path) -> None:
+    def average(sums: np.ndarray, counts: np.ndarray) -> list[np.ndarray | None]:
+        return [total / n if n else None for total, n in zip(sums, counts, strict=True)]
+
+    positive = average(means.positive, means.positives)
+    names = [
+        f"{style.readable(name)} ({n})" for name, n in zip(attributes, means.positives, strict=True)
+    ]
+    both = [
+        f"{style.readable(name)} ({n} + {m})"
+        for name, n, m in zip(attributes, means.positives, means.negatives, strict=True)
+    ]
+    title = style.counted(
+        "Mean target mask and mean predicted map over positives",
+        count,
+        "test faces; in brackets: positives",
+    )
+    places.pairs(
+        average(means.masks, means.positives),
+        positive,
+        names,
+        ("target", "predicted"),
+        title,
+        out / "maps.png",
+    )
+    title = style.counted(
+        "Mean predicted map over positives and over negatives",
+        count,
+        "test faces; in brackets: how many of each",
+    )
+    places.pairs(
+        positive,
+        average(means.negative, means.negatives),
+        both,
+        ("positives", "negatives"),
+        title,
+        out / "positives_negatives.png",
+    )
+
+
+def draw_panel(viewer: Any, test: Judged, masks: Any, usable: np.ndarray, path: Path) -> None:
+    """The panel of the face with the most positive labels among a hundred, so that most show."""
+    face = max(usable[:100].tolist(), key=lambda face: int(test.labels[face].sum()))
+    row = int(test.rows[face])
+    image = test.faces.image(row)
+    seen = viewer.look(image[None])
+    labels = masks.labels[row][viewer.columns]
+    drawn = attribute_masks(masks.region_bits([row])[0], labels, masks.table[viewer.columns])
+    maps = np.stack([seen.place(0, k) for k in range(len(viewer.attributes))])
+    places.panel(
+        image,
+        viewer.attributes,
+        test.labels[face],
+        test.chances[face],
+        test.said.thresholds,
+        drawn,
+        maps,
+        test.said.names[face],
+        path,
+    )
