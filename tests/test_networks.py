@@ -165,7 +165,7 @@ class Harmful:
 def test_weights_that_need_code_to_be_read_are_refused_and_run_nothing(tmp_path):
     network, trap = build(settings(input_size=[44, 40])), tmp_path / "sprung"
     torch.save({"weight": torch.zeros(1), "more": Harmful(trap)}, tmp_path / "bad.pth")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Harmful(trap)))
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Harmful(trap), protocol=2))
     for name in ("bad.pth", "plain.pth"):
         with pytest.raises(UserError, match=f"{name} was refused"):
             start_from(network, tmp_path / name)

@@ -1,0 +1,256 @@
+"""Images per second of training: the model alone, the loader alone, and both together.
+
+    python -m bench.training --width 0.125 --workers 2
+    python -m bench.training --device gpu --width 1 --batch 256 --workers 12 --compile
+
+The product's own learner, networks, augmentation and loader run on generated faces of CelebA's
+size: JPEGs in memory, decoded with OpenCV as `faces/` is, and region bits. (The mask store's
+reading has a benchmark of its own.) Needs torch, torchvision, lightning, numpy, OpenCV and
+safetensors; no Snakemake, no data. Each figure is the median of `--repeats` windows of
+`--steps` steps after a warm-up, with the lowest and the highest.
+"""
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.core import torchvision_on_cpu  # noqa: F401
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.batches import Batch, prepare
+from pipeline.core.learner import Learner
+from pipeline.core.loading import FaceBatches, loader, shuffled
+from pipeline.core.networks import build
+from pipeline.core.regions import TABLE
+
+# isort: split
+import lightning
+
+SIZE = (218, 178)
+DISTINCT = 256  # faces that are generated; the loader meets them again and again
+
+
+class Generated:
+    """Faces and masks in memory, read as the product's own are."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(0)
+        coarse = random.integers(0, 256, (DISTINCT, 28, 23, 3), np.uint8)
+        faces = [cv2.resize(c, SIZE[::-1], interpolation=cv2.INTER_CUBIC) for c in coarse]
+        self.encoded = [cv2.imencode(".jpg", face)[1] for face in faces]
+        self.bits = random.integers(0, 2**14, (DISTINCT, *SIZE), np.uint16)
+        self.labels = random.random((DISTINCT, len(ATTRIBUTES))) < 0.225
+        self.found = random.random(DISTINCT) < 0.995
+
+    def image(self, row: int) -> np.ndarray:
+        return cv2.imdecode(self.encoded[row], cv2.IMREAD_COLOR_RGB)
+
+    def region_bits(self, rows: np.ndarray) -> np.ndarray:
+        return self.bits[rows]
+
+
+class Clock(lightning.Callback):
+    """Images per second in each window of steps, after the device has done its work."""
+
+    def __init__(self, images: int, warmup: int, steps: int) -> None:
+        self.images, self.warmup, self.steps = images, warmup, steps
+        self.rates: list[float] = []
+
+    def on_train_batch_end(self, trainer: Any, learner: Any, *_: Any) -> None:
+        done = trainer.global_step - self.warmup
+        if done < 0 or done % self.steps:
+            return
+        synchronize(learner.device)
+        now = time.perf_counter()
+        if done:
+            self.rates.append(self.images * self.steps / (now - self.began))
+        self.began = now
+
+
+class Resident(torch.utils.data.Dataset):
+    """One batch that already lies on the device, as often as it is asked for."""
+
+    def __init__(self, batch: Batch, count: int) -> None:
+        self.batch, self.count = batch, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.batch
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def batches(args: argparse.Namespace, faces: Generated, count: int) -> DataLoader:
+    rows = np.arange(count * args.batch) % DISTINCT
+    masks = faces if args.segmentation else None
+    dataset = FaceBatches(faces, faces.labels, masks)
+    order = shuffled(rows, args.batch, args.batch, seed=0, epoch=0)
+    return loader(dataset, order, args.workers, pin=args.device == "gpu")
+
+
+def training_rates(args: argparse.Namespace, data: DataLoader) -> list[float]:
+    """Train on ``data`` with Lightning, as the stage does."""
+    learner = make_learner(args)
+    clock = Clock(args.batch, args.warmup, args.steps)
+    trainer = lightning.Trainer(
+        accelerator=args.device,
+        devices=1,
+        precision=args.precision,
+        max_epochs=1,
+        benchmark=True,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        callbacks=[clock],
+    )
+    trainer.fit(learner, train_dataloaders=data)
+    return clock.rates
+
+
+def make_learner(args: argparse.Namespace) -> Learner:
+    torch.manual_seed(0)
+    settings = settings_of(args)
+    network = build(settings)
+    if args.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    learner = Learner(network, settings, TABLE, seed=0)
+    if not args.fused:
+        for group in learner.optimizer.param_groups:
+            group["fused"] = False
+    if args.compile:
+        network.compile()
+    return learner
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """AttParseNet's published settings, as far as they bear on the speed."""
+    sgd = {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
+    return {
+        "network": args.network,
+        "width": args.width,
+        "backbone": args.backbone,
+        "attributes": list(ATTRIBUTES),
+        "input_size": args.size,
+        "pretrained": False,
+        "initial_weights": None,
+        "frozen_layers": 0,
+        "segmentation_weight": 1.0 if args.segmentation else 0.0,
+        "optimizer": sgd,
+        "schedule": {"name": "constant"},
+        "augmentation": {"flip": True, "shift": 8, "brightness": 0.0, "contrast": 0.0},
+        "normalization": {"mean": [0.5] * 3, "std": [0.5] * 3},
+    }
+
+
+def loader_rates(args: argparse.Namespace, data: DataLoader) -> list[float]:
+    """Read batches and do nothing with them."""
+    rates, began = [], 0.0
+    for number, _ in enumerate(data, start=1):
+        done = number - args.warmup
+        if done >= 0 and done % args.steps == 0:
+            now = time.perf_counter()
+            if done:
+                rates.append(args.batch * args.steps / (now - began))
+            began = now
+    return rates
+
+
+def flops_an_image(args: argparse.Namespace) -> float:
+    """Multiplications and additions, counted apart, of a training step, an image."""
+    network, settings = build(settings_of(args)), settings_of(args)
+    images = torch.zeros(2, 3, *SIZE, dtype=torch.uint8)
+    with FlopCounterMode(display=False) as counter:
+        network(prepare(images, settings)).logits.sum().backward()
+    return counter.get_total_flops() / len(images)
+
+
+def matrix_rate(args: argparse.Namespace) -> float:
+    """FLOP/s of a large matrix product in the precision that is trained in."""
+    device = torch.device("cuda" if args.device == "gpu" else "cpu")
+    kinds = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    side = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device, dtype=kinds[args.precision]) for _ in "ab")
+    times = []
+    for _ in range(args.repeats + 2):
+        synchronize(device)
+        began = time.perf_counter()
+        torch.mm(a, b)
+        synchronize(device)
+        times.append(time.perf_counter() - began)
+    return 2 * side**3 / statistics.median(times[2:])
+
+
+def summary(rates: list[float]) -> dict[str, float]:
+    return {
+        "n": len(rates),
+        "median": round(statistics.median(rates), 1),
+        "lowest": round(min(rates), 1),
+        "highest": round(max(rates), 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--network", default="attparsenet")
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--width", type=float, default=0.125)
+    parser.add_argument("--size", type=int, nargs=2, default=list(SIZE))
+    parser.add_argument("--batch", type=int, default=40)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="threads of arithmetic")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--precision", default="bf16-mixed")
+    parser.add_argument("--segmentation", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--fused", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--warmup", type=int, default=5, help="steps")
+    parser.add_argument("--steps", type=int, default=5, help="steps in a window")
+    parser.add_argument("--repeats", type=int, default=5, help="windows")
+    args = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+
+    faces, count = Generated(), args.warmup + args.steps * args.repeats
+    batch = next(iter(batches(args, faces, 1)))
+    if args.device == "gpu":
+        batch = Batch(*(None if part is None else part.cuda() for part in batch))
+    resident = DataLoader(Resident(batch, count), batch_size=None)
+    model = summary(training_rates(args, resident))
+    loading = summary(loader_rates(args, batches(args, faces, count)))
+    both = summary(training_rates(args, batches(args, faces, count)))
+    flops, matrix = flops_an_image(args), matrix_rate(args)
+    found = {
+        "device": torch.cuda.get_device_name() if args.device == "gpu" else "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "settings": vars(args),
+        "images_per_second": {"model": model, "loader": loading, "both": both},
+        "both_to_model": round(both["median"] / model["median"], 3),
+        "loader_to_model": round(loading["median"] / model["median"], 2),
+        "gflop_an_image": round(flops / 1e9, 2),
+        "matrix_tflops": round(matrix / 1e12, 3),
+        "model_to_matrix": round(model["median"] * flops / matrix, 3),
+    }
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
