@@ -21,6 +21,8 @@ localrules:
     faces,
     landmarks,
     masks,
+    compare_models,
+    compare_segmentation,
     acquire,
     fetch_detector,
     fetch_imagenet,
@@ -49,6 +51,18 @@ rule masks:
     """14 regions and 40 masks of every face, as a Zarr store."""
     input:
         f"results/{DATASET}/masks.json",
+
+
+rule compare_models:
+    """The models of `train:` beside the majority rule, with intervals."""
+    input:
+        f"results/{DATASET}/comparisons/models.json",
+
+
+rule compare_segmentation:
+    """What masks are worth: AttParseNet with and without them, several seeds and shares."""
+    input:
+        f"results/{DATASET}/comparisons/segmentation.json",
 
 
 # train_attparsenet, train_cnn_rnn, …: one target for each model of the configuration.

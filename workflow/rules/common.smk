@@ -14,7 +14,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
 from pipeline.core.code import files_of
-from pipeline.core.configuration import complete
+from pipeline.core.configuration import complete, share_name
 from pipeline.core.stage import UserError
 
 # Rules name the code by paths relative to the project, so that results survive its moving.
@@ -118,3 +118,29 @@ def option(flag, name):
         return f"{flag} {folder}" if input.get(name) else ""
 
     return written
+
+
+def predictions(model):
+    """What a model with every seed says of the faces of its own data set."""
+    return expand(
+        "results/{{dataset}}/{model}/seed-{seed}/on-{{dataset}}/predictions.parquet",
+        model=model,
+        seed=config["seeds"],
+    )
+
+
+# Every (share of train, seed) that AttParseNet with and without masks is compared at.
+COMPARED = [
+    (share, seed)
+    for share in config["compare"]["shares"]
+    for seed in config["compare"]["seeds"]
+]
+
+
+def compared(side):
+    """Predictions of the model `with` or `without` masks, one for each of COMPARED."""
+    run = "results/{{dataset}}/{model}/seed-{seed}/on-{{dataset}}/predictions.parquet"
+    return [
+        run.format(model=share_name(config["compare"][side], share), seed=seed)
+        for share, seed in COMPARED
+    ]

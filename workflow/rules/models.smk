@@ -99,3 +99,69 @@ rule evaluate:
         " --trained-on {input.trained_on} {params.masks} --settings {params.settings:q}"
         " --predictions {output.predictions} --metrics {output.metrics} --table {output.table}"
         " --log {log}"
+
+
+rule compare:
+    """Set every model of `train:` beside the majority rule, on the same test faces."""
+    input:
+        code("compare"),
+        **{model: predictions(model) for model in config["train"]},
+    output:
+        table="results/{dataset}/comparisons/models.csv",
+        summary="results/{dataset}/comparisons/models.json",
+        figure="results/{dataset}/comparisons/models.svg",
+    log:
+        "logs/{dataset}/comparisons/models.log",
+    benchmark:
+        "benchmarks/{dataset}/comparisons/models.tsv"
+    conda:
+        "../../envs/attparse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
+    params:
+        settings=settings("evaluate", "draws", "seed", "min_class"),
+        predictions=lambda wildcards, input: [
+            f"--predictions {model}={file}"
+            for model in config["train"]
+            for file in input[model]
+        ],
+    message:
+        "Comparing the models of {wildcards.dataset}"
+    shell:
+        "python -m pipeline.compare models {params.predictions} --settings {params.settings:q}"
+        " --out-table {output.table} --out-json {output.summary} --out-figure {output.figure}"
+        " --log {log}"
+
+
+rule compare_masks:
+    """Set AttParseNet with masks beside the same without, at each share of train and seed."""
+    input:
+        code("compare"),
+        **{side: compared(side) for side in ("with", "without")},
+    output:
+        table="results/{dataset}/comparisons/segmentation.csv",
+        summary="results/{dataset}/comparisons/segmentation.json",
+        figure="results/{dataset}/comparisons/segmentation.svg",
+    log:
+        "logs/{dataset}/comparisons/segmentation.log",
+    benchmark:
+        "benchmarks/{dataset}/comparisons/segmentation.tsv"
+    conda:
+        "../../envs/attparse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
+    params:
+        settings=settings("evaluate", "draws", "seed", "min_class"),
+        sides=lambda wildcards, input: [
+            f"--{side} {share:g}/{seed}={file}"
+            for side in ("with", "without")
+            for (share, seed), file in zip(COMPARED, input[side])
+        ],
+    message:
+        "Comparing training with and without masks on {wildcards.dataset}"
+    shell:
+        "python -m pipeline.compare segmentation {params.sides} --settings {params.settings:q}"
+        " --out-table {output.table} --out-json {output.summary} --out-figure {output.figure}"
+        " --log {log}"

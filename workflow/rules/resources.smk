@@ -28,6 +28,8 @@ NEEDS = {
     "masks_part": Need(1500, per_face=0.01, rate=300),
     "masks_gather": Need(1000, per_face=0.01),
     "train": Need(8000, per_face=0.02),
+    "compare": Need(4000, per_face=0.02),
+    "compare_masks": Need(4000, per_face=0.05),
     "evaluate": Need(6000, per_face=0.02, rate=50),
 }
 
