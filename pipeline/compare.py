@@ -121,11 +121,12 @@ def panels(judged: dict[str, Judged]) -> dict[str, pd.DataFrame]:
         if all(name in of_one.attributes for of_one in judged.values())
     ]
     own = {name: int(of_one.counted.sum()) for name, of_one in judged.items()}
-    shown = {"mean of own": {f"{name} ({own[name]})": one for name, one in judged.items()}}
+    title = "Mean over each model's attributes (their number)"
+    shown = {title: {f"{name} ({own[name]})": one for name, one in judged.items()}}
     if len(set(own.values())) == 1:
-        shown = {f"mean of {own[MAJORITY]}": judged}
+        shown = {f"Mean over {own[MAJORITY]} attributes": judged}
     elif common:
-        title = common[0] if len(common) == 1 else f"mean of {len(common)}"
+        title = common[0] if len(common) == 1 else f"Mean over {len(common)} attributes"
         shown[title] = {name: of_one.only(common) for name, of_one in judged.items()}
     return {
         title: pd.concat([means_of(one).assign(model=name) for name, one in of_title.items()])

@@ -30,6 +30,7 @@ from pipeline.core.batches import Batch, masks_for, prepare
 from pipeline.core.faces import Faces, open_faces
 from pipeline.core.files import replacing, sha256, write_json
 from pipeline.core.mask_metrics import MaskTally
+from pipeline.core.mask_store import Masks, open_masks
 from pipeline.core.networks import load_network
 from pipeline.core.predictions import Predictions, write_predictions
 from pipeline.core.regions import TABLE
@@ -137,8 +138,6 @@ class MaskGauge:
     """Predicted maps against the store's masks, at the maps' resolution, split by split."""
 
     def __init__(self, store: Path, faces: Faces, columns: list[int]) -> None:
-        from pipeline.core.mask_store import open_masks
-
         self.masks = open_masks(store)
         if list(self.masks.names) != faces.names:
             raise UserError(
@@ -173,7 +172,7 @@ class MaskGauge:
 
 
 def target_masks(
-    masks: Any, rows: np.ndarray, columns: list[int], maps: torch.Tensor
+    masks: Masks, rows: np.ndarray, columns: list[int], maps: torch.Tensor
 ) -> torch.Tensor:
     """The masks (B, A, h, w) bool that maps of this size were trained towards, unmoved."""
     labels = torch.from_numpy(masks.labels[rows][:, columns])

@@ -10,10 +10,13 @@ import pandas as pd
 import pytest
 import sklearn.metrics as reference
 import torch
+import zarr
+from torch.nn.functional import interpolate
 
-from pipeline import evaluate
+from pipeline import evaluate, masks
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.landmark_table import Landmarks, write_landmarks
 from pipeline.core.networks import build, load_network, save_weights
 from pipeline.core.predictions import Predictions, read_predictions, write_predictions
 
@@ -57,7 +60,10 @@ def make_faces(path: Path, splits: list[str], people: bool = True) -> None:
 def save_network(path: Path, **changes) -> None:
     settings = MODEL | changes
     torch.manual_seed(0)
-    save_weights(path, build(settings), settings)
+    network = build(settings)
+    if settings["network"] == "attparsenet":  # untrained maps are all but 0: let them vary
+        network.maps[-1].weight.data.fill_(100)
+    save_weights(path, network, settings)
 
 
 def call(folder: Path, faces: str = "faces", *more: str, **changes) -> tuple[dict, pd.DataFrame]:
@@ -214,6 +220,65 @@ def test_people_in_two_splits_are_reported_in_json_and_log(judged, tmp_path):
     (warning,) = summary["warnings"]
     assert "1 of 15 people" in warning
     assert warning in (tmp_path / "log").read_text()
+
+
+def make_masks(folder: Path) -> None:
+    """Masks from points that are no face's; the last face of test has none."""
+    faces = open_faces(folder / "faces")
+    points = np.random.default_rng(0).integers(0, 50, (len(faces), 68, 2)).astype(float)
+    points[-1] = np.nan
+    detectors = ["drawn"] * (len(faces) - 1) + [""]
+    write_landmarks(folder / "landmarks.csv", Landmarks(faces.names, points, detectors))
+    common = f"--faces {folder}/faces --store {folder}/masks.zarr"
+    settings = ["--settings", json.dumps({"shard": 32, "repair_labels": False})]
+    part = f"{folder}/part.json"
+    draw = f"draw {common} --landmarks {folder}/landmarks.csv --part 1-of-1 --out {part}"
+    masks.main([*draw.split(), *settings])
+    gather = f"gather {common} --parts {part} --summary {folder}/masks.json"
+    masks.main([*gather.split(), *settings])
+
+
+def test_maps_are_judged_against_the_stores_masks_face_by_face(tmp_path):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    make_masks(tmp_path)
+    save_network(tmp_path / "weights.safetensors")
+    summary, _ = call(tmp_path, "faces", "--masks", str(tmp_path / "masks.zarr"))
+    assert summary["masks"]["valid"]["images"] == 20
+    assert summary["masks"]["test"]["images"] == 19  # one has no landmarks
+
+    network, _ = load_network(tmp_path / "weights.safetensors")
+    faces = open_faces(tmp_path / "faces")
+    images = np.stack([faces.image(row) for row in range(40, 59)]).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        said = network(torch.from_numpy(images / 255).float() * 2 - 1).maps.numpy() > 0.5
+    assert 0.2 < said.mean() < 0.8
+    store = zarr.open_group(tmp_path / "masks.zarr", mode="r")["masks"]
+    whole = torch.from_numpy(store[40:59]).float()
+    truth = interpolate(whole, said.shape[2:], mode="nearest-exact").bool().numpy()
+    for name in ("Male", "Bald", "Bangs"):
+        a, found = ATTRIBUTES.index(name), summary["masks"]["test"]["by_attribute"][name]
+        assert found["positives"] == truth[:, a].any(axis=(1, 2)).sum()
+        assert found["pixel_accuracy"] == pytest.approx((truth == said)[:, a].mean(), abs=1e-6)
+        iou = reference.jaccard_score(truth[:, a].ravel(), said[:, a].ravel(), zero_division=0)
+        assert (found["iou"] or 0) == pytest.approx(iou, abs=1e-6)
+
+
+def test_masks_of_other_faces_are_refused(tmp_path):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    make_masks(tmp_path)
+    make_faces(tmp_path / "other", ["valid", "test"])
+    save_network(tmp_path / "weights.safetensors")
+    with pytest.raises(SystemExit, match="not the faces that are judged"):
+        call(tmp_path, "other", "--masks", str(tmp_path / "masks.zarr"))
+
+
+def test_a_network_without_maps_has_no_mask_metrics(judged, tmp_path):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    make_masks(tmp_path)
+    plain = {"network": "backbone", "backbone": "resnet18", "segmentation_weight": 0}
+    save_network(tmp_path / "weights.safetensors", **plain)
+    summary, _ = call(tmp_path, "faces", "--masks", str(tmp_path / "masks.zarr"))
+    assert summary["masks"] is None
 
 
 @pytest.mark.parametrize(

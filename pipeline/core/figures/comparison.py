@@ -16,7 +16,7 @@ SHOWN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auro
 def models(panels: dict[str, pd.DataFrame], images: int, path: Path) -> None:
     """Each model's means with intervals; a row of axes for each of ``panels``.
 
-    A panel's title says what its means are over; its table has ``model``, ``metric``,
+    A panel's key says what its means are over; its table has ``model``, ``metric``,
     ``value``, ``low``, ``high``, a row a model and metric.
     """
     rows = [table["model"].nunique() for table in panels.values()]
@@ -34,7 +34,8 @@ def models(panels: dict[str, pd.DataFrame], images: int, path: Path) -> None:
             for axes, (metric, words) in zip(line, SHOWN.items(), strict=True):
                 chosen = table[table["metric"] == metric]
                 _intervals(axes, chosen["model"].tolist(), chosen)
-                axes.set_xlabel(f"{words}, {title}", fontsize=8)
+                axes.set_xlabel(words)
+            line[0].set_title(title)
 
 
 def segmentation(differences: dict[float, pd.DataFrame], faces: str, path: Path) -> None:
@@ -55,7 +56,7 @@ def segmentation(differences: dict[float, pd.DataFrame], faces: str, path: Path)
         halves: Any = figure.subfigures(2, 1, height_ratios=heights)
         top, bottom = halves
         for axes, (metric, words) in zip(
-            top.subplots(1, 3, sharey=True), SHOWN.items(), strict=True
+            top.subplots(1, 3, sharex=True, sharey=True), SHOWN.items(), strict=True
         ):
             rows = [
                 table[(table["attribute"] == MEAN) & (table["metric"] == metric)]
@@ -65,7 +66,9 @@ def segmentation(differences: dict[float, pd.DataFrame], faces: str, path: Path)
             axes.axvline(0, color=style.INK, lw=0.8)
             axes.set_xlabel(f"mean {words} (points)")
         for axes, share in zip(
-            np.atleast_1d(bottom.subplots(1, len(shares), sharey=True)), shares, strict=True
+            np.atleast_1d(bottom.subplots(1, len(shares), sharex=True, sharey=True)),
+            shares,
+            strict=True,
         ):
             table = differences[share]
             table = table[table["metric"] == "auroc"].set_index("attribute").reindex(order)
