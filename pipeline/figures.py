@@ -13,28 +13,26 @@ import pandas as pd
 
 from pipeline.core import stage
 from pipeline.core.faces import open_faces
-from pipeline.core.figures import data, judgement, runs, where
-from pipeline.core.judged import open_judged
-from pipeline.core.predictions import read_predictions
+from pipeline.core.figures import data, runs
 
 
 def main(argv: list[str] | None = None) -> None:
     args = arguments().parse_args(argv)
     with stage.running(args.log):
-        args.run(args)
+        args.draw(args)
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = stage.parser(__doc__)
     commands = parser.add_subparsers(required=True)
 
-    def command(name: str, run: Any, what: str, *paths: str) -> argparse.ArgumentParser:
+    def command(name: str, draw: Any, what: str, *paths: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=what, description=what)
         for path in paths:
             made.add_argument(f"--{path}", type=Path, required=True)
         made.add_argument("--out", type=Path, required=True, help="folder for the figures")
         made.add_argument("--log", type=Path, help="write the details to this file")
-        made.set_defaults(run=run)
+        made.set_defaults(draw=draw)
         return made
 
     counts = command("data", draw_data, "faces at each step, and the attributes", "faces")
@@ -78,6 +76,9 @@ def draw_data(args: argparse.Namespace) -> None:
 
 
 def draw_numbers(args: argparse.Namespace) -> None:
+    from pipeline.core.figures import judgement
+    from pipeline.core.predictions import read_predictions
+
     test = read_predictions(args.predictions).of("test")
     table = pd.read_csv(args.table)
     summary, run = (json.loads(path.read_text()) for path in (args.metrics, args.run))
@@ -113,6 +114,8 @@ def rule_of(benchmark: Path) -> str:
 
 
 def draw_where(args: argparse.Namespace) -> None:
+    from pipeline.core.figures import where
+    from pipeline.core.judged import open_judged
     from pipeline.core.viewing import Viewer
 
     viewer, test = Viewer(args.weights), open_judged(args.faces, args.predictions)

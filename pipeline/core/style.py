@@ -91,3 +91,8 @@ def counted(what: str, n: int, unit: str = "faces") -> str:
 def percent(axis: Axis, decimals: int = 0) -> None:
     """Write the shares on an axis as percentages; the axis' label has the sign."""
     axis.set_major_formatter(PercentFormatter(1, decimals, symbol=""))
+
+
+def share(value: float) -> str:
+    """A number from 0 to 1 as people read it: ``0.934`` → ``93 %``."""
+    return f"{100 * value:.0f}\u00a0%"

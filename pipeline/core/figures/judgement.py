@@ -93,7 +93,7 @@ def reliability(test: Predictions, keep: np.ndarray, path: Path) -> None:
         above.plot([0, 1], [0, 1], color=style.GREY, ls="--", lw=1, label="perfectly calibrated")
         above.plot(said, true, "o-", color=style.BLUE, ms=4, label="model")
         above.set(ylabel="share that is true (%)", ylim=(-0.02, 1.02), xlim=(0, 1))
-        what = f"Reliability: calibration error {error:.1%}"
+        what = f"Reliability: calibration error {100 * error:.1f} %"
         above.set_title(style.counted(what, len(labels), "answers"))
         above.legend()
         centres = (np.arange(BINS) + 0.5) / BINS

@@ -6,10 +6,8 @@ from pathlib import Path
 import cv2
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pipeline.core.style import GREEN, HEAT, INK, RED, counted, drawn, picture, readable
+from pipeline.core.style import GREEN, GREY, HEAT, RED, counted, drawn, picture, readable, share
 
 KINDS = ("true positive", "false positive", "false negative", "true negative")
 
@@ -30,13 +28,15 @@ def surest(labels: np.ndarray, chances: np.ndarray, threshold: float) -> dict[st
     return {kind: order[kinds[order] == kind] for kind in KINDS}
 
 
-def overlaid(image: np.ndarray, place: np.ndarray | None, strength: float = 0.6) -> np.ndarray:
-    """An image (H, W, 3) uint8 with a map (h, w) of 0–1 over it: the more, the yellower."""
+def overlaid(image: np.ndarray, place: np.ndarray | None) -> np.ndarray:
+    """An image (H, W, 3) uint8 in grey under a map (h, w) of 0–1: the more, the yellower."""
     if place is None:
         return image
     height, width = image.shape[:2]
     spread = cv2.resize(place.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    heat = mpl.colormaps[HEAT](np.clip(spread, 0, 1))[..., :3] * 255
+    spread = np.clip(spread, 0, 1)
+    heat = mpl.colormaps[HEAT](spread)[..., :3] * 255
+    strength = 0.3 + 0.4 * spread[..., None]
     grey = image.mean(axis=2, keepdims=True)
     return (grey * (1 - strength) + heat * strength).round().astype(np.uint8)
 
@@ -45,7 +45,6 @@ def pairs(
     left: Sequence[np.ndarray | None],
     right: Sequence[np.ndarray | None],
     names: Sequence[str],
-    heads: tuple[str, str],
     title: str,
     path: Path,
 ) -> None:
@@ -53,44 +52,40 @@ def pairs(
 
     A map is None where no face gave one. ``names`` say the attribute and its n.
     """
-    columns = 5 if len(names) > 5 else len(names)
+    columns = min(5, len(names))
     rows = -(-len(names) // columns)
-    with drawn(path, height=1.2 + 1.22 * rows, width=1.6 + 1.44 * columns) as figure:
+    with drawn(path, height=1.3 + 1.15 * rows, width=max(1.44 * columns, 5.5)) as figure:
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
-        grid = figure.subplots(rows, columns * 2, squeeze=False)
+        grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
-        for k, name in enumerate(names):
-            row, column = divmod(k, columns)
-            for side, place in enumerate((left[k], right[k])):
-                axes = grid[row, column * 2 + side]
-                _place(axes, place)
-                axes.set_title(heads[side], fontsize=6, fontweight="normal", loc="center", pad=2)
-            grid[row, column * 2].text(
-                0, 1.2, name, transform=grid[row, column * 2].transAxes, fontsize=7, va="bottom"
-            )
-        _scale(figure, list(grid.flat))
+        for axes, name, *pair in zip(grid.flat, names, left, right, strict=False):
+            picture(axes, side_by_side(*pair), name, vmin=0, vmax=1, cmap=HEAT)
+        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
+        bar = figure.colorbar(
+            scale, ax=list(grid.flat), location="bottom", fraction=0.02, pad=0.01, aspect=60
+        )
+        bar.set_label("map value: 0 not here, 1 here; white: no such face", fontsize=7)
+        bar.ax.tick_params(labelsize=7)
 
 
-def _place(axes: Axes, place: np.ndarray | None) -> None:
-    if place is None:
-        axes.text(0.5, 0.5, "no face", ha="center", va="center", fontsize=7, color=INK)
-    else:
-        picture(axes, place, vmin=0, vmax=1, cmap=HEAT)
+def side_by_side(left: np.ndarray | None, right: np.ndarray | None) -> np.ndarray:
+    """Two maps as one picture of the second's height, or (96, 76); NaN is left white."""
+    shape = next((place.shape for place in (right, left) if place is not None), (96, 76))
+    blank = np.full(shape, np.nan)
+    halves = [
+        blank if place is None else cv2.resize(place.astype(np.float64), shape[::-1])
+        for place in (left, right)
+    ]
+    return np.hstack([halves[0], blank[:, : shape[1] // 12], halves[1]])
 
 
-def _scale(figure: Figure, axes: list[Axes]) -> None:
-    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
-    bar = figure.colorbar(scale, ax=axes, location="bottom", fraction=0.02, pad=0.01, aspect=60)
-    bar.set_label("map value: 0 not here, 1 here", fontsize=7)
-    bar.ax.tick_params(labelsize=7)
+Cell = tuple[np.ndarray, str] | None
 
 
-def examples(
-    rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str] | None]]], n: int, path: Path
-) -> None:
-    """A row an attribute: (name, eight of (picture, caption) in pairs of ``KINDS`` or None)."""
-    with drawn(path, height=0.7 + 1.42 * len(rows)) as figure:
+def examples(rows: Sequence[tuple[str, Sequence[Cell]]], n: int, path: Path) -> None:
+    """A row an attribute: (name, (picture, caption) or None: two for each of ``KINDS``)."""
+    with drawn(path, height=0.8 + 1.2 * len(rows)) as figure:
         figure.suptitle(
             counted("The surest right and wrong answers", n, "test faces"),
             x=0.01,
@@ -98,25 +93,24 @@ def examples(
             weight="bold",
             fontsize=10,
         )
-        grid = figure.subplots(len(rows), 2 * len(KINDS), squeeze=False)
+        grid = figure.subplots(
+            len(rows), 1 + 2 * len(KINDS), squeeze=False, width_ratios=[1.15] + [1.0] * 2 * len(KINDS)
+        )
         for axes in grid.flat:
             axes.set_axis_off()
+        for column, kind in enumerate(KINDS):
+            grid[0, 1 + 2 * column].text(
+                0, 1.25, kind, transform=grid[0, 1 + 2 * column].transAxes, fontsize=7.5,
+                weight="bold",
+            )  # fmt: skip
         for line, (name, cells) in zip(grid, rows, strict=True):
-            line[0].text(0, 1.25, readable(name), transform=line[0].transAxes, weight="bold")
+            line[0].text(1, 0.5, name, ha="right", va="center", fontsize=7.5)
             for column, cell in enumerate(cells):
-                kind = KINDS[column // 2]
+                axes = line[1 + column]
                 if cell:
-                    picture(line[column], cell[0], f"{kind}\n{cell[1]}")
+                    picture(axes, cell[0], cell[1])
                 elif column % 2 == 0:
-                    line[column].text(
-                        0.5,
-                        0.5,
-                        f"no {kind}",
-                        ha="center",
-                        fontsize=6.5,
-                        wrap=True,
-                        transform=line[column].transAxes,
-                    )
+                    axes.text(0.5, 0.5, "none", ha="center", fontsize=7, color=GREY)
 
 
 def panel(
@@ -154,7 +148,7 @@ def panel(
             block, row = divmod(k, rows)
             words, *pictures = grid[row, 4 * block : 4 * block + 4]
             said = chances[k] > thresholds[k]
-            answer = f"label {_yes(labels[k])}, predicted {_yes(said)} ({chances[k]:.0%})"
+            answer = f"label {_yes(labels[k])}, predicted {_yes(said)} ({share(chances[k])})"
             words.text(1, 0.62, readable(attribute), ha="right", fontsize=7.5, weight="bold")
             words.text(
                 1, 0.28, answer, ha="right", fontsize=6.5, color=GREEN if said == labels[k] else RED
@@ -208,7 +202,7 @@ def answers(
     """What was said of one face, in a few short lines."""
     if len(attributes) <= 3:
         return "\n".join(
-            f"{readable(name)}: {_yes(label)}\npredicted: {_yes(answer)} ({chance:.0%})"
+            f"{readable(name)}: {_yes(label)}\npredicted: {_yes(answer)} ({share(chance)})"
             for name, label, answer, chance in zip(attributes, labels, said, chances, strict=True)
         )
     missed = [readable(attributes[k]) for k in np.flatnonzero(labels & ~said).tolist()]

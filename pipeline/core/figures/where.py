@@ -30,18 +30,28 @@ def draw_grid(test: Judged, path: Path) -> None:
 
 def draw_examples(viewer: Any, test: Judged, path: Path) -> None:
     """The surest right and wrong answers to eight attributes: the hardest and the easiest."""
-    wrong = (test.labels != test.positive).mean(axis=0)
-    order = np.argsort(-wrong, kind="stable")
-    chosen = order if len(order) <= 8 else np.concatenate([order[:4], order[-4:]])
     rows = []
-    for k in chosen.tolist():
+    for k in hardest_and_easiest(test):
         threshold = float(test.said.thresholds[k])
         by_kind = places.surest(test.labels[:, k], test.chances[:, k], threshold)
         cells = [
             cell for kind in places.KINDS for cell in example_cells(viewer, test, k, by_kind[kind])
         ]
-        rows.append((f"{test.said.attributes[k]} ({1 - wrong[k]:.0%} right)", cells))
+        right = float((test.labels[:, k] == test.positive[:, k]).mean())
+        words = style.readable(test.said.attributes[k]).replace(" ", "\n")
+        rows.append((f"{words}\n({style.share(right)} right)", cells))
     places.examples(rows, len(test.rows), path)
+
+
+def hardest_and_easiest(test: Judged, each: int = 4) -> list[int]:
+    """Attributes by balanced accuracy: the lowest and the highest; no more than there are."""
+    right = test.labels == test.positive
+    with np.errstate(invalid="ignore"):
+        found = (right & test.labels).sum(axis=0) / test.labels.sum(axis=0)
+        spared = (right & ~test.labels).sum(axis=0) / (~test.labels).sum(axis=0)
+    balance = (found + spared) / 2
+    order = [int(k) for k in np.argsort(balance, kind="stable") if np.isfinite(balance[k])]
+    return order if len(order) <= 2 * each else [*order[:each], *order[-each:]]
 
 
 def example_cells(
@@ -54,7 +64,7 @@ def example_cells(
     images = test.images(picked)
     seen = viewer.look(images)
     cells: list[tuple[np.ndarray, str] | None] = [
-        (places.overlaid(image, seen.place(i, k)), f"{test.chances[face, k]:.0%}")
+        (places.overlaid(image, seen.place(i, k)), style.share(test.chances[face, k]))
         for i, (image, face) in enumerate(zip(images, picked, strict=True))
     ]
     return cells + [None] * (2 - len(cells))
@@ -115,36 +125,14 @@ def draw_means(attributes: list[str], means: Means, count: int, out: Path) -> No
     names = [
         f"{style.readable(name)} ({n})" for name, n in zip(attributes, means.positives, strict=True)
     ]
-    both = [
-        f"{style.readable(name)} ({n} + {m})"
-        for name, n, m in zip(attributes, means.positives, means.negatives, strict=True)
-    ]
-    title = style.counted(
-        "Mean target mask and mean predicted map over positives",
-        count,
-        "test faces; in brackets: positives",
-    )
-    places.pairs(
-        average(means.masks, means.positives),
-        positive,
-        names,
-        ("target", "predicted"),
-        title,
-        out / "maps.png",
-    )
-    title = style.counted(
-        "Mean predicted map over positives and over negatives",
-        count,
-        "test faces; in brackets: how many of each",
-    )
-    places.pairs(
-        positive,
-        average(means.negative, means.negatives),
-        both,
-        ("positives", "negatives"),
-        title,
-        out / "positives_negatives.png",
-    )
+    what = "Positives: mean target mask (left), mean predicted map (right)"
+    title = style.counted(what, count, "test faces")
+    masks = average(means.masks, means.positives)
+    places.pairs(masks, positive, names, title, out / "maps.png")
+    what = "Mean predicted map over positives (left) and negatives (right)"
+    title = style.counted(what, count, "test faces")
+    negative = average(means.negative, means.negatives)
+    places.pairs(positive, negative, names, title, out / "positives_negatives.png")
 
 
 def draw_panel(viewer: Any, test: Judged, masks: Any, usable: np.ndarray, path: Path) -> None:
