@@ -1,8 +1,20 @@
-"""From MediaPipe's mesh of 478 points to the 68 points of iBUG's order."""
+"""From MediaPipe's mesh of 478 points to the 68 points of iBUG's order.
+
+Two maps. ``hand_picked`` takes the mesh points nearest in meaning. ``fitted`` adds a linear
+correction to it: the mesh without place, size and roll, in its first principal components, times
+coefficients learnt by ridge regression from hand-placed points (``bench/fit_mesh_map.py`` makes
+``mesh_map.json`` and says how well it generalises).
+
+The coefficients were fitted on HELEN faces (Le et al., 2012) with the hand-placed points of iBUG
+300-W (Sagonas et al., 2013). The terms of both: non-commercial research.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-
-MESH_POINTS = 478
 
 # One entry a landmark: a mesh point, or two whose mean it is.
 JAW = "127 234 93 132+58 58+172 136 150 176 152 400 379 365 397+288 361 323 454 356"
@@ -14,11 +26,74 @@ HAND_PICKED = [
     [int(index) for index in entry.split("+")]
     for entry in " ".join([JAW, BROWS, NOSE, EYES, LIPS]).split()
 ]
+COEFFICIENTS = Path(__file__).with_suffix(".json")
+
+
+class Fit(NamedTuple):
+    """What ``mesh_map.json`` holds; P mesh points, K components."""
+
+    mesh_points: np.ndarray  # (P,) which of the 478
+    mean: np.ndarray  # (P, 3) the mean mesh, without place, size and roll
+    components: np.ndarray  # (K, P * 3)
+    limits: np.ndarray  # (K,) how far a component is followed
+    offset: np.ndarray  # (68 * 2,) the correction of the mean mesh
+    coefficients: np.ndarray  # (K, 68 * 2)
+
+
+class Pose(NamedTuple):
+    """Where a mesh lies in its image, in x and y: ``mesh = centre + size * shape @ rotation``."""
+
+    centre: np.ndarray  # (..., 1, 3) pixels
+    size: np.ndarray  # (..., 1, 1) pixels: root mean square distance from the centre, in 3-D
+    rotation: np.ndarray  # (..., 2, 2) about the line of sight
 
 
 def hand_picked(mesh: np.ndarray) -> np.ndarray:
-    """Mesh (478, 2 or 3) in pixels -> (68, 2): the mesh points nearest in meaning."""
-    return np.stack([mesh[entry, :2].mean(axis=0) for entry in HAND_PICKED])
+    """Mesh (..., 478, 2 or 3) in pixels -> (..., 68, 2): the mesh points nearest in meaning."""
+    return np.stack([mesh[..., entry, :2].mean(axis=-2) for entry in HAND_PICKED], axis=-2)
 
 
-MAPS = {"hand_picked": hand_picked, "fitted": hand_picked}  # the fitted one is still to come
+def fitted(mesh: np.ndarray, fit: Fit | None = None) -> np.ndarray:
+    """Mesh (..., 478, 3) in pixels -> (..., 68, 2): the hand-picked points, corrected."""
+    fit = fit or read_fit()
+    pose, shape = normalised(mesh[..., fit.mesh_points, :], fit.mean)
+    scores = flat(shape - fit.mean) @ fit.components.T
+    # A face unlike all that were fitted on is corrected as the border case, not beyond.
+    scores = np.clip(scores, -fit.limits, fit.limits)
+    correction = fit.offset + scores @ fit.coefficients
+    return hand_picked(mesh) + pose.size * unflat(correction) @ pose.rotation
+
+
+def normalised(points: np.ndarray, mean: np.ndarray) -> tuple[Pose, np.ndarray]:
+    """Points (..., P, 3) of a mesh -> their pose, and their shape, turned upright like ``mean``.
+
+    The size is taken in 3-D, because the distance of the eyes shrinks when a head turns.
+    """
+    centre = points.mean(axis=-2, keepdims=True)
+    shape = points - centre
+    size = np.sqrt((shape**2).sum(axis=-1, keepdims=True).mean(axis=-2, keepdims=True))
+    x, y, z = np.moveaxis(shape / size, -1, 0)
+    cosine = (x * mean[:, 0] + y * mean[:, 1]).sum(axis=-1)
+    sine = (y * mean[:, 0] - x * mean[:, 1]).sum(axis=-1)
+    cosine, sine = np.stack([cosine, sine]) / np.hypot(cosine, sine)
+    rows = [np.stack([cosine, sine], axis=-1), np.stack([-sine, cosine], axis=-1)]
+    pose = Pose(centre, size, np.stack(rows, axis=-2))
+    turned = np.stack([x, y], axis=-1) @ np.swapaxes(pose.rotation, -1, -2)
+    return pose, np.concatenate([turned, z[..., None]], axis=-1)
+
+
+def flat(points: np.ndarray) -> np.ndarray:
+    return points.reshape(*points.shape[:-2], -1)
+
+
+def unflat(numbers: np.ndarray) -> np.ndarray:
+    return numbers.reshape(*numbers.shape[:-1], -1, 2)
+
+
+@cache
+def read_fit() -> Fit:
+    content = json.loads(COEFFICIENTS.read_text(encoding="utf-8"))
+    return Fit(*(np.array(content[name]) for name in Fit._fields))
+
+
+MAPS = {"hand_picked": hand_picked, "fitted": fitted}

@@ -1,6 +1,7 @@
 """dlib's 68-point predictor (Kazemi and Sullivan, 2014) on a given face box; an optional extra.
 
-It sees a face wherever it is told to: the box says where. Its model was trained on iBUG 300-W,
+It draws a face wherever it is told to, so it is asked for the same face in several boxes: where
+the answers differ there is nothing that it recognises. Its model was trained on iBUG 300-W,
 whose terms exclude commercial use.
 """
 
@@ -11,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.detectors.boxes import Box, aligned_box
+from pipeline.core.detectors.boxes import Box, aligned_box, centre_and_size
+
+# The square that dlib's own detector draws, in terms of the box around the 68 points: measured on
+# aligned HELEN faces, as the square with the least error.
+RAISED, HALF_SIDE = 0.1, 0.51
+# Shifts of the square to the right and down, and its growth, in half sides.
+TRIALS = [(0, 0, 1), (0.1, 0, 1), (-0.1, 0, 1), (0, 0.1, 1), (0, -0.1, 1), (0, 0, 1.1), (0, 0, 0.9)]
+SPREAD = 0.04  # mean distance of the trials from their median that is accepted, in face sizes
 
 
 class DlibPoints:
@@ -25,16 +33,33 @@ class DlibPoints:
         return dlib.shape_predictor(str(models() / "shape_predictor_68_face_landmarks.dat"))
 
     def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
+        trials = self.trials(image, box or aligned_box(image))
+        points = np.median(trials, axis=0)
+        spread = np.linalg.norm(trials - points, axis=-1).mean()
+        return points if spread < SPREAD * centre_and_size(points)[1] else None
+
+    def trials(self, image: np.ndarray, box: Box) -> np.ndarray:
+        """(trials, 68, 2) the points as predicted from each of the squares near the box."""
+        corners = np.reshape(box, (2, 2))
+        (x, y), size = centre_and_size(corners)
+        y, half = y - RAISED * (corners[1, 1] - corners[0, 1]), HALF_SIDE * size
+        return np.stack(
+            [
+                self.predict(image, x + right * half, y + down * half, grown * half)
+                for right, down, grown in TRIALS
+            ]
+        )
+
+    def predict(self, image: np.ndarray, x: float, y: float, half: float) -> np.ndarray:
+        """(68, 2) points as predicted from the square around (x, y)."""
         import dlib
 
-        left, top, right, bottom = (round(side) for side in box or aligned_box(image))
-        shape = self.predictor(
-            np.ascontiguousarray(image), dlib.rectangle(left, top, right, bottom)
-        )
+        sides = [round(side) for side in (x - half, y - half, x + half, y + half)]
+        shape = self.predictor(np.ascontiguousarray(image), dlib.rectangle(*sides))
         return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
 
     def close(self) -> None:
-        pass
+        """Nothing is held that needs closing."""
 
 
 def models() -> Path:

@@ -1,0 +1,43 @@
+"""The error of landmarks: NME, the distance to the truth over that of the outer eye corners.
+
+Failure rate and AUC as in the 300-W challenge (Sagonas et al., 2016).
+"""
+
+import numpy as np
+
+PARTS = {
+    "jaw": slice(0, 17),
+    "brows": slice(17, 27),
+    "nose": slice(27, 36),
+    "eyes": slice(36, 48),
+    "mouth": slice(48, 68),
+}
+INNER = slice(17, 68)
+OUTER_CORNERS = (36, 45)
+
+# The point that each point becomes in a mirror.
+MIRRORED = np.array(
+    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1)]
+    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
+    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+)
+
+
+def nme(points: np.ndarray, truths: np.ndarray) -> np.ndarray:
+    """Points and truths (N, 68, 2) -> (N, 68), a fraction: each point's normalised error."""
+    first, second = OUTER_CORNERS
+    eyes = np.linalg.norm(truths[:, first] - truths[:, second], axis=-1)
+    return np.asarray(np.linalg.norm(points - truths, axis=-1) / eyes[:, None])
+
+
+def failure_rate(errors: np.ndarray, limit: float) -> float:
+    """Share of faces whose NME (N,) is above the limit; a face without points is inf."""
+    return float((errors > limit).mean())
+
+
+def area_under_curve(errors: np.ndarray, limit: float) -> float:
+    """Area under the curve of the share of faces with an NME below x, x from 0 to the limit.
+
+    1 if every NME (N,) is 0, 0 if none is below the limit.
+    """
+    return float(np.clip(limit - errors, 0, None).mean() / limit)
