@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core import comparison, stage
+from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.comparison import MEAN, Judged
 from pipeline.core.figures import comparison as figures
 from pipeline.core.files import replacing, write_json
@@ -98,28 +99,37 @@ def compare_models(args: argparse.Namespace) -> None:
         + [of_pair.assign(model=one, minus=other) for (one, other), of_pair in pairs.items()]
     )
     write_table(args.out_table, table, ["model", "minus"])
+    common = shared(judged)
     summary = {
         "judged": about(runs[0], judged[MAJORITY]),
         "models": {name: means(of_one) for name, of_one in values.items()},
+        "common": {
+            "attributes": common,
+            "models": {
+                name: means(means_of(of_one.only(common))) for name, of_one in judged.items()
+            },
+        },
         "differences": [
             {"model": one, "minus": other, **means(of_pair)}
             for (one, other), of_pair in pairs.items()
         ],
     }
-    figures.models(panels(judged), len(runs[0].names), args.out_figure)
+    print(as_text(summary))
+    figures.models(panels(judged, common), len(runs[0].names), args.out_figure)
     write_json(args.out_json, summary)
 
 
-def panels(judged: dict[str, Judged]) -> dict[str, pd.DataFrame]:
+def shared(judged: dict[str, Judged]) -> list[str]:
+    """The attributes that all models have."""
+    everyone = [set(of_one.attributes) for of_one in judged.values()]
+    return [name for name in judged[MAJORITY].attributes if name in set.intersection(*everyone)]
+
+
+def panels(judged: dict[str, Judged], common: list[str]) -> dict[str, pd.DataFrame]:
     """What the figure shows: the means over each model's own attributes, and over those of all.
 
     The latter only where the models do not have the same attributes.
     """
-    common = [
-        name
-        for name in judged[MAJORITY].attributes
-        if all(name in of_one.attributes for of_one in judged.values())
-    ]
     own = {name: int(of_one.counted.sum()) for name, of_one in judged.items()}
     title = "Mean over each model's attributes (their number)"
     shown = {title: {f"{name} ({own[name]})": one for name, one in judged.items()}}
@@ -132,6 +142,41 @@ def panels(judged: dict[str, Judged]) -> dict[str, pd.DataFrame]:
         title: pd.concat([means_of(one).assign(model=name) for name, one in of_title.items()])
         for title, of_title in shown.items()
     }
+
+
+def as_text(summary: dict[str, Any]) -> str:
+    """The summary of ``models`` as a table of 80 columns."""
+    judged = summary["judged"]
+    few = " (few: the intervals are too narrow)" if judged["few_identities"] else ""
+    head = "".join(f"{word:>19}" for word in ("accuracy, %", "balanced, %", "AUROC, %"))
+    lines = [f"{judged['images']:,} test images of {judged['units']:,} {judged['over']}{few}"]
+    lines += ["", f"{'mean of its attributes':<23}{head}"]
+    for name, of_model in summary["models"].items():
+        lines.append(
+            f"{name[:19] + ' (' + str(of_model['attributes']) + ')':<23}" + cells(of_model)
+        )
+    common = summary["common"]
+    if 0 < len(common["attributes"]) < len(ATTRIBUTES):
+        lines += ["", ", ".join(common["attributes"][:3])]
+        lines += [f"{name[:22]:<23}" + cells(one) for name, one in common["models"].items()]
+    lines += ["", "differences in points, over the attributes that both have"]
+    for pair in summary["differences"]:
+        lines.append(f"{pair['model']} − {pair['minus']} ({pair['attributes']})")
+        lines.append(f"{'':5}" + cells(pair, signed=True))
+    return "\n".join(lines)
+
+
+def cells(values: dict[str, Any], signed: bool = False) -> str:
+    """Accuracy, balanced accuracy and AUROC in %, with their intervals."""
+    sign, to, width = ("+", " to ", 25) if signed else ("", "–", 19)
+    shown = []
+    for metric in ("accuracy", "balanced_accuracy", "auroc"):
+        value, low, high = (values[metric][key] for key in ("value", "low", "high"))
+        cell = "–" if value is None else f"{100 * value:{sign}.1f}"
+        if low is not None:
+            cell += f" ({100 * low:{sign}.1f}{to}{100 * high:{sign}.1f})"
+        shown.append(f"{cell:>{width}}")
+    return "".join(shown)
 
 
 def means_of(judged: Judged) -> pd.DataFrame:

@@ -90,6 +90,16 @@ def test_what_is_hard_for_both_models_cancels_in_their_difference(models):
     assert width["pair"] < 0.8 * np.hypot(width["good"], width["poor"])
 
 
+def test_the_printed_table_has_the_summarys_numbers_in_80_columns(models):
+    summary = models[2]
+    lines = compare.as_text(summary).splitlines()
+    assert max(map(len, lines)) <= 80
+    good = summary["models"]["good"]["auroc"]
+    (line,) = [line for line in lines if line.startswith("good (40)")]
+    assert f"{100 * good['value']:.1f} ({100 * good['low']:.1f}–{100 * good['high']:.1f})" in line
+    assert "Male" in lines  # the one attribute that all models have
+
+
 def test_equal_inputs_give_equal_bytes(models):
     folder, flags, *_ = models
     first = {file.name: file.read_bytes() for file in folder.glob("out.*")}
