@@ -46,6 +46,7 @@ from pipeline.core.stage import UserError
 
 # isort: split
 import lightning
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
@@ -305,7 +306,7 @@ def make_trainer(settings: dict[str, Any], keeper: Keeper, folder: Path) -> ligh
             logger=TensorBoardLogger(folder / "tensorboard", name="", version=""),
             plugins=environment(),
         )
-    except (ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise UserError(f"Lightning cannot train as the settings say: {error}") from None
 
 

@@ -33,6 +33,7 @@ from pipeline.core.mask_store import open_masks
 from pipeline.core.networks import build, load_network
 
 CHOSEN = [ATTRIBUTES.index(name) for name in settings()["attributes"]]
+WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 STILL = {"augmentation": {}, "epochs": 1, "normalization": {"mean": [0.5] * 3, "std": [0.2] * 3}}
 
 
@@ -205,6 +206,7 @@ def test_a_share_of_train_follows_from_the_seed_and_leaves_valid_whole(data):
         ({"masks": False}, "--masks"),
         ({"stratified_subset": 0.01}, "stratified"),
         ({"network": "cnn_rnn"}, "segmentation_weight"),
+        pytest.param({"accelerator": "gpu"}, "Lightning cannot train", marks=WITHOUT_GPU),
     ],
 )
 def test_settings_that_cannot_be_trained_end_in_one_sentence(data, tmp_path, changes, says):
