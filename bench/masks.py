@@ -30,7 +30,7 @@ import torch
 import zarr
 
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.batches import Batch, draw_augmentation, masks_for
+from pipeline.core.batches import Batch, draw_augmentation, masks_for, nearest
 from pipeline.core.faces import Faces, open_faces
 from pipeline.core.landmark_table import Landmarks, read_landmarks
 from pipeline.core.mask_store import finish, open_masks, write_shard
@@ -132,6 +132,7 @@ class Ours:
     def __init__(self, landmarks: Landmarks, faces: Faces) -> None:
         self.points, self.found = landmarks.points, landmarks.found
         self.labels, self.names, self.size = faces.attributes, faces.names, faces.size
+        self.random = np.random.default_rng(0)
         self.generator = torch.Generator().manual_seed(0)
         self.table = torch.from_numpy(TABLE)
 
@@ -157,6 +158,19 @@ class Ours:
             counted=torch.ones(len(rows), dtype=torch.bool),
         )
         return masks_for(batch, self.table, MAPS, change)
+
+    def numpy_batch(self, rows: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """The same without torch, face by face: for loaders of any framework."""
+        made = np.empty((len(rows), len(ATTRIBUTES), *MAPS), bool)
+        down, across = (nearest(n, m).numpy() for n, m in zip(self.size, MAPS, strict=True))
+        for masks, face, row in zip(made, bits, rows, strict=True):
+            top, left = self.random.integers(-SHIFT, SHIFT + 1, 2)
+            columns = across[::-1] if self.random.random() < 0.5 else across
+            view = np.ix_(
+                (down + top).clip(0, self.size[0] - 1), (columns + left).clip(0, self.size[1] - 1)
+            )
+            masks[:] = attribute_masks(face[view], self.labels[row])
+        return made
 
     def drawn_bits(self, rows: np.ndarray) -> np.ndarray:
         return np.stack([draw_regions(self.points[row], self.size) for row in rows])
@@ -217,6 +231,10 @@ def measures(
         ),
         "batch: store, one by one": (many, lambda: ours_batches(shuffled, masks.region_bits)),
         "batch: store, block by block": (many, lambda: ours_batches(in_blocks, masks.region_bits)),
+        "batch: store, one by one, NumPy": (
+            many,
+            lambda: [ours.numpy_batch(b, masks.region_bits(b)) for b in batches(shuffled)],
+        ),
         "batch: drawn from points": (many, lambda: ours_batches(shuffled, ours.drawn_bits)),
     }  # fmt: skip
 

@@ -1,0 +1,154 @@
+"""Look at the masks of any store.
+
+``face`` shows one face with its 40 masks, named; ``mean`` the mean mask of each attribute over
+the faces that have it; ``sheet`` faces with one attribute, each with its mask.
+
+    python -m pipeline.masks_figure mean --store masks.zarr --out mean.png
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.core import stage
+from pipeline.core.faces import open_faces
+from pipeline.core.mask_store import Masks, open_masks
+from pipeline.core.regions import attribute_bits
+from pipeline.core.stage import UserError
+from pipeline.core.style import HEAT, counted, drawn, picture, readable
+
+COLOUR = np.array([255, 140, 0])  # of a mask on a face
+Panel = tuple[np.ndarray, str]
+
+
+def overlaid(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A face (H, W, 3) uint8 in grey, with a mask (H, W) bool in colour and its edge in white."""
+    grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    seen = np.where(mask[..., None], 0.5 * grey + 0.5 * COLOUR, grey).astype(np.uint8)
+    edges, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(seen, edges, -1, (255, 255, 255), 1))
+
+
+def mean_masks(masks: Masks, rows: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean mask of each attribute over its positives among ``rows`` that have landmarks.
+
+    Returns (A, H, W) float in 0–1, NaN where an attribute has no positive, and the positives (A,).
+    """
+    codes = attribute_bits(masks.table)
+    total = np.zeros((len(codes), *masks.size), np.float64)
+    count = np.zeros(len(codes), int)
+    for row in rows:
+        if masks.found[row]:
+            bits = masks.region_bits([row])[0]
+            for k in np.flatnonzero(masks.labels[row]):
+                total[k] += (bits & codes[k]) != 0
+                count[k] += 1
+    with np.errstate(invalid="ignore"):
+        return total / count[:, None, None], count
+
+
+def spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` of the rows, evenly over all of them."""
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
+
+
+def grid(panels: Sequence[Panel], columns: int, title: str, path: Path, heat: bool = False) -> None:
+    """Draw panels (picture, name) in rows; with ``heat`` the pictures are means in 0–1."""
+    rows = -(-len(panels) // columns)
+    how = {"vmin": 0, "vmax": 1, "cmap": HEAT} if heat else {}
+    with drawn(path, height=0.5 + 1.75 * rows, width=1.3 * columns) as figure:
+        figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
+        for axes in figure.subplots(rows, columns, squeeze=False).flat:
+            axes.set_axis_off()
+        for axes, (image, name) in zip(figure.axes, panels, strict=False):
+            picture(axes, image, name, **how)
+        if heat:
+            bar = figure.colorbar(figure.axes[0].images[0], ax=figure.axes, fraction=0.02)
+            bar.set_label("share of the positives whose mask is here")
+
+
+def draw_face(args: argparse.Namespace, masks: Masks) -> None:
+    row = 0 if args.name is None else row_of(masks, args.name)
+    image, planes = open_faces(args.faces).image(row), masks.masks(row)
+    shown = [name for name, label in zip(masks.attributes, masks.labels[row], strict=True) if label]
+    panels = [(image, f"{masks.names[row]}")]
+    for k, name in enumerate(masks.attributes):
+        note = "" if name in shown else " (no)"
+        panels.append((overlaid(image, planes[k]), readable(name) + note))
+    found = "" if masks.found[row] else ", no landmarks"
+    grid(panels, 7, f"{masks.names[row]}: {len(shown)} of 40 attributes{found}", args.out)
+
+
+def draw_mean(args: argparse.Namespace, masks: Masks) -> None:
+    rows = spread(np.arange(len(masks)), args.images or len(masks))
+    means, count = mean_masks(masks, stage.progress(rows, len(rows), "mean masks"))
+    panels = [
+        (np.nan_to_num(mean), f"{readable(name)}\nn = {n:,}")
+        for mean, name, n in zip(means, masks.attributes, count, strict=True)
+    ]
+    grid(panels, 8, counted("Mean mask of the positives", len(rows)), args.out, heat=True)
+
+
+def draw_sheet(args: argparse.Namespace, masks: Masks) -> None:
+    if args.attribute not in masks.attributes:
+        raise UserError(
+            f"--attribute {args.attribute} is none of the 40: write it as CelebA does, one of"
+            f" {', '.join(masks.attributes)}."
+        )
+    k, faces = masks.attributes.index(args.attribute), open_faces(args.faces)
+    positive = np.flatnonzero(masks.labels[:, k])
+    if not len(positive):
+        raise UserError(f"no face of {args.store} has {args.attribute}; choose another attribute.")
+    panels = [
+        (
+            overlaid(faces.image(row), masks.masks(row)[k]),
+            masks.names[row] + ("" if masks.found[row] else "\nno landmarks"),
+        )
+        for row in spread(positive, args.images)
+    ]
+    grid(panels, 5, counted(readable(args.attribute), len(positive), "positive faces"), args.out)
+
+
+def row_of(masks: Masks, name: str) -> int:
+    if name not in masks.names:
+        raise UserError(
+            f"--name {name} is none of the {len(masks)} faces of {masks.path}, which begin with"
+            f" {', '.join(masks.names[:3])}."
+        )
+    return masks.names.index(name)
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = stage.parser(__doc__)
+    commands = parser.add_subparsers(required=True)
+    face = commands.add_parser("face", help="one face with its 40 masks")
+    face.add_argument("--name", help="of the image, such as 000001.jpg; else the first")
+    face.set_defaults(run=draw_face)
+    mean = commands.add_parser("mean", help="the mean mask of each attribute over its positives")
+    mean.add_argument("--images", type=int, default=5000, help="faces to average, 0 for all")
+    mean.set_defaults(run=draw_mean)
+    sheet = commands.add_parser("sheet", help="faces with one attribute, and its mask on each")
+    sheet.add_argument("--attribute", required=True, help="CelebA's name, such as Smiling")
+    sheet.add_argument("--images", type=int, default=20, help="faces to show")
+    sheet.set_defaults(run=draw_sheet)
+    for command in (face, mean, sheet):
+        command.add_argument("--store", type=Path, required=True, help="masks.zarr")
+        command.add_argument("--out", type=Path, required=True, help="a .png or .svg file")
+        command.add_argument("--log", type=Path, help="write the details to this file")
+    for command in (face, sheet):
+        command.add_argument("--faces", type=Path, required=True, help="the folder faces/")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = arguments().parse_args(argv)
+    with stage.running(args.log):
+        masks = open_masks(args.store)
+        args.run(args, masks)
+
+
+if __name__ == "__main__":
+    main()
