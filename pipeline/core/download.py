@@ -125,7 +125,7 @@ def _reason(error: Exception) -> str:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.ConnectionError):
         return "the server cannot be reached"
-    return " ".join(str(error).split())
+    return str(error).splitlines()[0].rstrip(".")  # the rest is gdown's advice on its own flags
 
 
 def _fault(unchecked: Path, digest: str) -> str | None:
