@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import logging
+import mimetypes
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -66,7 +67,7 @@ def arguments() -> argparse.ArgumentParser:
         help=f"with --align: MediaPipe's face model, fetched if it is not there ({MODEL})",
     )
     parser.add_argument(
-        "--shown", type=int, default=200, help="faces on the page; the CSV has all (default: 200)"
+        "--shown", type=int, default=100, help="faces on the page; the CSV has all (default: 100)"
     )
     return parser
 
@@ -88,11 +89,11 @@ def predict(args: argparse.Namespace) -> None:
     viewer = Viewer(args.weights)
     thresholds = read_thresholds(args.metrics, viewer.attributes)
     photographs = FolderImages(args.photographs)
-    if not photographs.names:
-        raise UserError(f"{args.photographs} holds no file: put JPEGs or PNGs there.")
+    names = sorted(name for name in photographs.names if may_be_image(name))
+    if not names:
+        raise UserError(f"{args.photographs} holds no image: put JPEGs or PNGs there.")
     if args.align:
         fetch_model(args.model)
-    names = sorted(photographs.names)
     size = size_for(*viewer.settings["input_size"])
     cards: list[dict[str, Any]] = []
     faces, faults = 0, []
@@ -119,6 +120,12 @@ def predict(args: argparse.Namespace) -> None:
         faults=faults,
         attends=viewer.attends,
     )
+
+
+def may_be_image(name: str) -> bool:
+    """Whether a file's name does not say that it is something else, such as a table."""
+    kind, _ = mimetypes.guess_type(name)
+    return kind is None or kind.startswith("image/")
 
 
 def tell(
@@ -178,7 +185,7 @@ def card(one: Told, attributes: list[str], thresholds: np.ndarray) -> dict[str, 
             {
                 "words": readable(attributes[k]),
                 "chance": share(chances[k]),
-                "map": None if place is None else page.picture(overlaid(image, place), quality=70),
+                "map": None if place is None else page.picture(overlaid(image, place), quality=55),
             }
             for k, place in places.items()
         ],

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 
 from pipeline.core.style import GREEN, GREY, HEAT, RED, counted, drawn, picture, readable, share
 
@@ -87,30 +89,35 @@ def examples(rows: Sequence[tuple[str, Sequence[Cell]]], n: int, path: Path) -> 
     """A row an attribute: (name, (picture, caption) or None: two for each of ``KINDS``)."""
     with drawn(path, height=0.8 + 1.2 * len(rows)) as figure:
         figure.suptitle(
-            counted("The surest right and wrong answers", n, "test faces"),
+            counted("The surest right and wrong answers", n, "test faces") + "\n",
             x=0.01,
             ha="left",
             weight="bold",
             fontsize=10,
         )
         grid = figure.subplots(
-            len(rows), 1 + 2 * len(KINDS), squeeze=False, width_ratios=[1.15] + [1.0] * 2 * len(KINDS)
+            len(rows),
+            1 + 2 * len(KINDS),
+            squeeze=False,
+            width_ratios=[1.15] + [1.0] * 2 * len(KINDS),
         )
         for axes in grid.flat:
             axes.set_axis_off()
         for column, kind in enumerate(KINDS):
-            grid[0, 1 + 2 * column].text(
-                0, 1.25, kind, transform=grid[0, 1 + 2 * column].transAxes, fontsize=7.5,
-                weight="bold",
-            )  # fmt: skip
+            label(grid[0, 1 + 2 * column], 0, 1.3, kind, weight="bold")
         for line, (name, cells) in zip(grid, rows, strict=True):
-            line[0].text(1, 0.5, name, ha="right", va="center", fontsize=7.5)
+            label(line[0], 1, 0.5, name, ha="right", va="center")
             for column, cell in enumerate(cells):
-                axes = line[1 + column]
                 if cell:
-                    picture(axes, cell[0], cell[1])
+                    picture(line[1 + column], cell[0], cell[1])
                 elif column % 2 == 0:
-                    axes.text(0.5, 0.5, "none", ha="center", fontsize=7, color=GREY)
+                    label(line[1 + column], 0.5, 0.5, "none", ha="center", color=GREY)
+
+
+def label(axes: Axes, x: float, y: float, words: str, **how: Any) -> None:
+    """Small text at a place in an empty plot that may reach beyond it, and moves nothing."""
+    text = axes.text(x, y, words, transform=axes.transAxes, fontsize=7.5, **how)
+    text.set_in_layout(False)
 
 
 def panel(

@@ -1,0 +1,108 @@
+"""The model card: what a network is, what it learnt from, how good it is, what it is not for."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+LIMITS = """\
+- It guesses what CelebA's annotators would have said of a picture. Some attributes (Attractive,
+  Young, Chubby) are opinions; about a third of CelebA's images have a label that others dispute.
+- CelebA shows celebrities, mostly posed and mostly light-skinned. On other people, other cameras
+  and other poses it is worse, by an amount that nobody has measured.
+- It knows nothing of a person: Male is a label of looks, not of gender. Do not decide about
+  people by it, and do not identify or sort them.
+- It expects faces in CelebA's aligned geometry; others give numbers without meaning.
+"""
+
+
+def model_card(
+    settings: dict[str, Any],
+    digest: str,
+    difference: float,
+    run: dict[str, Any] | None,
+    metrics: dict[str, Any] | None,
+    table: Path | None,
+    terms: Path | None,
+) -> str:
+    """Markdown from what is known; what is not given is said to be unknown."""
+    parts = [
+        f"# {settings['network']}: {len(settings['attributes'])} attributes of a face",
+        _what(settings, digest, difference),
+        "## Data\n\n" + _data(run, terms),
+        "## How good it is\n\n" + _numbers(metrics),
+    ]
+    if table:
+        parts.append(_table(pd.read_csv(table)))
+    parts.append("## Limits\n\n" + LIMITS)
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _what(settings: dict[str, Any], digest: str, difference: float) -> str:
+    height, width = settings["input_size"]
+    masks = settings["segmentation_weight"] > 0
+    return f"""\
+| | |
+|---|---|
+| file | `model.onnx`; equals torch to {difference:.0e} |
+| input | `images` (batch, {height}, {width}, 3) uint8 RGB, aligned as CelebA's; any batch |
+| output | `probabilities`, `logits` (batch, {len(settings["attributes"])}){", `maps`" * masks} |
+| trained with masks | {"yes" if masks else "no"} |
+| weights | sha256 `{digest}` |
+"""
+
+
+def _data(run: dict[str, Any] | None, terms: Path | None) -> str:
+    lines = ["Not known: no run.json was given."]
+    if run:
+        images = ", ".join(f"{count:,} {split}" for split, count in run["images"].items())
+        lines = [
+            f"Faces: {images}; seed {run['seed']}; epoch {run['best_epoch']} of {run['epochs']}"
+            " was kept, by the valid split.",
+            f"Faces' sha256: `{run['inputs_sha256']['faces']}`.",
+        ]
+    text = terms.read_text(encoding="utf-8").strip() if terms else "Not known: none were given."
+    return "\n".join(lines) + "\n\nTerms of the data:\n\n" + _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())
+
+
+def _numbers(metrics: dict[str, Any] | None) -> str:
+    if not metrics:
+        return "Not known: no metrics.json was given."
+    intervals = metrics["intervals"]
+    lines = [
+        f"On {metrics['images']:,} {metrics['split']} faces, mean of {metrics['attributes']}"
+        f" attributes; 95 % intervals over {intervals['units']:,} {intervals['over']}"
+        f"{', too few for exact ones' if intervals['few_identities'] else ''}.",
+        "",
+        "| metric | value | interval |",
+        "|---|---|---|",
+    ]
+    for name in ("accuracy", "majority_accuracy", "balanced_accuracy", "f1", "auroc", "ece"):
+        low_high = intervals.get(name)
+        ends = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
+        value = "–" if metrics[name] is None else f"{metrics[name]:.3f}"
+        lines.append(f"| {name} | {value} | {ends} |")
+    worst = [group for group in metrics["groups"] if group["worst"]]
+    for group in worst:
+        kind = ", ".join(f"{k}={v}" for k, v in group["worst"]["group"].items())
+        lines.append(
+            f"\nWorst of the groups by {' and '.join(group['by'])}: {kind},"
+            f" accuracy {group['worst']['accuracy']:.3f} on {group['worst']['images']:,} faces."
+        )
+    lines += [f"\n**Warning**: {warning}." for warning in metrics["warnings"]]
+    return "\n".join(lines)
+
+
+def _table(table: pd.DataFrame) -> str:
+    lines = ["| attribute | positives | threshold | accuracy | balanced accuracy | AUROC |"]
+    lines.append("|---|---|---|---|---|---|")
+    for row in table.to_dict("records"):
+        numbers = [row["threshold"], row["accuracy"], row["balanced_accuracy"], row["auroc"]]
+        cells = ["–" if pd.isna(number) else f"{number:.3f}" for number in numbers]
+        mark = "" if row["counted"] else " \\*"
+        lines.append(f"| {row['attribute']}{mark} | {row['positives']} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "\\* too few faces of a class: not in the means."])

@@ -1,0 +1,160 @@
+"""Export a trained network as ONNX, ready to run anywhere, with a model card beside it.
+
+``model.onnx`` takes ``images`` (batch, height, width, 3) uint8 RGB, any number at once, at the
+size that its metadata names, and gives ``probabilities`` and ``logits`` (batch, attributes), and
+``maps`` (batch, attributes, h, w) where the network makes maps. Normalisation is inside; names
+and thresholds stand in the metadata. It is kept only if onnxruntime gives what torch gives.
+"""
+
+import argparse
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from pipeline.core import stage
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.files import replacing, sha256, write_text
+from pipeline.core.model_card import model_card
+from pipeline.core.networks import load_network
+from pipeline.core.stage import UserError
+from pipeline.core.thresholds import USUAL
+
+log = logging.getLogger(__name__)
+
+OPSET = 18
+TOLERANCE = 1e-4  # between torch and onnxruntime, on every output
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = stage.parser(__doc__)
+    parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
+    parser.add_argument("--out", type=Path, required=True, help="folder for model and card")
+    parser.add_argument("--metrics", type=Path, help="metrics.json: thresholds, and the numbers")
+    parser.add_argument("--table", type=Path, help="metrics.csv: the card's row an attribute")
+    parser.add_argument("--run", type=Path, help="run.json: what it was trained on")
+    parser.add_argument("--terms", type=Path, help="TERMS.txt of the data")
+    args = parser.parse_args(argv)
+    with stage.running(args.log):
+        export(args)
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write ``model.onnx`` once it has been checked, then ``model_card.md``."""
+    network, settings = load_network(args.weights)
+    metrics, run = (
+        json.loads(path.read_text(encoding="utf-8")) if path else None
+        for path in (args.metrics, args.run)
+    )
+    digest = sha256(args.weights)
+    if metrics and metrics["model"]["weights_sha256"] != digest:
+        raise UserError(
+            f"{args.metrics} judges other weights than {args.weights}: give the metrics.json of"
+            " these weights, or none."
+        )
+    whole = Whole(network, settings).eval()
+    with replacing(args.out / "model.onnx") as partial:
+        write_onnx(whole, partial, about(settings, digest, metrics))
+        difference = largest_difference(whole, partial)
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"the exported model differs from torch by {difference:.1e}, more than"
+                f" {TOLERANCE:.0e}: the weights of {args.weights} are too large for float32, or"
+                " this is a fault of attparse."
+            )
+    log.info("ONNX equals torch to %.1e", difference)
+    card = model_card(settings, digest, difference, run, metrics, args.table, args.terms)
+    write_text(args.out / "model_card.md", card)
+
+
+class Whole(nn.Module):
+    """A network with what comes before and after it, from the pixels to the probabilities."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, settings: dict[str, Any]) -> None:
+        super().__init__()
+        self.network = network
+        self.size = tuple(settings["input_size"])
+        for name in ("mean", "std"):
+            values = torch.tensor(settings["normalization"][name]).view(3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        with torch.no_grad():
+            self.has_maps = network(torch.zeros(1, 3, *self.size)).maps is not None
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["probabilities", "logits", "maps"][: 3 if self.has_maps else 2]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        values = images.permute(0, 3, 1, 2).float() / 255
+        said = self.network((values - self.mean) / self.std)
+        return (said.logits.sigmoid(), said.logits, said.maps)[: len(self.outputs)]
+
+
+def about(settings: dict[str, Any], digest: str, metrics: dict[str, Any] | None) -> dict[str, str]:
+    """The model's metadata: names and numbers as JSON."""
+    names = list(settings["attributes"]) or list(ATTRIBUTES)
+    chosen = metrics["thresholds"] if metrics else {}
+    return {
+        "attributes": json.dumps(names),
+        "thresholds": json.dumps([chosen.get(name, USUAL) for name in names]),
+        "input": json.dumps({"layout": "NHWC", "colours": "RGB", "size": settings["input_size"]}),
+        "geometry": "CelebA's aligned faces; python -m pipeline.align makes them",
+        "weights_sha256": digest,
+    }
+
+
+def write_onnx(whole: Whole, path: Path, metadata: dict[str, str]) -> None:
+    """Write the model in one file."""
+    images = torch.zeros(2, *whole.size, 3, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            whole,
+            (images,),
+            input_names=["images"],
+            output_names=whole.outputs,
+            dynamic_shapes={"images": {0: batch}},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for node in model.graph.node:  # the exporter notes the lines of source, with their paths
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        value.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    onnx.helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    onnx.save_model(model, path)
+
+
+def largest_difference(whole: Whole, path: Path) -> float:
+    """Between torch and onnxruntime, on batches of one and of three images of noise."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(1)
+    worst = 0.0
+    for count in (1, 3):
+        images = random.integers(0, 256, (count, *whole.size, 3), np.uint8)
+        with torch.inference_mode():
+            expected = whole(torch.from_numpy(images))
+        for one, other in zip(session.run(None, {"images": images}), expected, strict=True):
+            worst = max(worst, float(np.max(np.abs(one - other.numpy()))))
+    return worst if np.isfinite(worst) else float("inf")
+
+
+if __name__ == "__main__":
+    main()
