@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -270,3 +271,12 @@ def test_early_stopping_waits_for_so_many_epochs_without_a_better_one():
     assert ranked(history, chosen) == [2, 4, 3, 1]
     assert not finished(history, settings(epochs=9))
     assert finished(history, settings(epochs=4))
+
+
+def test_the_lines_in_the_documentation_ask_a_trained_network(data, tmp_path, monkeypatch, capsys):
+    lines = (ROOT / "docs/models.md").read_text().split("```python\n")[1].split("```")[0]
+    train_small(data, tmp_path / "results/synthetic/attparsenet/seed-64", **STILL)
+    (tmp_path / "results/synthetic/faces").symlink_to(data / "faces")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(lines, "docs/models.md", "exec"), {})
+    assert set(settings()["attributes"]) <= set(capsys.readouterr().out.split("'"))
