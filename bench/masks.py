@@ -161,7 +161,7 @@ class Ours:
 
     def numpy_batch(self, rows: np.ndarray, bits: np.ndarray) -> np.ndarray:
         """The same without torch, face by face: for loaders of any framework."""
-        made = np.empty((len(rows), len(ATTRIBUTES), *MAPS), bool)
+        made = np.zeros((len(rows), len(ATTRIBUTES), *MAPS), bool)
         down, across = (nearest(n, m).numpy() for n, m in zip(self.size, MAPS, strict=True))
         for masks, face, row in zip(made, bits, rows, strict=True):
             top, left = self.random.integers(-SHIFT, SHIFT + 1, 2)
@@ -169,7 +169,7 @@ class Ours:
             view = np.ix_(
                 (down + top).clip(0, self.size[0] - 1), (columns + left).clip(0, self.size[1] - 1)
             )
-            masks[:] = attribute_masks(face[view], self.labels[row])
+            attribute_masks(face[view], self.labels[row], out=masks)
         return made
 
     def drawn_bits(self, rows: np.ndarray) -> np.ndarray:

@@ -153,14 +153,23 @@ def attribute_bits(table: np.ndarray = TABLE) -> np.ndarray:
     )
 
 
-def attribute_masks(bits: np.ndarray, labels: np.ndarray, table: np.ndarray = TABLE) -> np.ndarray:
+_CODES = attribute_bits(TABLE)
+
+
+def attribute_masks(
+    bits: np.ndarray,
+    labels: np.ndarray,
+    table: np.ndarray = TABLE,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """Masks of one face: true where the label is true and one of the attribute's regions is.
 
-    ``bits`` (H, W) uint16 from ``draw_regions``; ``labels`` (A,) bool; ``table`` (A, R) bool;
-    the result is (A, H, W) bool.
+    ``bits`` (H, W) uint16 from ``draw_regions``, or any crop of it, mirrored or thinned out;
+    ``labels`` (A,) bool; ``table`` (A, R) bool. The result is (A, H, W) bool: ``out`` if that is
+    given, which must be all false.
     """
-    masks = np.zeros((len(labels), *bits.shape), bool)
-    wanted = attribute_bits(table)
+    masks = np.zeros((len(labels), *bits.shape), bool) if out is None else out
+    codes = _CODES if table is TABLE else attribute_bits(table)
     for k in np.flatnonzero(labels):
-        np.not_equal(bits & wanted[k], 0, out=masks[k])
+        np.not_equal(bits & codes[k], 0, out=masks[k])
     return masks
