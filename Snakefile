@@ -26,6 +26,8 @@ localrules:
     acquire,
     fetch_detector,
     fetch_imagenet,
+    landmarks_gather,
+    masks_gather,
 
 
 rule all:

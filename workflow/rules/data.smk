@@ -47,9 +47,6 @@ checkpoint acquire:
         "benchmarks/{dataset}/acquire.tsv"
     conda:
         "../../envs/attparse.yaml"
-    resources:
-        mem_mb=memory,
-        runtime=minutes,
     params:
         settings=settings("datasets/{dataset}"),
         drawn=option("--drawn", "drawn"),
@@ -122,9 +119,6 @@ checkpoint landmarks_gather:
         "logs/{dataset}/landmarks.log",
     conda:
         "../../envs/attparse.yaml"
-    resources:
-        mem_mb=memory,
-        runtime=minutes,
     message:
         "Gathering the landmarks of {wildcards.dataset}"
     shell:
@@ -175,9 +169,6 @@ checkpoint masks_gather:
         "logs/{dataset}/masks.log",
     conda:
         "../../envs/attparse.yaml"
-    resources:
-        mem_mb=memory,
-        runtime=minutes,
     params:
         settings=settings("masks", "shard", "repair_labels"),
         store="results/{dataset}/masks.zarr",

@@ -22,14 +22,9 @@ class Need:
 
 NEEDS = {
     "synthesize": Need(1500, rate=40),
-    "acquire": Need(1000, per_face=0.01, rate=500),
-    "landmarks_part": Need(2000, rate=30),
-    "landmarks_gather": Need(1000, per_face=0.01),
-    "masks_part": Need(1500, per_face=0.01, rate=300),
-    "masks_gather": Need(1000, per_face=0.01),
+    "landmarks_part": Need(1200, per_face=0.01, rate=84),
+    "masks_part": Need(1000, per_face=0.01, rate=1000),
     "train": Need(8000, per_face=0.02),
-    "compare": Need(4000, per_face=0.02),
-    "compare_masks": Need(4000, per_face=0.05),
     "evaluate": Need(6000, per_face=0.02, rate=50),
 }
 
@@ -106,5 +101,6 @@ def launcher(wildcards, threads):
         return ""
     return (
         f"srun --nodes={nodes(wildcards)} --ntasks={processes(wildcards)}"
+        f" --ntasks-per-node={processes(wildcards) // nodes(wildcards)}"
         f" --cpus-per-task={threads} --kill-on-bad-exit"
     )
