@@ -58,19 +58,21 @@ PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """
 
 
-def why_not() -> str:
-    """What stands against starting a SLURM here, or nothing."""
-    if missing := [name for name in PROGRAMS if not shutil.which(name, path=ENVIRONMENT["PATH"])]:
-        return f"{', '.join(missing)} not installed (apt-get install slurm-wlm munge)"
-    if os.geteuid():
-        return "its daemons must be started by root"
-    if "SLURM_CONF" in os.environ or (PLACE / "slurm.conf").is_symlink():
-        return "a SLURM is configured here"
-    if (PLACE / "slurm.conf").exists() or _output("sinfo", check=False):
-        return "a SLURM is configured here"
-    if any(_output("pgrep", "-x", name, check=False) for name in ("slurmctld", "slurmd")):
-        return "a SLURM is running here"
-    return ""
+def missing() -> str:
+    """What this machine lacks to start a SLURM, or nothing."""
+    if lacks := [name for name in PROGRAMS if not shutil.which(name, path=ENVIRONMENT["PATH"])]:
+        return f"{', '.join(lacks)} not found (apt-get install slurm-wlm munge)"
+    return "SLURM's daemons are started by root" if os.geteuid() else ""
+
+
+def taken() -> bool:
+    """Whether a SLURM is configured or runs here, which then is somebody's."""
+    return (
+        "SLURM_CONF" in os.environ
+        or any(os.path.lexists(PLACE / file) for file in ("slurm.conf", "gres.conf"))
+        or any(_output("pgrep", "-x", name, check=False) for name in ("slurmctld", "slurmd"))
+        or bool(_output("sinfo", check=False))  # a cluster without files is found by its name
+    )
 
 
 class Cluster:
@@ -83,7 +85,8 @@ class Cluster:
         self.name = f"attparse{os.getpid()}"
 
     def __enter__(self) -> "Cluster":
-        assert not (reason := why_not()), reason
+        if missing() or taken():
+            raise RuntimeError(missing() or "a SLURM is configured or runs here")
         for folder in ("state", "spool"):
             (self.root / folder).mkdir(parents=True)
         key = self.root / "munge.key"
@@ -139,9 +142,10 @@ class Cluster:
         ]
         return sorted(jobs, key=lambda job: int(job["JobId"]))
 
-    def jobs_of(self, rule: str) -> list[dict[str, str]]:
-        """The jobs that Snakemake submitted for a rule; its executor says so in the comment."""
-        return [job for job in self.jobs() if job.get("Comment", "").startswith(f"rule_{rule}")]
+    def jobs_of(self, rule: str, *wildcards: str) -> list[dict[str, str]]:
+        """The jobs that the SLURM executor submitted for a rule; it names them in the comment."""
+        comment = "_".join(["rule", rule, "wildcards", *wildcards])
+        return [job for job in self.jobs() if job.get("Comment", "").startswith(comment)]
 
     def cancel(self, *ids: str) -> None:
         if ids:
