@@ -25,6 +25,7 @@ from small_training import (
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from pipeline import train
+from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.checkpoints import finished, ranked
 from pipeline.core.faces import Face, open_faces, write_faces
@@ -32,6 +33,9 @@ from pipeline.core.files import sha256
 from pipeline.core.loading import once, shuffled
 from pipeline.core.mask_store import open_masks
 from pipeline.core.networks import build, load_network
+
+# isort: split
+import torchvision
 
 CHOSEN = [ATTRIBUTES.index(name) for name in settings()["attributes"]]
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -196,6 +200,34 @@ def test_a_share_of_train_follows_from_the_seed_and_leaves_valid_whole(data):
     assert first["train"].tolist() == again["train"].tolist() != other["train"].tolist()
     assert set(first["train"]) <= set(faces.rows("train"))
     assert first["valid"].tolist() == faces.rows("valid").tolist()
+
+
+def test_pretrained_layers_that_are_frozen_come_out_as_they_went_in(data, tmp_path):
+    given = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(given, tmp_path / "resnet18.pth")
+    flags = command(
+        data,
+        tmp_path,
+        masks=False,
+        network="cnn_rnn",
+        pretrained=True,
+        segmentation_weight=0,
+        input_size=[32, 32],
+        epochs=1,
+    )
+    train.main([*flags, "--initial", str(tmp_path / "resnet18.pth")])
+    found = {
+        name.removeprefix("body."): tensor
+        for name, tensor in weights(tmp_path).items()
+        if name.startswith("body.")
+    }
+    same = {name.split(".")[0] for name in found if torch.equal(found[name], given[name])}
+    changed = {name.split(".")[0] for name in found if not torch.equal(found[name], given[name])}
+    assert changed == {"layer2", "layer3"}
+    assert same >= {"conv1", "bn1", "layer1"}
+    account = json.loads((tmp_path / "run.json").read_text())
+    assert account["inputs_sha256"]["initial"] == sha256(tmp_path / "resnet18.pth")
+    assert account["parameters_trained"] < account["parameters"]
 
 
 @pytest.mark.parametrize(
