@@ -174,7 +174,9 @@ def main() -> None:
     aligned = load(args.data / "aligned", args.model, boxes=False)
     wild = load(args.data / "wild", args.model, boxes=True)
     partners = mirror_partners(aligned.meshes)
-    both = Examples(*map(np.concatenate, zip(vars(aligned).values(), vars(wild).values())))
+    both = Examples(
+        *map(np.concatenate, zip(vars(aligned).values(), vars(wild).values(), strict=True))
+    )
     is_aligned = np.arange(len(both.meshes)) < len(aligned.meshes)
 
     def fit(examples: Examples) -> Fit:

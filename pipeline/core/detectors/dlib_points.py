@@ -12,14 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.detectors.boxes import Box, aligned_box, centre_and_size
+from pipeline.core.detectors.boxes import (
+    Box,
+    aligned_box,
+    as_aligned,
+    centre_and_size,
+    consensus,
+    drawn_to_alignment,
+)
 
 # The square that dlib's own detector draws, in terms of the box around the 68 points: measured on
 # aligned HELEN faces, as the square with the least error.
 RAISED, HALF_SIDE = 0.1, 0.51
 # Shifts of the square to the right and down, and its growth, in half sides.
 TRIALS = [(0, 0, 1), (0.1, 0, 1), (-0.1, 0, 1), (0, 0.1, 1), (0, -0.1, 1), (0, 0, 1.1), (0, 0, 0.9)]
-SPREAD = 0.04  # mean distance of the trials from their median that is accepted, in face sizes
+SPREAD = 0.065  # on noise it is 0.08, on a clear face below 0.03
+# The less the answers agree, the more the known place of an aligned face counts. On aligned faces
+# with eyes or mouth covered that MediaPipe misses it takes a tenth off the error.
+DOUBT = 12
+CONTRAST = 4  # grey levels: the standard deviation below which there is nothing to see
 
 
 class DlibPoints:
@@ -33,22 +44,24 @@ class DlibPoints:
         return dlib.shape_predictor(str(models() / "shape_predictor_68_face_landmarks.dat"))
 
     def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
-        trials = self.trials(image, box or aligned_box(image))
-        points = np.median(trials, axis=0)
-        spread = np.linalg.norm(trials - points, axis=-1).mean()
-        return points if spread < SPREAD * centre_and_size(points)[1] else None
+        if image.mean(axis=2).std() < CONTRAST:
+            return None
+        points, apart = consensus(self.trials(image, box or aligned_box(image)))
+        if apart > SPREAD or (box is None and not as_aligned(points, image)):
+            return None
+        if box is None:
+            points = drawn_to_alignment(points, image, min(0.5, DOUBT * apart))
+        return points
 
-    def trials(self, image: np.ndarray, box: Box) -> np.ndarray:
-        """(trials, 68, 2) the points as predicted from each of the squares near the box."""
+    def trials(self, image: np.ndarray, box: Box) -> list[np.ndarray]:
+        """The points (68, 2) as predicted from each of the squares near the box."""
         corners = np.reshape(box, (2, 2))
         (x, y), size = centre_and_size(corners)
         y, half = y - RAISED * (corners[1, 1] - corners[0, 1]), HALF_SIDE * size
-        return np.stack(
-            [
-                self.predict(image, x + right * half, y + down * half, grown * half)
-                for right, down, grown in TRIALS
-            ]
-        )
+        return [
+            self.predict(image, x + right * half, y + down * half, grown * half)
+            for right, down, grown in TRIALS
+        ]
 
     def predict(self, image: np.ndarray, x: float, y: float, half: float) -> np.ndarray:
         """(68, 2) points as predicted from the square around (x, y)."""

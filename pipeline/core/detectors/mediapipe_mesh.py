@@ -12,8 +12,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.core.detectors.boxes import Box, aligned_box, distance
+from pipeline.core.detectors.boxes import (
+    Box,
+    aligned_box,
+    as_aligned,
+    consensus,
+    distance,
+    plausible,
+)
 from pipeline.core.mesh_map import MAPS
+from pipeline.core.nme import MIRRORED
 from pipeline.core.stage import UserError
 
 FACES = 4  # faces looked for in an image: the nearest to the box is taken
@@ -47,26 +55,68 @@ class MediapipeMesh:
         return None if mesh is None else mesh + np.array([left, top, 0])
 
     def meshes(self, image: np.ndarray) -> list[np.ndarray]:
-        """The meshes (478, 3) of all faces in an image, in its pixels."""
+        """The meshes (478, 3) of all faces in an image (H, W, 3), in its pixels."""
         return run(self.landmarker, image)
 
 
 class EnlargedMesh(MediapipeMesh):
-    """The same on a larger image with a margin, for faces that leave the picture or are small."""
+    """The same on larger images with margins, and in the mirror, for faces that it misses.
+
+    It is asked with little confidence but several times; at least three answers must agree.
+    """
 
     name = "mediapipe_enlarged"
-    confidence = 0.3
+    confidence = 0.1
     scale = 2
-    margin = 0.5
+    margins = (0.25, 0.5, 1.0)  # in sides of the image, or of the crop
+    votes = 3
+    spread = 0.03
 
-    def meshes(self, image: np.ndarray) -> list[np.ndarray]:
-        height, width = image.shape[:2]
-        y, x = (int(self.margin * side) for side in (height, width))
-        padded = cv2.copyMakeBorder(image, y, y, x, x, cv2.BORDER_REPLICATE)
+    def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
+        place, (left, top) = box or aligned_box(image), (0, 0)
+        if box is not None:
+            image, (left, top) = crop_around(image, box)
+            place = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+        answers = [
+            answer
+            for margin in self.margins
+            for answer in (
+                self.ask(image, place, margin),
+                mirrored(self.ask(image[:, ::-1], mirrored_box(place, image), margin), image),
+            )
+            if answer is not None and plausible(answer, place)
+        ]
+        if len(answers) < self.votes:
+            return None
+        points, apart = consensus(answers)
+        if apart > self.spread or (box is None and not as_aligned(points, image)):
+            return None
+        return points + np.array([left, top])
+
+    def ask(self, image: np.ndarray, place: Box, margin: float) -> np.ndarray | None:
+        """The points (68, 2) as found on the enlarged image with a margin of its edge's colours."""
+        y, x = (int(margin * side) for side in image.shape[:2])
+        padded = cv2.copyMakeBorder(
+            np.ascontiguousarray(image), y, y, x, x, borderType=cv2.BORDER_REPLICATE
+        )
         large = cv2.resize(
             padded, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_CUBIC
         )
-        return [mesh / self.scale - (x, y, 0) for mesh in run(self.landmarker, large)]
+        meshes = [mesh / self.scale - np.array([x, y, 0]) for mesh in self.meshes(large)]
+        mesh = nearest(meshes, place)
+        return None if mesh is None else self.mesh_map(mesh)
+
+
+def mirrored(points: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
+    """Points (68, 2) of the mirrored image, in the image itself."""
+    return (
+        None if points is None else (np.array([image.shape[1] - 1, 0]) + points * (-1, 1))[MIRRORED]
+    )
+
+
+def mirrored_box(box: Box, image: np.ndarray) -> Box:
+    last = image.shape[1] - 1
+    return last - box[2], box[1], last - box[0], box[3]
 
 
 def nearest(meshes: list[np.ndarray], box: Box) -> np.ndarray | None:
