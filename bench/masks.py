@@ -133,6 +133,7 @@ class Ours:
         self.points, self.found = landmarks.points, landmarks.found
         self.labels, self.names, self.size = faces.attributes, faces.names, faces.size
         self.random = np.random.default_rng(0)
+        self.room = np.empty((BATCH, len(ATTRIBUTES), *MAPS), bool)  # used again for each batch
         self.generator = torch.Generator().manual_seed(0)
         self.table = torch.from_numpy(TABLE)
 
@@ -160,8 +161,9 @@ class Ours:
         return masks_for(batch, self.table, MAPS, change)
 
     def numpy_batch(self, rows: np.ndarray, bits: np.ndarray) -> np.ndarray:
-        """The same without torch, face by face: for loaders of any framework."""
-        made = np.zeros((len(rows), len(ATTRIBUTES), *MAPS), bool)
+        """The same without torch, face by face, into the same room: for any framework."""
+        made = self.room[: len(rows)]
+        made[:] = False
         down, across = (nearest(n, m).numpy() for n, m in zip(self.size, MAPS, strict=True))
         for masks, face, row in zip(made, bits, rows, strict=True):
             top, left = self.random.integers(-SHIFT, SHIFT + 1, 2)
