@@ -82,7 +82,9 @@ def align_folder(
             path = folder / Path(name).with_suffix(".jpg")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(done.encoded)
-            rows.writerow([name, done.points, *(f"{m:.6g}" for m in done.matrix.ravel()), ""])
+            rows.writerow(
+                [name, done.points, *(f"{round(m, 6) + 0:.6f}" for m in done.matrix.ravel()), ""]
+            )
 
 
 def require_other_names(names: list[str]) -> None:
