@@ -277,6 +277,15 @@ def open_store(path: Path, faces: Faces) -> Any:
     return masks
 
 
+class Bar(TQDMProgressBar):
+    """Lightning's bar, with epochs counted over all runs of a training that was resumed."""
+
+    def on_train_epoch_start(self, trainer: Any, learner: Any) -> None:
+        super().on_train_epoch_start(trainer, learner)
+        epochs = learner.settings["epochs"]
+        self.train_progress_bar.set_description(f"epoch {learner.epoch + 1} of {epochs}")
+
+
 def make_trainer(settings: dict[str, Any], keeper: Keeper, folder: Path) -> lightning.Trainer:
     """Lightning's Trainer, as the settings say; the bar is for terminals."""
     if settings["deterministic"]:
@@ -302,7 +311,7 @@ def make_trainer(settings: dict[str, Any], keeper: Keeper, folder: Path) -> ligh
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=terminal,
-            callbacks=[keeper, TQDMProgressBar(leave=True)] if terminal else [keeper],
+            callbacks=[keeper, Bar(leave=True)] if terminal else [keeper],
             logger=TensorBoardLogger(folder / "tensorboard", name="", version=""),
             plugins=environment(),
         )
