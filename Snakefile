@@ -11,6 +11,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
+include: "workflow/rules/report.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -23,6 +24,10 @@ localrules:
     masks,
     compare_models,
     compare_segmentation,
+    figures,
+    gallery,
+    predict,
+    export,
     acquire,
     fetch_detector,
     fetch_imagenet,
@@ -67,7 +72,41 @@ rule compare_segmentation:
         f"results/{DATASET}/comparisons/segmentation.json",
 
 
-# train_attparsenet, train_cnn_rnn, …: one target for each model of the configuration.
+rule figures:
+    """Figures and galleries of the models of `train:`, and of their data."""
+    input:
+        [shown(model) for model in config["train"]],
+
+
+rule gallery:
+    """For each model of `train:` a page of the faces that it was right and wrong about."""
+    input:
+        [
+            metrics.replace("metrics.json", "figures/gallery.html")
+            for model in config["train"]
+            for metrics in judgements(model)
+        ],
+
+
+rule predict:
+    """The attributes of the faces in your own photographs; see `predict:`."""
+    input:
+        "results/{0}/{predict[model]}/seed-{predict[seed]}/predict/index.html".format(
+            DATASET, predict=config["predict"]
+        ),
+
+
+rule export:
+    """The models of `train:` as ONNX, each with a model card."""
+    input:
+        expand(
+            f"results/{DATASET}/{{model}}/seed-{{seed}}/export/model_card.md",
+            model=config["train"],
+            seed=config["seeds"],
+        ),
+
+
+# train_attparsenet, figures_attparsenet, …: two targets for each model of the configuration.
 for model in config["models"]:
 
     rule:
@@ -75,4 +114,11 @@ for model in config["models"]:
             f"train_{model}"
         input:
             judgements(model),
+        localrule: True
+
+    rule:
+        name:
+            f"figures_{model}"
+        input:
+            shown(model),
         localrule: True

@@ -6,12 +6,13 @@ what each one shows is told in ``workflow/report``.
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.core import stage
+from pipeline.core import page, stage
 from pipeline.core.faces import open_faces
 from pipeline.core.figures import data, runs
 
@@ -49,18 +50,27 @@ def arguments() -> argparse.ArgumentParser:
         "metrics",
         "table",
     )
-    looks = command(
+    command(
         "where",
         draw_where,
-        "test faces and where the network looks",
+        "test faces, truth and prediction, and where the network looks",
         "weights",
         "faces",
         "predictions",
     )
-    looks.add_argument("--masks", type=Path, help="masks.zarr, to show maps beside their targets")
-    looks.add_argument("--images", type=int, default=1000, help="test faces that means are over")
-    costs = command("costs", draw_costs, "time and memory of each rule")
-    costs.add_argument("--benchmarks", type=Path, nargs="*", help="Snakemake's benchmark files")
+    maps = command(
+        "maps",
+        draw_maps,
+        "the maps of a network beside their targets",
+        "weights",
+        "faces",
+        "predictions",
+        "masks",
+    )
+    maps.add_argument("--images", type=int, default=1000, help="test faces that means are over")
+    command("costs", draw_costs, "time and memory of each rule", "benchmarks")
+    about = command("configuration", draw_configuration, "the configuration as a page")
+    about.add_argument("--settings", type=stage.settings, required=True)
     return parser
 
 
@@ -85,7 +95,7 @@ def draw_numbers(args: argparse.Namespace) -> None:
     runs.training(
         pd.read_csv(args.history), run["best_epoch"], run["images"], args.out / "training.svg"
     )
-    judgement.bars(table, args.out / "attributes.svg")
+    judgement.bars(table, summary["warnings"], args.out / "attributes.svg")
     counted = table["counted"].to_numpy(dtype=bool)
     judgement.reliability(test, counted, args.out / "reliability.svg")
     judgement.precision_recall(test, table, args.out / "precision_recall.svg")
@@ -94,12 +104,31 @@ def draw_numbers(args: argparse.Namespace) -> None:
 
 
 def draw_costs(args: argparse.Namespace) -> None:
+    """From all of Snakemake's benchmark files below a folder."""
     tables: dict[str, list[pd.DataFrame]] = {}
-    for file in sorted(args.benchmarks or []):
-        table = pd.read_csv(file, sep="\t")
-        tables.setdefault(rule_of(file), []).append(table)
+    for file in sorted(args.benchmarks.rglob("*.tsv")):
+        tables.setdefault(rule_of(file), []).append(pd.read_csv(file, sep="\t"))
     joined = {rule: pd.concat(parts) for rule, parts in tables.items()}
     runs.costs(joined, args.out / "costs.svg")
+
+
+def draw_configuration(args: argparse.Namespace) -> None:
+    """Every key with its value, the defaults that were filled in among them."""
+    page.write_page(
+        args.out / "configuration.html",
+        Path(__file__).with_suffix(".html"),
+        title="Configuration",
+        sections={key: list(leaves(value)) for key, value in args.settings.items()},
+    )
+
+
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """The values of a section with their dotted keys."""
+    if isinstance(value, dict) and value:
+        for name, below in value.items():
+            yield from leaves(below, f"{key}.{name}" if key else name)
+    else:
+        yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def rule_of(benchmark: Path) -> str:
@@ -118,11 +147,18 @@ def draw_where(args: argparse.Namespace) -> None:
     from pipeline.core.judged import open_judged
     from pipeline.core.viewing import Viewer
 
-    viewer, test = Viewer(args.weights), open_judged(args.faces, args.predictions)
+    test = open_judged(args.faces, args.predictions)
     where.draw_grid(test, args.out / "grid.png")
-    where.draw_examples(viewer, test, args.out / "examples.png")
-    if args.masks:
-        where.draw_maps(viewer, test, args.masks, args.images, args.out)
+    where.draw_examples(Viewer(args.weights), test, args.out / "examples.png")
+
+
+def draw_maps(args: argparse.Namespace) -> None:
+    from pipeline.core.figures import where
+    from pipeline.core.judged import open_judged
+    from pipeline.core.viewing import Viewer
+
+    test = open_judged(args.faces, args.predictions)
+    where.draw_maps(Viewer(args.weights), test, args.masks, args.images, args.out)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,12 @@ rule compare:
     output:
         table="results/{dataset}/comparisons/models.csv",
         summary="results/{dataset}/comparisons/models.json",
-        figure="results/{dataset}/comparisons/models.svg",
+        figure=report(
+            "results/{dataset}/comparisons/models.svg",
+            caption="../report/models.rst",
+            category="4 Judgement",
+            labels={"data set": "{dataset}", "figure": "models side by side"},
+        ),
     log:
         "logs/{dataset}/comparisons/models.log",
     benchmark:
@@ -142,7 +147,12 @@ rule compare_masks:
     output:
         table="results/{dataset}/comparisons/segmentation.csv",
         summary="results/{dataset}/comparisons/segmentation.json",
-        figure="results/{dataset}/comparisons/segmentation.svg",
+        figure=report(
+            "results/{dataset}/comparisons/segmentation.svg",
+            caption="../report/segmentation.rst",
+            category="4 Judgement",
+            labels={"data set": "{dataset}", "figure": "with and without masks"},
+        ),
     log:
         "logs/{dataset}/comparisons/segmentation.log",
     benchmark:

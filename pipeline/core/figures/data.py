@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.core import style
 from pipeline.core.attributes import ATTRIBUTES
@@ -42,6 +43,7 @@ def _bars(axes: Axes, lines: list[tuple[str, int, str]], unit: str) -> None:
     axes.set_yticks(range(len(lines)), [name for name, _, _ in lines])
     axes.set(xlabel=unit, xlim=(0, 1.45 * most), ylim=(max(len(lines), 1) - 0.5, -0.5))
     axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 

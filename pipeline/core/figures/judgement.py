@@ -1,6 +1,7 @@
 """Plots of how well a model does: from its predictions and metrics alone, without a network."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -15,22 +16,20 @@ from pipeline.core.predictions import Predictions
 FEWEST = 10  # positives below which a row of the confusion says nothing
 
 
-def bars(table: pd.DataFrame, path: Path) -> None:
+def bars(table: pd.DataFrame, warnings: list[str], path: Path) -> None:
     """A bar an attribute with its interval, sorted: accuracy beside the majority rule's, and
-    balanced accuracy beside chance. ``table`` is ``metrics.csv``.
+    balanced accuracy beside chance. ``table`` is ``metrics.csv``; ``warnings`` are those of
+    ``metrics.json``, which stand below the title.
     """
     order = table.sort_values(
         ["counted", "balanced_accuracy"], ascending=False, na_position="last", ignore_index=True
     )
     images = int(order["images"].max())
-    with style.drawn(path, height=1.4 + 0.19 * len(order)) as figure:
+    doubts = [line for doubt in warnings for line in wrap(f"Warning: {doubt}.", 90)]
+    title = style.counted("How well each attribute is told", images, "test faces")
+    with style.drawn(path, height=1.4 + 0.19 * len(order) + 0.18 * len(doubts)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
-        figure.suptitle(
-            style.counted("How well each attribute is told", images, "test faces"),
-            x=0.01,
-            ha="left",
-            weight="bold",
-        )
+        figure.suptitle("\n".join([title, *doubts]), x=0.01, ha="left", weight="bold", fontsize=10)
         _bars(left, order, "accuracy", start=0.0)
         left.plot(
             order["majority_accuracy"],
@@ -93,12 +92,12 @@ def reliability(test: Predictions, keep: np.ndarray, path: Path) -> None:
         above.plot([0, 1], [0, 1], color=style.GREY, ls="--", lw=1, label="perfectly calibrated")
         above.plot(said, true, "o-", color=style.BLUE, ms=4, label="model")
         above.set(ylabel="share that is true (%)", ylim=(-0.02, 1.02), xlim=(0, 1))
-        what = f"Reliability: calibration error {100 * error:.1f} %"
-        above.set_title(style.counted(what, len(labels), "answers"))
-        above.legend()
+        above.set_title(style.counted("Reliability", len(labels), "answers"))
+        above.legend(title=f"calibration error {100 * error:.1f} %")
         centres = (np.arange(BINS) + 0.5) / BINS
         below.bar(centres, count, width=0.9 / BINS, color=style.SKY)
         below.set(xlabel="predicted probability (%)", ylabel="answers", yscale="log")
+        below.yaxis.set_major_formatter("{x:,.0f}")
         style.percent(above.yaxis)
         style.percent(below.xaxis)
 
@@ -141,8 +140,8 @@ def confusion(test: Predictions, path: Path) -> None:
     excess = excesses(test)
     rows = [style.readable(name) for name in ATTRIBUTES]
     columns = [style.readable(name) for name in test.attributes]
-    wide = max(2.9, 1.9 + 0.16 * len(columns))
-    with style.drawn(path, height=7.6, width=wide + 1) as figure:
+    wide = style.WIDTH if len(columns) > 12 else 3.9 + 0.16 * len(columns)
+    with style.drawn(path, height=7.6, width=wide) as figure:
         axes = figure.subplots()
         image = axes.imshow(excess, cmap="PuOr", vmin=-0.5, vmax=0.5, aspect="auto")
         axes.set_title(style.counted("Confusion", len(test.names), "test faces"))
@@ -193,7 +192,7 @@ def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
                 ("" if yes else "not ") + style.readable(name)
                 for name, yes in group["group"].items()
             )
-            names.append(f"{style.readable(by['target'])} of {kind} ({group['images']:,})")
+            names.append(f"{kind} ({group['images']:,})")
             values.append(group["accuracy"] or 0)
             colours.append(style.RED if group == by["worst"] else style.BLUE)
     if not names:
@@ -207,7 +206,9 @@ def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
         )
     axes.barh(range(len(names)), values, color=colours, height=0.7)
     axes.set_yticks(range(len(names)), names, fontsize=7)
-    axes.set(xlim=(0, 1), xlabel="accuracy (%); dark red: the worst group")
+    axes.set(
+        xlim=(0, 1), xlabel="accuracy of the group's first attribute (%); dark red: the worst group"
+    )
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     style.percent(axes.xaxis)

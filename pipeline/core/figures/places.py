@@ -103,15 +103,16 @@ def examples(rows: Sequence[tuple[str, Sequence[Cell]]], n: int, path: Path) -> 
         )
         for axes in grid.flat:
             axes.set_axis_off()
+        shape = next(cell[0].shape for _, cells in rows for cell in cells if cell)
+        blank = np.full(shape, 255, np.uint8)  # keeps the place of a face that there is not
         for column, kind in enumerate(KINDS):
             label(grid[0, 1 + 2 * column], 0, 1.3, kind, weight="bold")
         for line, (name, cells) in zip(grid, rows, strict=True):
             label(line[0], 1, 0.5, name, ha="right", va="center")
-            for column, cell in enumerate(cells):
-                if cell:
-                    picture(line[1 + column], cell[0], cell[1])
-                elif column % 2 == 0:
-                    label(line[1 + column], 0.5, 0.5, "none", ha="center", color=GREY)
+            for axes, cell, column in zip(line[1:], cells, range(len(cells)), strict=True):
+                picture(axes, *(cell or (blank, "")))
+                if not cell and column % 2 == 0:
+                    label(axes, 0.5, 0.5, "none", ha="center", color=GREY)
 
 
 def label(axes: Axes, x: float, y: float, words: str, **how: Any) -> None:

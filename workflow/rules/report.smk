@@ -1,0 +1,367 @@
+"""What a person sees and takes away: figures, the gallery, predictions, exported models.
+
+`snakemake figures --report report.html` gathers all that is marked report() into one file.
+"""
+
+RUN = "results/{dataset}/{model}/seed-{seed}"
+JUDGED = RUN + "/on-{judged}"
+SHOWN = {
+    "figures_numbers": "training.svg",
+    "figures_where": "grid.png",
+    "figures_maps": "maps.png",
+    "gallery_page": "gallery.html",
+}
+
+# Landmarks and masks are made, and shown, where a model needs them.
+MASKED = any(
+    config["models"][model]["segmentation_weight"] > 0 for model in config["train"]
+)
+
+
+def learns_from_masks(model):
+    return config["models"][model]["segmentation_weight"] > 0
+
+
+def shown(model, dataset=DATASET):
+    """The figures and the gallery of every judgement of a model, and those of its data."""
+    masks = learns_from_masks(model)
+    one_each = [name for rule, name in SHOWN.items() if masks or rule != "figures_maps"]
+    data = ["configuration.html", "counts.svg"]
+    if masks:
+        data += ["landmarks/random.png", "mean_masks.png"]
+    return [
+        *[
+            metrics.replace("metrics.json", f"figures/{name}")
+            for metrics in judgements(model, dataset)
+            for name in one_each
+        ],
+        *[f"results/{dataset}/figures/{name}" for name in data],
+        f"results/{dataset}/{model}/costs.svg",
+    ]
+
+
+def drawn(name, caption, category, **labels):
+    """A figure of a data set for the report, under a category and with a caption."""
+    return report(
+        f"results/{{dataset}}/figures/{name}",
+        caption=f"../report/{caption}.rst",
+        category=category,
+        labels={"data set": "{dataset}", **labels},
+    )
+
+
+def judged(name, category, figure):
+    """A figure of one judgement for the report; its caption has the figure's name."""
+    return report(
+        f"{JUDGED}/figures/{name}",
+        caption=f"../report/{Path(name).stem}.rst",
+        category=category,
+        labels={
+            "model": "{model}",
+            "seed": "{seed}",
+            "judged on": "{judged}",
+            "figure": figure,
+        },
+    )
+
+
+rule figures_configuration:
+    """Show the configuration that holds, with every default."""
+    input:
+        code("figures"),
+    output:
+        drawn(
+            "configuration.html",
+            "configuration",
+            "1 What was asked",
+            figure="configuration",
+        ),
+    log:
+        "logs/{dataset}/figures/configuration.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        settings=json.dumps(config),
+        out=subpath(output[0], parent=True),
+    message:
+        "Writing down the configuration"
+    shell:
+        "python -m pipeline.figures configuration --settings {params.settings:q}"
+        " --out {params.out} --log {log}"
+
+
+rule figures_data:
+    """Count the faces at each step, and how common each attribute is."""
+    input:
+        code("figures"),
+        faces=ancient("results/{dataset}/faces"),
+        whole=whole("acquire"),
+        rejected="results/{dataset}/rejected.csv",
+        landmarks="results/{dataset}/landmarks.json" if MASKED else [],
+        masks="results/{dataset}/masks.json" if MASKED else [],
+    output:
+        counts=drawn("counts.svg", "counts", "2 Data", figure="faces at each step"),
+        balance=drawn("balance.svg", "balance", "2 Data", figure="attributes"),
+    log:
+        "logs/{dataset}/figures/data.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        landmarks=option("--landmarks", "landmarks"),
+        masks=option("--masks", "masks"),
+        out=subpath(output.counts, parent=True),
+    message:
+        "Drawing the figures of {wildcards.dataset}"
+    shell:
+        "python -m pipeline.figures data --faces {input.faces} --rejected {input.rejected}"
+        " {params.landmarks} {params.masks} --out {params.out} --log {log}"
+
+
+rule figures_landmarks:
+    """Draw contact sheets of faces with their 68 points."""
+    input:
+        code("landmarks"),
+        faces=ancient("results/{dataset}/faces"),
+        landmarks=ancient("results/{dataset}/landmarks.csv"),
+        whole=whole("acquire", "landmarks_gather"),
+    output:
+        random=drawn(
+            "landmarks/random.png", "landmarks", "2 Data", figure="points, any faces"
+        ),
+        odd=drawn(
+            "landmarks/least_plausible.png",
+            "least_plausible",
+            "2 Data",
+            figure="points, least plausible",
+        ),
+    log:
+        "logs/{dataset}/figures/landmarks.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        out=subpath(output.random, parent=True),
+    message:
+        "Drawing contact sheets of the landmarks of {wildcards.dataset}"
+    shell:
+        "python -m pipeline.landmarks sheet --faces {input.faces} --landmarks {input.landmarks}"
+        " --count 24 --out {params.out} --log {log}"
+
+
+rule figures_masks:
+    """Draw mean masks, a face with its masks, and faces with the masks of one attribute."""
+    input:
+        code("masks_figure"),
+        faces=ancient("results/{dataset}/faces"),
+        store=ancient("results/{dataset}/masks.zarr/zarr.json"),
+        whole=whole("acquire", "masks_gather"),
+    output:
+        mean=drawn("mean_masks.png", "mean_masks", "2 Data", figure="masks, means"),
+        face=drawn("face_masks.png", "face_masks", "2 Data", figure="masks, one face"),
+        sheet=drawn(
+            "sheet_masks.png", "sheet_masks", "2 Data", figure="masks, many faces"
+        ),
+    log:
+        "logs/{dataset}/figures/masks.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        store=subpath(input.store, parent=True),
+        attribute="No_Beard",
+    message:
+        "Drawing the masks of {wildcards.dataset}"
+    shell:
+        "python -m pipeline.masks_figure mean --store {params.store} --out {output.mean}"
+        " --log {log} && "
+        "python -m pipeline.masks_figure face --store {params.store} --faces {input.faces}"
+        " --out {output.face} --log {log} && "
+        "python -m pipeline.masks_figure sheet --store {params.store} --faces {input.faces}"
+        " --attribute {params.attribute} --out {output.sheet} --log {log}"
+
+
+rule figures_numbers:
+    """Draw how a model learnt and how well it does."""
+    input:
+        code("figures"),
+        run=f"{RUN}/run.json",
+        history=f"{RUN}/history.csv",
+        predictions=f"{JUDGED}/predictions.parquet",
+        metrics=f"{JUDGED}/metrics.json",
+        table=f"{JUDGED}/metrics.csv",
+    output:
+        training=judged("training.svg", "3 Learning", "learning curves"),
+        attributes=judged("attributes.svg", "4 Judgement", "attributes"),
+        reliability=judged("reliability.svg", "4 Judgement", "reliability"),
+        curves=judged("precision_recall.svg", "4 Judgement", "precision and recall"),
+        confusion=judged("confusion.svg", "4 Judgement", "confusion"),
+        groups=judged("groups.svg", "4 Judgement", "groups"),
+    log:
+        f"logs/{JUDGED.removeprefix('results/')}/figures/numbers.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        out=subpath(output.training, parent=True),
+    message:
+        "Drawing the numbers of {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
+    shell:
+        "python -m pipeline.figures numbers --run {input.run} --history {input.history}"
+        " --predictions {input.predictions} --metrics {input.metrics} --table {input.table}"
+        " --out {params.out} --log {log}"
+
+
+rule figures_where:
+    """Draw test faces with truth and prediction, and where the network looks."""
+    input:
+        code("figures"),
+        weights=f"{RUN}/weights.safetensors",
+        faces=ancient("results/{judged}/faces"),
+        whole=whole("acquire", dataset="judged"),
+        predictions=f"{JUDGED}/predictions.parquet",
+    output:
+        grid=judged("grid.png", "5 Faces", "eight faces"),
+        examples=judged("examples.png", "5 Faces", "right and wrong"),
+    log:
+        f"logs/{JUDGED.removeprefix('results/')}/figures/where.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        out=subpath(output.grid, parent=True),
+    message:
+        "Drawing where {wildcards.model}, seed {wildcards.seed}, looks"
+    shell:
+        "python -m pipeline.figures where --weights {input.weights} --faces {input.faces}"
+        " --predictions {input.predictions} --out {params.out} --log {log}"
+
+
+rule figures_maps:
+    """Draw the maps of a model that learnt from masks, beside the masks."""
+    input:
+        code("figures"),
+        weights=f"{RUN}/weights.safetensors",
+        faces=ancient("results/{judged}/faces"),
+        masks=ancient("results/{judged}/masks.zarr/zarr.json"),
+        whole=whole("acquire", "masks_gather", dataset="judged"),
+        predictions=f"{JUDGED}/predictions.parquet",
+    output:
+        maps=judged("maps.png", "5 Faces", "maps and masks"),
+        both=judged(
+            "positives_negatives.png", "5 Faces", "maps, positives and negatives"
+        ),
+        panel=judged("panel.png", "5 Faces", "one face, all attributes"),
+    log:
+        f"logs/{JUDGED.removeprefix('results/')}/figures/maps.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        out=subpath(output.maps, parent=True),
+        masks=option("--masks", "masks"),
+        images=config["figures"]["images"],
+    message:
+        "Drawing the maps of {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
+    shell:
+        "python -m pipeline.figures maps --weights {input.weights} --faces {input.faces}"
+        " --predictions {input.predictions} {params.masks} --images {params.images}"
+        " --out {params.out} --log {log}"
+
+
+rule gallery_page:
+    """Make the page of right and wrong faces for each attribute."""
+    input:
+        code("gallery"),
+        weights=f"{RUN}/weights.safetensors",
+        faces=ancient("results/{judged}/faces"),
+        whole=whole("acquire", dataset="judged"),
+        predictions=f"{JUDGED}/predictions.parquet",
+    output:
+        page=judged("gallery.html", "5 Faces", "gallery"),
+    log:
+        f"logs/{JUDGED.removeprefix('results/')}/figures/gallery.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        each=config["figures"]["each"],
+        title="{model}, seed {seed}, on {judged}: right and wrong",
+    message:
+        "Making the gallery of {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
+    shell:
+        "python -m pipeline.gallery --weights {input.weights} --faces {input.faces}"
+        " --predictions {input.predictions} --each {params.each} --title {params.title:q}"
+        " --out {output.page} --log {log}"
+
+
+rule figures_costs:
+    """Draw the running time and memory of the rules that led to a model's judgement."""
+    input:
+        code("figures"),
+        judged=lambda wildcards: judgements(wildcards.model, wildcards.dataset),
+    output:
+        report(
+            "results/{dataset}/{model}/costs.svg",
+            caption="../report/costs.rst",
+            category="6 Costs",
+            labels={"model": "{model}", "figure": "time and memory"},
+        ),
+    log:
+        "logs/{dataset}/{model}/costs.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        benchmarks="benchmarks/{dataset}",
+        out=subpath(output[0], parent=True),
+    message:
+        "Drawing what the work on {wildcards.dataset} cost"
+    shell:
+        "python -m pipeline.figures costs --benchmarks {params.benchmarks} --out {params.out}"
+        " --log {log}"
+
+
+rule predict_photographs:
+    """Tell the attributes of the faces in a user's photographs."""
+    input:
+        code("predict"),
+        weights=f"{RUN}/weights.safetensors",
+        metrics=f"{RUN}/on-{{dataset}}/metrics.json",
+        photographs=config["predict"]["photographs"],
+        model="downloads/face_landmarker.task",
+    output:
+        table=f"{RUN}/predict/faces.csv",
+        page=f"{RUN}/predict/index.html",
+    log:
+        f"logs/{RUN.removeprefix('results/')}/predict.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        out=subpath(output.table, parent=True),
+        align="--align" if config["predict"]["align"] else "",
+        faces=config["predict"]["faces"],
+    message:
+        "Telling the attributes of the faces in {input.photographs}"
+    shell:
+        "python -m pipeline.predict --weights {input.weights} --metrics {input.metrics}"
+        " --photographs {input.photographs} --model {input.model} {params.align}"
+        " --faces {params.faces} --out {params.out} --log {log}"
+
+
+rule export_model:
+    """Export a trained model as ONNX, with a model card."""
+    input:
+        code("export"),
+        weights=f"{RUN}/weights.safetensors",
+        run=f"{RUN}/run.json",
+        metrics=f"{RUN}/on-{{dataset}}/metrics.json",
+        table=f"{RUN}/on-{{dataset}}/metrics.csv",
+        terms="results/{dataset}/TERMS.txt",
+    output:
+        model=f"{RUN}/export/model.onnx",
+        card=f"{RUN}/export/model_card.md",
+    log:
+        f"logs/{RUN.removeprefix('results/')}/export.log",
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        out=subpath(output.model, parent=True),
+    message:
+        "Exporting {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        "python -m pipeline.export --weights {input.weights} --run {input.run}"
+        " --metrics {input.metrics} --table {input.table} --terms {input.terms}"
+        " --out {params.out} --log {log}"
