@@ -1,5 +1,6 @@
 """The requirement files agree with one another and with what is installed."""
 
+import ast
 import importlib.metadata
 import re
 
@@ -26,6 +27,31 @@ def test_the_conda_environment_has_the_packages_of_the_requirements():
     conda = yaml.safe_load((ROOT / "envs/attparse.yaml").read_text())
     (pip,) = (entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
     assert dict(line.split("==") for line in pip) == pins("requirements.txt")
+
+
+def imported(folders: list[str]) -> set[str]:
+    """Top names of everything that the code of these folders imports."""
+    names = set()
+    for folder in folders:
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    names.add(node.module.split(".")[0])
+    return names
+
+
+def test_all_that_the_pipeline_imports_is_a_direct_requirement():
+    """What only another package happens to bring is gone when that package changes."""
+    packages = importlib.metadata.packages_distributions()
+    direct = pins("requirements.txt").keys() | pins("dlib.txt").keys()
+    missing = {
+        name: packages[name]
+        for name in imported(["pipeline"])
+        if name in packages and not direct & {same(package) for package in packages[name]}
+    }
+    assert missing == {}
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "dlib.txt", "development.txt"])

@@ -41,10 +41,12 @@ class Project:
             (folder / "downloads").mkdir()
             shutil.copy2(ROOT / "downloads/face_landmarker.task", folder / "downloads")
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
+    def snakemake(self, *arguments: str, overlay: str = "{}") -> subprocess.CompletedProcess[str]:
+        """Run Snakemake with the tiny configuration and an overlay over that."""
+        (self.folder / "overlay.yaml").write_text(overlay)
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
         return subprocess.run(
-            [*command, *arguments],
+            [*command, "--configfile", "tiny.yaml", "overlay.yaml"],
             cwd=self.folder,
             text=True,
             stdout=subprocess.PIPE,
@@ -100,7 +102,7 @@ def test_row_i_is_the_same_face_everywhere(finished):
     names = datasets.load_from_disk(str(results / "faces"))["image_name"]
     landmarks = pd.read_csv(results / "landmarks.csv")
     store = zarr.open_group(str(results / "masks.zarr"), mode="r")
-    assert list(names) == landmarks["image_name"].tolist() == list(store["image_name"][:])
+    assert list(names) == landmarks["image_name"].tolist() == list(store["names"][:])
     # An order that all three share by mistake would still not fit the drawn faces.
     truth = pd.read_csv(results / "drawn/landmarks.csv").set_index("image_name")
     for i, name in enumerate(names):
@@ -126,8 +128,8 @@ def test_a_stage_that_is_run_again_reruns_only_what_it_reaches(finished, forced,
 
 def test_the_number_of_parts_changes_no_result(finished):
     before = (finished.folder / "results/tiny/landmarks.csv").read_bytes()
-    (finished.folder / "parts.yaml").write_text("landmarks: {parts: 3}")
-    finished.snakemake("--configfile", "tiny.yaml", "parts.yaml", "--", "landmarks")
+    run = finished.snakemake("landmarks", overlay="landmarks: {parts: 3}")
+    assert "Finished jobid" in run.stdout
     assert (finished.folder / "results/tiny/landmarks.csv").read_bytes() == before
 
 
@@ -146,8 +148,7 @@ def test_a_changed_stage_is_run_again(finished):
     ],
 )
 def test_a_mistake_ends_in_one_sentence_before_any_work(project, overlay, says):
-    (project.folder / "wrong.yaml").write_text(overlay)
-    run = project.snakemake("--configfile", "tiny.yaml", "wrong.yaml", "--", "train_attparsenet")
+    run = project.snakemake("train_attparsenet", overlay=overlay)
     assert run.returncode != 0
     (sentence,) = {line for line in run.stdout.splitlines() if line.startswith("attparse: ")}
     assert says in sentence

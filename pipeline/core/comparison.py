@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from pipeline.core import bootstrap, metrics
 from pipeline.core.attributes import ATTRIBUTES

@@ -98,12 +98,17 @@ def _fill(value: Any, schema: Config) -> None:
 def _check_names(config: Config) -> None:
     """Names that point at other entries must have one; attributes are CelebA's."""
     datasets, models = sorted(config["datasets"]), sorted(config["models"])
+    attributes = list(ATTRIBUTES)
     pointers = [("dataset", config["dataset"], datasets)]
     pointers += [("train", name, models) for name in config["train"]]
     pointers += [("judge_on", name, datasets) for name in config["judge_on"]]
     pointers += [(f"compare.{key}", config["compare"][key], models) for key in ("with", "without")]
     for name, model in config["models"].items():
-        pointers += [(f"models.{name}.attributes", a, ATTRIBUTES) for a in model["attributes"]]
+        pointers += [(f"models.{name}.attributes", a, attributes) for a in model["attributes"]]
+    for name, dataset in config["datasets"].items():
+        pointers += [(f"datasets.{name}.filter", a, attributes) for a in dataset["filter"]]
+    for group in config["evaluate"]["groups"]:
+        pointers += [("evaluate.groups", a, attributes) for a in group]
     for key, name, known in pointers:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -116,7 +121,11 @@ def _add_shares(config: Config) -> None:
     for share in config["compare"]["shares"]:
         for key in ("with", "without"):
             name = config["compare"][key]
-            config["models"][share_name(name, share)] = {**config["models"][name], "share": share}
+            if share != 1:
+                config["models"][share_name(name, share)] = {
+                    **config["models"][name],
+                    "share": share,
+                }
 
 
 def share_name(model: str, share: float) -> str:

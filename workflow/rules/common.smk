@@ -96,6 +96,18 @@ def judgements(model, dataset=DATASET):
     )
 
 
+def drawn(wildcards):
+    """The drawn faces, where a data set is taken from them."""
+    synthetic = config["datasets"][wildcards.dataset]["source"] == "synthetic"
+    return f"results/{wildcards.dataset}/drawn" if synthetic else []
+
+
+def detector_to_align(wildcards):
+    """The detector's model, where whole photographs are aligned by what it finds."""
+    aligned = config["datasets"][wildcards.dataset]["aligned"]
+    return [] if aligned else "downloads/face_landmarker.task"
+
+
 def with_masks(wildcards):
     """Whether a model learns from masks: only then are they made for it, and read."""
     return config["models"][wildcards.model]["segmentation_weight"] > 0

@@ -30,11 +30,8 @@ checkpoint acquire:
     """Take the faces from their source, verify each one, and store them in one form."""
     input:
         code("acquire"),
-        drawn=lambda wildcards: (
-            f"results/{wildcards.dataset}/drawn"
-            if config["datasets"][wildcards.dataset]["source"] == "synthetic"
-            else []
-        ),
+        drawn=drawn,
+        model=detector_to_align,
     output:
         faces=directory("results/{dataset}/faces"),
         manifest="results/{dataset}/manifest.csv",
@@ -47,13 +44,16 @@ checkpoint acquire:
         "benchmarks/{dataset}/acquire.tsv"
     conda:
         "../../envs/attparse.yaml"
+    threads: 16
     params:
         settings=settings("datasets/{dataset}"),
         drawn=option("--drawn", "drawn"),
+        model=option("--model", "model"),
     message:
         "Taking and verifying the faces of {wildcards.dataset}"
     shell:
         "python -m pipeline.acquire --settings {params.settings:q} {params.drawn}"
+        " {params.model} --threads {threads}"
         " --downloads downloads/{wildcards.dataset} --out {output.faces}"
         " --manifest {output.manifest} --rejected {output.rejected} --terms {output.terms}"
         " --summary {output.summary} --log {log}"
