@@ -143,7 +143,7 @@ def by_generic(folder: Path, _: Cluster) -> Project:
 
 def by_two_tasks(folder: Path, _: Cluster) -> Project:
     """A training of two processes as one SLURM job of two tasks, of faces that lie ready."""
-    model = settings(**STILL, devices=2)
+    model = settings(**STILL, devices=2, accelerator="auto")
     halves = {"source": "synthetic", "images": 19}
     project = Project(
         folder / "project", dataset="halves", datasets={"halves": halves}, models={"pair": model},
@@ -242,7 +242,8 @@ def test_a_training_that_stops_itself_is_submitted_again_and_goes_on(done, clust
 
 def test_two_tasks_of_a_job_equal_one_process_that_averages_the_halves(done, cluster):
     (job,) = cluster.jobs_of("train", "halves")
-    assert (job["NumTasks"], job["JobState"]) == ("2", "COMPLETED")
+    assert (job["NumTasks"], job["TresPerJob"]) == ("2", "gres:gpu:2")
+    assert job["JobState"] == "COMPLETED"
     results = done["tasks"].folder / "results/halves"
     network, _ = plain_training(results, lambda rows: [rows[0::2], rows[1::2]])
     assert_close(weights(results / f"pair/seed-{SEED}"), network, 1e-5)

@@ -21,11 +21,11 @@ class Need:
 
 
 NEEDS = {
-    "synthesize": Need(1500, rate=40),
-    "landmarks_part": Need(1200, per_face=0.01, rate=84),
+    "synthesize": Need(3000, rate=37),
+    "landmarks_part": Need(1500, per_face=0.01, rate=78),
     "masks_part": Need(1000, per_face=0.01, rate=1000),
     "train": Need(8000, per_face=0.02),
-    "evaluate": Need(6000, per_face=0.02, rate=50),
+    "evaluate": Need(6000, per_face=0.02, rate=200),
 }
 
 
