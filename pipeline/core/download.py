@@ -26,12 +26,24 @@ TIMEOUT = 60  # seconds without a byte
 WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
 
 
+class UnobtainableError(OSError):
+    """Why a file could not be had from its address, in a few words."""
+
+
 def download(url: str, path: Path, digest: str = "any", attempts: int = 6, wait: float = 2) -> None:
+    """``obtain``, where failing for good is a ``UserError`` that says how to place it by hand."""
+    try:
+        obtain(url, path, digest, attempts, wait)
+    except UnobtainableError as reason:
+        raise UserError(_sentence(url, path, digest, str(reason))) from None
+
+
+def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> None:
     """Fetch ``url`` to ``path``; a download that was cut off goes on where it ended.
 
     ``digest`` is an md5, a sha256 or ``any``. After a failure that may pass, the next attempt
-    comes after ``wait`` seconds, then twice that, and so on. A ``UserError`` says what came
-    instead of the file, and how to place it by hand.
+    comes after ``wait`` seconds, then twice that, and so on. ``UnobtainableError`` says what came
+    instead of the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unchecked = path.with_name(f".{path.name}.unchecked")
@@ -43,15 +55,16 @@ def download(url: str, path: Path, digest: str = "any", attempts: int = 6, wait:
         except (DownloadError, requests.RequestException) as error:
             log.info("attempt %d of %d for %s: %s", attempt, attempts, url, error)
             if attempt == attempts or not _may_pass(error):
-                raise UserError(_sentence(url, path, digest, _reason(error))) from None
+                raise UnobtainableError(_reason(error)) from None
         except FileURLRetrievalError as error:
             log.info("%s: %s", url, error)
-            reason = "Google Drive gave an HTML page in place of the file (often its quota)"
-            raise UserError(_sentence(url, path, digest, reason)) from None
+            raise UnobtainableError(
+                "Google Drive gave an HTML page in place of the file (often its quota)"
+            ) from None
         time.sleep(wait * 2 ** (attempt - 1))
     if fault := _fault(unchecked, digest):
         unchecked.unlink()
-        raise UserError(_sentence(url, path, digest, fault))
+        raise UnobtainableError(fault)
     flush(unchecked)
     unchecked.replace(path)
 

@@ -145,7 +145,7 @@ rule masks_part:
         mem_mb=memory,
         runtime=minutes,
     params:
-        settings=settings("masks", "shard", "repair_labels"),
+        settings=settings("masks", "shard"),
         store="results/{dataset}/masks.zarr",
     message:
         "Drawing masks for {wildcards.dataset}, part {wildcards.scatteritem}"
