@@ -49,7 +49,7 @@ def opened(names: Sequence[str], model: Path, mesh_map: str) -> Iterator[list[De
     if not usable:
         raise UserError(
             "landmarks.detectors has only dlib, which is not installed; install it with"
-            " pip install -r envs/requirements-dlib.txt, or add mediapipe to the list."
+            " pip install -r envs/dlib.txt, or add mediapipe to the list."
         )
     with ExitStack() as stack:
         yield [stack.enter_context(closing(make(name, model, mesh_map))) for name in usable]

@@ -62,14 +62,14 @@ class MediapipeMesh:
 class EnlargedMesh(MediapipeMesh):
     """The same on larger images with margins, and in the mirror, for faces that it misses.
 
-    It is asked with little confidence but several times; at least three answers must agree.
+    It is asked with little confidence but several times; at least two must answer, and agree.
     """
 
     name = "mediapipe_enlarged"
     confidence = 0.1
     scale = 2
     margins = (0.25, 0.5, 1.0)  # in sides of the image, or of the crop
-    votes = 3
+    votes = 2
     spread = 0.03
 
     def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:

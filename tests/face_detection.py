@@ -1,0 +1,47 @@
+"""The detector's model and faces with known points, for tests."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import yaml
+
+from pipeline.core.landmark_table import COLUMNS
+from pipeline.core.mesh_map import hand_picked, read_fit
+from pipeline.fetch import fetch
+
+ROOT = Path(__file__).parents[1]
+ALL = ["mediapipe", "mediapipe_enlarged", "dlib"]
+
+
+def fetched_model() -> Path:
+    """MediaPipe's model, fetched as the workflow does unless it is there."""
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    model = schema["properties"]["landmarks"]["properties"]["model"]["properties"]
+    path = ROOT / "downloads/face_landmarker.task"
+    fetch(path, model["sha256"]["default"], model["mirrors"]["default"])
+    return path
+
+
+def known_faces(folder: Path, rows: slice) -> tuple[list[np.ndarray], np.ndarray]:
+    """Images (H, W, 3) and hand-placed points (N, 68, 2) of a folder of landmarks68."""
+    table = pd.read_csv(folder / "landmarks68.csv").iloc[rows]
+    flat = table[COLUMNS[1:-1]].to_numpy()
+    names = [str(folder / name) for name in table.image_name]
+    images = [cv2.imread(name, cv2.IMREAD_COLOR_RGB) for name in names]
+    return images, np.stack([flat[:, :68], flat[:, 68:]], axis=-1)
+
+
+def mean_face() -> np.ndarray:
+    """(68, 2) an average face at the place of an aligned one in 178 × 218."""
+    mesh = np.zeros((478, 3))
+    mesh[read_fit().mesh_points] = read_fit().mean
+    points = hand_picked(mesh)
+    low, high = points.min(axis=0), points.max(axis=0)
+    return (points - (low + high) / 2) * 86 / (high - low).mean() + np.array([88, 139])
+
+
+def box_around(points: np.ndarray) -> tuple[float, float, float, float]:
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return float(left), float(top), float(right), float(bottom)

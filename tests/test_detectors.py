@@ -1,0 +1,180 @@
+"""Detectors and their cascade: the right face, or none."""
+
+import numpy as np
+import pytest
+from face_detection import ALL, box_around, fetched_model, known_faces, mean_face
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core import detectors
+from pipeline.core.detectors import boxes, dlib_points
+from pipeline.core.nme import nme
+from pipeline.core.stage import UserError
+
+BLANK = np.full((218, 178, 3), 128, np.uint8)
+NOISE = np.random.default_rng(0).integers(0, 256, (218, 178, 3), dtype=np.uint8)
+PLACE = boxes.aligned_box(BLANK)
+
+
+@pytest.fixture(scope="module")
+def cascade():
+    with detectors.opened(ALL, fetched_model(), "fitted") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def aligned(real_faces):
+    return known_faces(real_faces / "landmarks68/aligned", slice(None))
+
+
+def covered(image: np.ndarray, points: np.ndarray, margin: float) -> np.ndarray:
+    """An image with a grey box over points, and around them by a share of the eyes' distance."""
+    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+    (left, top), (right, bottom) = np.maximum(low, 0).astype(int), high.astype(int)
+    image = image.copy()
+    image[top:bottom, left:right] = 128
+    return image
+
+
+def test_each_detector_alone_finds_real_faces(cascade, aligned):
+    images, truths = aligned[0][:12], aligned[1][:12]
+    for detector in cascade:
+        found = np.stack([detector.find(image) for image in images])
+        assert nme(found, truths).mean(axis=1).max() < 0.08, detector.name
+
+
+def test_of_two_people_the_one_in_the_box_is_taken(cascade, aligned):
+    pairs = [(0, 1), (2, 3), (4, 5)]
+    for first, second in pairs:
+        image = np.hstack([aligned[0][first], aligned[0][second]])
+        truths = aligned[1][[first, second]] + np.array([[[0, 0]], [[178, 0]]])
+        for truth in truths:
+            points, _ = detectors.find(image, cascade, box_around(truth))
+            assert points is not None
+            assert nme(points[None], truth[None]).mean() < 0.08
+
+
+def test_in_an_aligned_image_the_face_in_the_middle_is_taken_and_not_that_at_the_edge(
+    cascade, aligned
+):
+    image, truth = aligned[0][0], aligned[1][0]
+    double = np.hstack([np.full((218, 60, 3), 90, np.uint8), image, image[:, :60]])
+    points, _ = detectors.find(double[:, 60:238], cascade)
+    assert nme(points[None], truth[None]).mean() < 0.08
+
+
+def test_what_the_fallbacks_accept_on_faces_with_covered_eyes_or_mouth_is_no_nonsense(
+    cascade, aligned
+):
+    errors = []
+    for image, truth in zip(*aligned, strict=True):
+        margin = 0.2 * np.linalg.norm(truth[36] - truth[45])
+        for part in (truth[36:48], truth[48:68]):
+            points, name = detectors.find(covered(image, part, margin), cascade)
+            if name in ALL[1:]:
+                errors.append(nme(points[None], truth[None]).mean())
+    assert len(errors) >= 5
+    assert np.mean(errors) <= 0.08
+
+
+@pytest.mark.parametrize("image", [BLANK, NOISE], ids=["blank", "noise"])
+def test_no_detector_sees_a_face_where_there_is_none(cascade, image):
+    assert detectors.find(image, cascade) == (None, "")
+
+
+def test_the_same_image_gives_the_same_points_whatever_was_seen_before(cascade, aligned):
+    first = detectors.find(aligned[0][0], cascade)[0]
+    for image in aligned[0][1:6]:
+        detectors.find(image, cascade)
+    np.testing.assert_array_equal(detectors.find(aligned[0][0], cascade)[0], first)
+
+
+def test_a_terminal_stays_clean_while_a_model_starts(capfd):
+    with detectors.opened(["mediapipe"], fetched_model(), "fitted"):
+        pass
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+class Answers:
+    """A detector that always gives the same answer."""
+
+    def __init__(self, name: str, points: np.ndarray | None) -> None:
+        self.name, self.points = name, points
+
+    def find(self, image, box=None):
+        return self.points
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_face_that_fails_the_checks_goes_on_to_the_next_detector():
+    upside_down = mean_face() * (1, -1) + np.array([0, 278])
+    nothing, wrong = Answers("nothing", None), Answers("wrong", upside_down)
+    points, name = detectors.find(BLANK, [nothing, wrong, Answers("right", mean_face())])
+    assert name == "right"
+    np.testing.assert_array_equal(points, mean_face())
+    assert detectors.find(BLANK, [nothing, wrong]) == (None, "")
+
+
+@given(st.floats(0.8, 1.3), st.floats(-15, 15), st.floats(-15, 15))
+def test_a_face_about_where_it_should_be_is_plausible(size: float, right: float, down: float):
+    middle = np.array([88, 139])
+    moved = (mean_face() - middle) * size + middle + (right, down)
+    assert detectors.plausible(moved, PLACE)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        mean_face() + np.array([60, 0]),
+        (mean_face() - 139) * 0.3 + 139,
+        (mean_face() - (88, 139)) * 2.5 + (88, 139),
+        mean_face() * (1, -1) + np.array([0, 278]),
+        np.full((68, 2), 100.0),
+        np.full((68, 2), np.nan),
+    ],
+    ids=["elsewhere", "tiny", "huge", "upside down", "one point", "no numbers"],
+)
+def test_what_is_no_face_is_not_plausible(wrong):
+    assert not detectors.plausible(wrong, PLACE)
+
+
+@given(st.floats(0.9, 1.2), st.floats(-0.08, 0.08), st.floats(-5, 5), st.floats(-5, 5))
+def test_drawn_all_the_way_the_marks_fit_as_the_alignment_would_have_put_them(
+    size: float, angle: float, right: float, down: float
+):
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    moved = (mean_face() - (88, 135)) @ turn * size + (88 + right, 135 + down)
+    np.testing.assert_allclose(boxes.drawn_to_alignment(moved, BLANK, 0.0), moved, atol=1e-9)
+    drawn = boxes.drawn_to_alignment(moved, BLANK, 1.0)
+    shift, factor = boxes.from_alignment(drawn, BLANK)
+    assert abs(shift) < 1e-6
+    assert abs(factor - 1) < 1e-6
+
+
+def test_without_dlib_the_cascade_is_shorter_and_dlib_alone_is_an_error(monkeypatch):
+    monkeypatch.setattr(detectors, "find_spec", lambda name: None)
+    with detectors.opened(["mediapipe", "dlib"], fetched_model(), "fitted") as opened:
+        assert [detector.name for detector in opened] == ["mediapipe"]
+    with (
+        pytest.raises(UserError, match="not installed"),
+        detectors.opened(["dlib"], fetched_model(), "fitted"),
+    ):
+        pass
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path):
+    missing = tmp_path / "face_landmarker.task"
+    with (
+        pytest.raises(UserError, match=str(missing)),
+        detectors.opened(["mediapipe"], missing, "fitted"),
+    ):
+        pass
+
+
+def test_dlib_loads_its_model_only_when_a_face_needs_it():
+    detector = dlib_points.DlibPoints()
+    assert detector.find(BLANK) is None
+    assert "predictor" not in vars(detector)

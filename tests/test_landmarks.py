@@ -1,0 +1,171 @@
+"""The stage: a row for every face, the same bytes however the work is cut."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from face_detection import ALL, box_around, fetched_model, known_faces, mean_face
+
+from bench.fit_mesh_map import fit_map, held_out, load, mirror_partners
+from pipeline import landmarks, synthesize
+from pipeline.core import detectors
+from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.landmark_table import Landmarks, read_landmarks, write_landmarks
+from pipeline.core.nme import INNER, nme
+
+SETTINGS = json.dumps({"detectors": ALL, "map": "fitted"})
+NAMES = ["000015.jpg", "075398.jpg", "093057.jpg"]  # the two last: none, and dlib, finds points
+
+
+def face(name: str, encoded: bytes, split: str) -> Face:
+    return Face(name, split, -1, np.zeros(40, bool), encoded)
+
+
+@pytest.fixture(scope="module")
+def faces(real_faces, tmp_path_factory) -> Path:
+    """Fourteen real faces, among them one that no detector finds."""
+    folder = tmp_path_factory.mktemp("real") / "faces"
+    with zipfile.ZipFile(real_faces / "celeba-real/img_align_celeba.zip") as archive:
+        files = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
+        hard = [name for name in files if Path(name).name in NAMES]
+        chosen = hard + files[:: len(files) // (14 - len(hard))][: 14 - len(hard)]
+        made = [
+            face(Path(name).name, archive.read(name), "train" if i < 10 else "test")
+            for i, name in enumerate(chosen)
+        ]
+    write_faces(folder, made, (218, 178))
+    return folder
+
+
+def find(faces: Path, part: str, out: Path) -> Path:
+    arguments = ["find", "--faces", str(faces), "--model", str(fetched_model()), "--part", part]
+    landmarks.main([*arguments, "--out", str(out), "--settings", SETTINGS])
+    return out
+
+
+def gather(faces: Path, parts: list[Path], folder: Path) -> Path:
+    out = folder / "landmarks.csv"
+    arguments = ["gather", "--faces", str(faces), "--parts", *map(str, parts)]
+    landmarks.main([*arguments, "--out", str(out), "--summary", str(folder / "landmarks.json")])
+    return out
+
+
+@pytest.fixture(scope="module")
+def gathered(faces, tmp_path_factory) -> Path:
+    """The folder with the table and the summary, made in one part."""
+    folder = tmp_path_factory.mktemp("gathered")
+    gather(faces, [find(faces, "1-of-1", folder / "1-of-1.csv")], folder)
+    return folder
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_any_number_of_parts_gives_the_same_bytes(count, faces, gathered, tmp_path):
+    parts = [f"{number}-of-{count}" for number in range(1, count + 1)]
+    tables = [find(faces, part, tmp_path / f"{part}.csv") for part in parts]
+    table = gather(faces, tables, tmp_path)
+    assert table.read_bytes() == (gathered / "landmarks.csv").read_bytes()
+    assert (tmp_path / "landmarks.json").read_bytes() == (gathered / "landmarks.json").read_bytes()
+
+
+def test_row_i_is_face_i_and_a_face_that_none_finds_has_an_empty_row(faces, gathered):
+    table, opened = read_landmarks(gathered / "landmarks.csv"), open_faces(faces)
+    assert table.names == opened.names
+    missing = table.names.index("075398.jpg")
+    assert not table.found[missing]
+    assert table.detectors[missing] == ""
+    assert table.found.sum() == 13
+    assert set(table.detectors) - {""} <= set(ALL)
+
+
+def test_the_summary_counts_by_detector_and_names_by_split_the_faces_without_points(gathered):
+    summary = json.loads((gathered / "landmarks.json").read_text())
+    assert (summary["images"], summary["found"]) == (14, 13)
+    assert sum(summary["detectors"].values()) == 13
+    assert summary["without_landmarks"] == {"train": ["075398.jpg"], "valid": [], "test": []}
+
+
+def test_parts_of_other_faces_or_in_another_order_are_refused(faces, tmp_path, capsys):
+    names = open_faces(faces).names
+    points, found = np.zeros((14, 68, 2)), ["dlib"] * 14
+    write_landmarks(tmp_path / "a.csv", Landmarks(names[:7], points[:7], found[:7]))
+    write_landmarks(tmp_path / "b.csv", Landmarks(names[7:], points[7:], found[7:]))
+    with pytest.raises(SystemExit) as end:
+        gather(faces, [tmp_path / "b.csv", tmp_path / "a.csv"], tmp_path)
+    assert "make the parts again" in str(end.value.code)
+    assert not (tmp_path / "landmarks.csv").exists()
+
+
+def test_sheets_show_each_kind_of_face_and_are_equal_for_equal_tables(faces, gathered, tmp_path):
+    table = str(gathered / "landmarks.csv")
+    for folder in ("one", "two"):
+        arguments = ["sheet", "--faces", str(faces), "--landmarks", table, "--count", "4"]
+        landmarks.main([*arguments, "--out", str(tmp_path / folder)])
+    sheets = sorted(path.name for path in (tmp_path / "one").iterdir())
+    expected = {"random.png", "least_plausible.png", "without_landmarks.png", "mediapipe.png"}
+    assert expected <= set(sheets)
+    for name in sheets:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert cv2.imread(str(tmp_path / "one/random.png")).shape == (436, 6 * 356, 3)
+
+
+def test_the_least_plausible_face_is_the_one_unlike_the_others():
+    generator = np.random.default_rng(2)
+    points = mean_face() + generator.normal(0, 1, (9, 68, 2))
+    points[4] += 40
+    points[7] = np.nan
+    table = Landmarks([str(i) for i in range(9)], points, ["dlib"] * 7 + ["", "dlib"])
+    chosen = landmarks.choose_faces(table, count=2, seed=0)
+    assert chosen["least_plausible"][0] == 4
+    assert chosen["without_landmarks"].tolist() == [7]
+
+
+def test_all_200_aligned_faces_are_found_and_the_map_is_exact_on_faces_it_was_not_fitted_on(
+    real_faces,
+):
+    examples = load(real_faces / "landmarks68/aligned", fetched_model(), boxes=False)
+    assert len(examples.meshes) == 200
+    partners = mirror_partners(examples.meshes)
+    assert (partners[partners] == np.arange(478)).all()
+    errors = held_out(examples, 10, lambda part: fit_map(part, partners, ridge=1.0))
+    assert errors.mean() <= 0.035
+    assert errors[:, INNER].mean() <= 0.028
+
+
+def test_in_whole_photographs_the_annotated_face_is_found_from_a_rough_box(real_faces):
+    images, truths = known_faces(real_faces / "landmarks68/wild", slice(0, 30))
+    moves = np.random.default_rng(64).uniform(-0.1, 0.1, (len(images), 4))
+    errors = []
+    with detectors.opened(ALL, fetched_model(), "fitted") as cascade:
+        for image, truth, move in zip(images, truths, moves, strict=True):
+            left, top, right, bottom = box_around(truth)
+            sides = np.tile([right - left, bottom - top], 2)
+            box = tuple(np.array([left, top, right, bottom]) + move * sides)
+            points, _ = detectors.find(image, cascade, box)
+            errors.append(nme(points[None], truth[None]).mean())
+    assert np.mean(errors) <= 0.06
+    assert np.max(errors) <= 0.15  # another person's face would be off by more than a whole face
+
+
+def test_all_synthetic_faces_are_found_near_where_they_were_drawn(tmp_path):
+    settings = json.dumps({"images": 12, "seed": 7})
+    synthesize.main(["--out", str(tmp_path / "drawn"), "--threads", "1", "--settings", settings])
+    truth = read_landmarks(tmp_path / "drawn/landmarks.csv")
+    images = [
+        cv2.imread(str(tmp_path / "drawn/img_align_celeba" / name), cv2.IMREAD_COLOR_RGB)
+        for name in truth.names
+    ]
+    with detectors.opened(ALL, fetched_model(), "fitted") as cascade:
+        found = [detectors.find(image, cascade)[0] for image in images]
+    assert nme(np.stack(found), truth.points).mean() < 0.12
+
+
+def test_a_cascade_that_is_shorter_than_asked_for_says_so_once(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(detectors, "find_spec", lambda name: None)
+    log = tmp_path / "part.log"
+    arguments = ["find", "--faces", str(faces), "--model", str(fetched_model())]
+    arguments += ["--part", "1-of-14", "--out", str(tmp_path / "part.csv"), "--log", str(log)]
+    landmarks.main([*arguments, "--settings", SETTINGS])
+    assert log.read_text().count("dlib is not installed") == 1
