@@ -96,7 +96,7 @@ def judgements(model, dataset=DATASET):
     )
 
 
-def drawn(wildcards):
+def synthesized(wildcards):
     """The drawn faces, where a data set is taken from them."""
     synthetic = config["datasets"][wildcards.dataset]["source"] == "synthetic"
     return f"results/{wildcards.dataset}/drawn" if synthetic else []

@@ -30,7 +30,7 @@ checkpoint acquire:
     """Take the faces from their source, verify each one, and store them in one form."""
     input:
         code("acquire"),
-        drawn=drawn,
+        drawn=synthesized,
         model=detector_to_align,
     output:
         faces=directory("results/{dataset}/faces"),
