@@ -1,0 +1,35 @@
+"""The door of every stage: flags, log, progress and errors."""
+
+import argparse
+
+import pytest
+
+from pipeline.core import stage
+
+
+def test_a_users_mistake_is_one_sentence_with_status_1_and_in_the_log(tmp_path):
+    with pytest.raises(SystemExit) as end, stage.running(tmp_path / "a/log"):
+        raise stage.UserError("the file is not there.")
+    assert end.value.code == "attparse: the file is not there."
+    assert "stopped: the file is not there." in (tmp_path / "a/log").read_text()
+
+
+def test_a_fault_of_ours_keeps_its_traceback(tmp_path):
+    with pytest.raises(ZeroDivisionError), stage.running(tmp_path / "log"):
+        _ = 1 / 0
+
+
+@pytest.mark.parametrize(("text", "says"), [("{", "is no JSON"), ("[1]", "must be a JSON object")])
+def test_settings_must_be_a_json_object(text, says):
+    with pytest.raises(argparse.ArgumentTypeError, match=says):
+        stage.settings(text)
+
+
+def test_progress_passes_everything_on_and_tells_the_log_once_a_minute(monkeypatch, caplog):
+    now = iter(range(0, 10_000, 25))  # each look at the clock is 25 s later
+    monkeypatch.setattr(stage.time, "monotonic", lambda: float(next(now)))
+    with caplog.at_level("INFO"):
+        assert list(stage.progress(range(6), 6, "Counting", "number")) == list(range(6))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0].startswith("Counting: 3 of 6, ")
+    assert len(lines) == 3
