@@ -11,6 +11,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
+include: "workflow/rules/shown.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -3,74 +3,13 @@
 `snakemake figures --report report.html` gathers all that is marked report() into one file.
 """
 
-RUN = "results/{dataset}/{model}/seed-{seed}"
-JUDGED = RUN + "/on-{judged}"
-SHOWN = {
-    "figures_numbers": "training.svg",
-    "figures_where": "grid.png",
-    "figures_maps": "maps.png",
-    "gallery_page": "gallery.html",
-}
-
-# Landmarks and masks are made, and shown, where a model needs them.
-MASKED = any(
-    config["models"][model]["segmentation_weight"] > 0 for model in config["train"]
-)
-
-
-def learns_from_masks(model):
-    return config["models"][model]["segmentation_weight"] > 0
-
-
-def shown(model, dataset=DATASET):
-    """The figures and the gallery of every judgement of a model, and those of its data."""
-    masks = learns_from_masks(model)
-    one_each = [name for rule, name in SHOWN.items() if masks or rule != "figures_maps"]
-    data = ["configuration.html", "counts.svg"]
-    if masks:
-        data += ["landmarks/random.png", "mean_masks.png"]
-    return [
-        *[
-            metrics.replace("metrics.json", f"figures/{name}")
-            for metrics in judgements(model, dataset)
-            for name in one_each
-        ],
-        *[f"results/{dataset}/figures/{name}" for name in data],
-        f"results/{dataset}/{model}/costs.svg",
-    ]
-
-
-def drawn(name, caption, category, **labels):
-    """A figure of a data set for the report, under a category and with a caption."""
-    return report(
-        f"results/{{dataset}}/figures/{name}",
-        caption=f"../report/{caption}.rst",
-        category=category,
-        labels={"data set": "{dataset}", **labels},
-    )
-
-
-def judged(name, category, figure):
-    """A figure of one judgement for the report; its caption has the figure's name."""
-    return report(
-        f"{JUDGED}/figures/{name}",
-        caption=f"../report/{Path(name).stem}.rst",
-        category=category,
-        labels={
-            "model": "{model}",
-            "seed": "{seed}",
-            "judged on": "{judged}",
-            "figure": figure,
-        },
-    )
-
 
 rule figures_configuration:
     """Show the configuration that holds, with every default."""
     input:
         code("figures"),
     output:
-        drawn(
+        data_figure(
             "configuration.html",
             "configuration",
             "1 What was asked",
@@ -80,6 +19,8 @@ rule figures_configuration:
         "logs/{dataset}/figures/configuration.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         settings=json.dumps(config),
         out=subpath(output[0], parent=True),
@@ -100,12 +41,16 @@ rule figures_data:
         landmarks="results/{dataset}/landmarks.json" if MASKED else [],
         masks="results/{dataset}/masks.json" if MASKED else [],
     output:
-        counts=drawn("counts.svg", "counts", "2 Data", figure="faces at each step"),
-        balance=drawn("balance.svg", "balance", "2 Data", figure="attributes"),
+        counts=data_figure(
+            "counts.svg", "counts", "2 Data", figure="faces at each step"
+        ),
+        balance=data_figure("balance.svg", "balance", "2 Data", figure="attributes"),
     log:
         "logs/{dataset}/figures/data.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         landmarks=option("--landmarks", "landmarks"),
         masks=option("--masks", "masks"),
@@ -125,10 +70,10 @@ rule figures_landmarks:
         landmarks=ancient("results/{dataset}/landmarks.csv"),
         whole=whole("acquire", "landmarks_gather"),
     output:
-        random=drawn(
+        random=data_figure(
             "landmarks/random.png", "landmarks", "2 Data", figure="points, any faces"
         ),
-        odd=drawn(
+        odd=data_figure(
             "landmarks/least_plausible.png",
             "least_plausible",
             "2 Data",
@@ -138,6 +83,8 @@ rule figures_landmarks:
         "logs/{dataset}/figures/landmarks.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         out=subpath(output.random, parent=True),
     message:
@@ -155,15 +102,21 @@ rule figures_masks:
         store=ancient("results/{dataset}/masks.zarr/zarr.json"),
         whole=whole("acquire", "masks_gather"),
     output:
-        mean=drawn("mean_masks.png", "mean_masks", "2 Data", figure="masks, means"),
-        face=drawn("face_masks.png", "face_masks", "2 Data", figure="masks, one face"),
-        sheet=drawn(
+        mean=data_figure(
+            "mean_masks.png", "mean_masks", "2 Data", figure="masks, means"
+        ),
+        face=data_figure(
+            "face_masks.png", "face_masks", "2 Data", figure="masks, one face"
+        ),
+        sheet=data_figure(
             "sheet_masks.png", "sheet_masks", "2 Data", figure="masks, many faces"
         ),
     log:
         "logs/{dataset}/figures/masks.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         store=subpath(input.store, parent=True),
         attribute="No_Beard",
@@ -188,16 +141,20 @@ rule figures_numbers:
         metrics=f"{JUDGED}/metrics.json",
         table=f"{JUDGED}/metrics.csv",
     output:
-        training=judged("training.svg", "3 Learning", "learning curves"),
-        attributes=judged("attributes.svg", "4 Judgement", "attributes"),
-        reliability=judged("reliability.svg", "4 Judgement", "reliability"),
-        curves=judged("precision_recall.svg", "4 Judgement", "precision and recall"),
-        confusion=judged("confusion.svg", "4 Judgement", "confusion"),
-        groups=judged("groups.svg", "4 Judgement", "groups"),
+        training=model_figure("training.svg", "3 Learning", "learning curves"),
+        attributes=model_figure("attributes.svg", "4 Judgement", "attributes"),
+        reliability=model_figure("reliability.svg", "4 Judgement", "reliability"),
+        curves=model_figure(
+            "precision_recall.svg", "4 Judgement", "precision and recall"
+        ),
+        confusion=model_figure("confusion.svg", "4 Judgement", "confusion"),
+        groups=model_figure("groups.svg", "4 Judgement", "groups"),
     log:
         f"logs/{JUDGED.removeprefix('results/')}/figures/numbers.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         out=subpath(output.training, parent=True),
     message:
@@ -217,12 +174,14 @@ rule figures_where:
         whole=whole("acquire", dataset="judged"),
         predictions=f"{JUDGED}/predictions.parquet",
     output:
-        grid=judged("grid.png", "5 Faces", "eight faces"),
-        examples=judged("examples.png", "5 Faces", "right and wrong"),
+        grid=model_figure("grid.png", "5 Faces", "eight faces"),
+        examples=model_figure("examples.png", "5 Faces", "right and wrong"),
     log:
         f"logs/{JUDGED.removeprefix('results/')}/figures/where.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         out=subpath(output.grid, parent=True),
     message:
@@ -242,15 +201,17 @@ rule figures_maps:
         whole=whole("acquire", "masks_gather", dataset="judged"),
         predictions=f"{JUDGED}/predictions.parquet",
     output:
-        maps=judged("maps.png", "5 Faces", "maps and masks"),
-        both=judged(
+        maps=model_figure("maps.png", "5 Faces", "maps and masks"),
+        both=model_figure(
             "positives_negatives.png", "5 Faces", "maps, positives and negatives"
         ),
-        panel=judged("panel.png", "5 Faces", "one face, all attributes"),
+        panel=model_figure("panel.png", "5 Faces", "one face, all attributes"),
     log:
         f"logs/{JUDGED.removeprefix('results/')}/figures/maps.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         out=subpath(output.maps, parent=True),
         masks=option("--masks", "masks"),
@@ -272,11 +233,13 @@ rule gallery_page:
         whole=whole("acquire", dataset="judged"),
         predictions=f"{JUDGED}/predictions.parquet",
     output:
-        page=judged("gallery.html", "5 Faces", "gallery"),
+        page=model_figure("gallery.html", "5 Faces", "gallery"),
     log:
         f"logs/{JUDGED.removeprefix('results/')}/figures/gallery.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         each=config["figures"]["each"],
         title="{model}, seed {seed}, on {judged}: right and wrong",
@@ -304,6 +267,8 @@ rule figures_costs:
         "logs/{dataset}/{model}/costs.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         benchmarks="benchmarks/{dataset}",
         out=subpath(output[0], parent=True),
@@ -329,6 +294,8 @@ rule predict_photographs:
         f"logs/{RUN.removeprefix('results/')}/predict.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         out=subpath(output.table, parent=True),
         align="--align" if config["predict"]["align"] else "",
@@ -357,6 +324,8 @@ rule export_model:
         f"logs/{RUN.removeprefix('results/')}/export.log",
     conda:
         "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
     params:
         out=subpath(output.model, parent=True),
     message:

@@ -1,0 +1,124 @@
+"""A whole small result folder, made by the stages themselves, for tests of what people see."""
+
+import json
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from pipeline import acquire, evaluate, fetch, masks, synthesize, train
+from pipeline.core.configuration import complete
+from pipeline.core.faces import open_faces
+from pipeline.core.files import write_json
+from pipeline.core.landmark_table import read_landmarks, write_landmarks
+from pipeline.landmarks import summarise
+from pipeline.predict import defaults
+
+SMALL = """
+dataset: synthetic
+datasets: {synthetic: {source: synthetic, images: 64, seed: 5}}
+masks: {shard: 32}
+evaluate: {draws: 20, min_class: 2}
+models:
+  attparsenet:
+    {network: attparsenet, width: 0.04, epochs: 1, batch_size: 20, workers: 0, precision: 32-true}
+  cnn_rnn:
+    {network: cnn_rnn, attributes: [Male], epochs: 1, batch_size: 20, input_size: [64, 64],
+     segmentation_weight: 0, workers: 0, precision: 32-true}
+train: [attparsenet, cnn_rnn]
+compare: {with: attparsenet, without: cnn_rnn, shares: [1]}
+"""
+HIDDEN = 3  # a test face that gets no landmarks
+
+
+@cache
+def small_results() -> Path:
+    """The folder ``results/synthetic``, made once a process: data, two models, their judgement."""
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    config = complete(yaml.safe_load(SMALL), schema)
+    keep.append(tempfile.TemporaryDirectory())
+    folder = Path(keep[-1].name) / "results/synthetic"
+    make_data(folder, config)
+    for name, settings in config["models"].items():
+        make_model(folder, name, settings, config["evaluate"])
+    return folder
+
+
+keep: list[tempfile.TemporaryDirectory[str]] = []  # until the process ends
+
+
+def call(stage: Any, settings: Any, *words: str, **paths: Any) -> None:
+    """A stage through its door: ``name=value`` becomes ``--name value``."""
+    flags = [str(part) for name, path in paths.items() for part in (f"--{name}", path)]
+    more = ["--settings", json.dumps(settings)] if settings is not None else []
+    stage.main([*words, *[flag.replace("_", "-") if flag[:2] == "--" else flag for flag in flags],
+                *more])  # fmt: skip
+
+
+def make_data(folder: Path, config: dict[str, Any]) -> None:
+    entry, drawn, faces = config["datasets"]["synthetic"], folder / "drawn", folder / "faces"
+    call(synthesize, {"images": entry["images"], "seed": entry["seed"]}, out=drawn, threads=1)
+    call(acquire, entry, drawn=drawn, downloads=folder / "d", out=faces,
+         manifest=folder / "manifest.csv", rejected=folder / "rejected.csv",
+         terms=folder / "TERMS.txt", summary=folder / "faces.json")  # fmt: skip
+    landmarks = read_landmarks(drawn / "landmarks.csv")
+    landmarks.points[open_faces(faces).rows("test")[HIDDEN]] = float("nan")
+    write_landmarks(folder / "landmarks.csv", landmarks)
+    write_json(folder / "landmarks.json", summarise(open_faces(faces), landmarks))
+    how = {"shard": config["masks"]["shard"], "repair_labels": False}
+    store = folder / "masks.zarr"
+    call(masks, how, "draw", faces=faces, landmarks=folder / "landmarks.csv", part="1-of-1",
+         store=store, out=folder / "masks/1-of-1.json")  # fmt: skip
+    call(masks, how, "gather", faces=faces, parts=folder / "masks/1-of-1.json", store=store,
+         summary=folder / "masks.json")  # fmt: skip
+
+
+def make_model(folder: Path, name: str, settings: Any, judging: Any) -> None:
+    run, faces = folder / name / "seed-64", folder / "faces"
+    store = {"masks": folder / "masks.zarr"} if settings["segmentation_weight"] else {}
+    weights = run / "weights.safetensors"
+    call(train, settings, faces=faces, checkpoints=run / "checkpoints", weights=weights,
+         history=run / "history.csv", run=run / "run.json", seed=64, **store)  # fmt: skip
+    judged = run / "on-synthetic"
+    call(evaluate, judging, weights=weights, faces=faces, trained_on=faces, **store,
+         predictions=judged / "predictions.parquet", metrics=judged / "metrics.json",
+         table=judged / "metrics.csv")  # fmt: skip
+
+
+def model(name: str = "attparsenet") -> dict[str, Path]:
+    """The files of a judged model by the names of the flags that take them."""
+    folder = small_results()
+    run, judged = folder / name / "seed-64", folder / name / "seed-64/on-synthetic"
+    return {
+        "weights": run / "weights.safetensors",
+        "history": run / "history.csv",
+        "run": run / "run.json",
+        "predictions": judged / "predictions.parquet",
+        "metrics": judged / "metrics.json",
+        "table": judged / "metrics.csv",
+        "faces": folder / "faces",
+        "masks": folder / "masks.zarr",
+    }
+
+
+def only(files: dict[str, Path], *names: str) -> dict[str, Path]:
+    return {name: files[name] for name in names}
+
+
+@cache
+def detector() -> Path:
+    """MediaPipe's model, from the project's downloads or fetched by its hash; else a skip."""
+    found = ROOT / "downloads/face_landmarker.task"
+    if found.is_file():
+        return found
+    keep.append(tempfile.TemporaryDirectory())
+    model = Path(keep[-1].name) / "face_landmarker.task"
+    try:
+        fetch.fetch(model, *defaults())
+    except Exception as error:  # without a network there is nothing to test with
+        pytest.skip(f"the detector's model cannot be had: {error}")
+    return model

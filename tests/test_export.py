@@ -1,0 +1,112 @@
+"""The exported model says what torch says, and the file explains itself."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from small_results import call, model, only, small_results
+
+from pipeline import export
+from pipeline.core.batches import prepare
+from pipeline.core.faces import decode
+from pipeline.core.networks import load_network
+from pipeline.core.sources.images import open_images
+
+
+@pytest.fixture(scope="module", params=["attparsenet", "cnn_rnn"])
+def exported(request, tmp_path_factory):
+    """(files of the model, folder of the export)."""
+    out = tmp_path_factory.mktemp(request.param)
+    files = model(request.param)
+    call(export, None, **only(files, "weights", "metrics", "table", "run"), out=out,
+         terms=small_results() / "TERMS.txt")  # fmt: skip
+    return files, out
+
+
+def session(out):
+    return onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+
+
+def real_images(folder, count, size):
+    archive = open_images(folder / "celeba-real/img_align_celeba.zip")
+    images = [decode(archive.read(name)) for name in sorted(archive.names)[:count]]
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
+    small = torch.nn.functional.interpolate(batch, tuple(size), mode="area")
+    return small.round().byte().permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_onnx_equals_torch_on_real_faces_whatever_the_batch(exported, real_faces, count):
+    files, out = exported
+    network, settings = load_network(files["weights"])
+    images = real_images(real_faces, count, settings["input_size"])
+    with torch.inference_mode():
+        said = network(prepare(torch.from_numpy(images).permute(0, 3, 1, 2), settings))
+    chances, logits, *maps = session(out).run(None, {"images": images})
+    np.testing.assert_allclose(logits, said.logits.numpy(), atol=1e-4)
+    np.testing.assert_allclose(chances, said.logits.sigmoid().numpy(), atol=1e-4)
+    assert len(maps) == (said.maps is not None)
+    if maps:
+        np.testing.assert_allclose(maps[0], said.maps.numpy(), atol=1e-4)
+
+
+def test_the_file_names_its_attributes_thresholds_and_input(exported):
+    files, out = exported
+    settings = load_network(files["weights"])[1]
+    about = session(out).get_modelmeta().custom_metadata_map
+    assert json.loads(about["attributes"]) == settings["attributes"]
+    metrics = json.loads(files["metrics"].read_text())
+    chosen = dict(
+        zip(json.loads(about["attributes"]), json.loads(about["thresholds"]), strict=True)
+    )
+    assert chosen == metrics["thresholds"]
+    assert json.loads(about["input"])["size"] == settings["input_size"]
+    (images,) = session(out).get_inputs()
+    assert images.type == "tensor(uint8)"
+    assert images.shape[1:] == [*settings["input_size"], 3]
+    assert isinstance(images.shape[0], str)
+
+
+def test_the_file_is_valid_and_tells_nothing_of_the_machine(exported):
+    _, out = exported
+    onnx.checker.check_model(out / "model.onnx")
+    content = (out / "model.onnx").read_bytes()
+    for words in (b"site-packages", b"/pipeline/", b".py"):
+        assert words not in content
+
+
+def test_the_card_has_data_split_numbers_limits_and_terms(exported):
+    files, out = exported
+    card = (out / "model_card.md").read_text()
+    metrics = json.loads(files["metrics"].read_text())
+    for words in ("## Data", "## Limits", "Synthetic faces, drawn by attparse", "test faces",
+                  f"{metrics['accuracy']:.3f}", metrics["model"]["weights_sha256"]):  # fmt: skip
+        assert words in card
+    table = pd.read_csv(files["table"])
+    for row in table.to_dict("records"):
+        assert f"| {row['attribute']}" in card
+
+
+def test_weights_alone_suffice(tmp_path):
+    call(export, None, weights=model()["weights"], out=tmp_path)
+    about = session(tmp_path).get_modelmeta().custom_metadata_map
+    assert set(json.loads(about["thresholds"])) == {0.5}
+    assert "Not known: no metrics.json" in (tmp_path / "model_card.md").read_text()
+
+
+def test_the_numbers_of_other_weights_are_refused(tmp_path):
+    with pytest.raises(SystemExit, match="judges other weights"):
+        call(export, None, weights=model()["weights"], metrics=model("cnn_rnn")["metrics"],
+             out=tmp_path)  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_differs_from_torch_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    with pytest.raises(SystemExit, match="differs from torch"):
+        call(export, None, weights=model("cnn_rnn")["weights"], out=tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,152 @@
+"""Figures: what they show is counted anew by other means, and equal results are equal files."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import precision_recall_curve
+from small_results import call, model, only, small_results
+
+from pipeline import figures
+from pipeline.core.faces import Face, write_faces
+from pipeline.core.figures import judgement, places, where
+from pipeline.core.judged import open_judged
+from pipeline.core.mask_store import open_masks
+from pipeline.core.viewing import Viewer
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """All figures of AttParseNet and its data."""
+    out, files, data = tmp_path_factory.mktemp("figures"), model(), small_results()
+    draw_numbers(files, out)
+    call(figures, None, "where", **only(files, "weights", "faces", "predictions"), out=out)
+    call(figures, None, "maps", **only(files, "weights", "faces", "predictions", "masks"), out=out)
+    call(figures, None, "data", faces=files["faces"], rejected=data / "rejected.csv",
+         landmarks=data / "landmarks.json", masks=data / "masks.json", out=out)  # fmt: skip
+    return out
+
+
+def draw_numbers(files, out):
+    call(figures, None, "numbers", **only(files, "run", "history", "predictions", "metrics",
+                                          "table"), out=out)  # fmt: skip
+
+
+def test_every_figure_is_drawn_as_svg_or_png(drawn):
+    kinds = {path.name: path.read_bytes()[:5] for path in drawn.iterdir()}
+    assert {name for name in kinds if name.endswith(".svg")} == {
+        "training.svg", "attributes.svg", "reliability.svg", "precision_recall.svg",
+        "confusion.svg", "groups.svg", "counts.svg", "balance.svg",
+    }  # fmt: skip
+    assert {name for name in kinds if name.endswith(".png")} == {
+        "grid.png", "examples.png", "maps.png", "positives_negatives.png", "panel.png",
+    }  # fmt: skip
+    for name, start in kinds.items():
+        assert start == (b"\x89PNG\r" if name.endswith("png") else b"<?xml")
+
+
+def test_equal_results_give_equal_figures(drawn, tmp_path):
+    draw_numbers(model(), tmp_path)
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (drawn / path.name).read_bytes(), path.name
+
+
+def test_a_model_of_one_attribute_without_maps_is_drawn_too(tmp_path):
+    files = model("cnn_rnn")
+    draw_numbers(files, tmp_path)
+    call(figures, None, "where", **only(files, "weights", "faces", "predictions"), out=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_predictions_of_other_faces_are_refused_in_one_sentence(tmp_path):
+    other = tmp_path / "faces"
+    files = model()
+    image = np.zeros((8, 8, 3), np.uint8)
+    encoded = cv2.imencode(".png", image)[1].tobytes()
+    write_faces(other, [Face("other.png", "test", 1, np.zeros(40, bool), encoded)], (8, 8))
+    with pytest.raises(SystemExit, match="test faces that are not in"):
+        call(figures, None, "where", weights=files["weights"], faces=other,
+             predictions=files["predictions"], out=tmp_path)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40))
+def test_curves_are_those_of_scikit_learn(pairs):
+    labels, scores = (np.array(side) for side in zip(*pairs, strict=True))
+    if not labels.any():
+        return
+    precision, recall = judgement.curve(labels, scores.astype(float))
+    expected = precision_recall_curve(labels, scores)
+    assert np.allclose(precision[::-1], expected[0][:-1])
+    assert np.allclose(recall[::-1], expected[1][:-1])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1), st.floats(0.1, 0.9))
+def test_each_face_is_of_one_kind_and_the_surest_come_first(pairs, threshold):
+    labels, chances = (np.array(side) for side in zip(*pairs, strict=True))
+    kinds = places.surest(labels, chances, threshold)
+    assert sorted(np.concatenate(list(kinds.values())).tolist()) == list(range(len(pairs)))
+    for kind, faces in kinds.items():
+        right, positive = kind.split()
+        assert all((chances[faces] > threshold) == (positive == "positive"))
+        assert all((labels[faces] == (chances[faces] > threshold)) == (right == "true"))
+        assert (np.diff(abs(chances[faces] - threshold)) <= 0).all()
+
+
+def test_the_confusion_counts_what_is_predicted_beyond_the_labels():
+    said = open_judged(*only(model(), "faces", "predictions").values()).said
+    excess = judgement.excesses(said)
+    for i in range(40):
+        faces = said.labels[:, i]
+        for k in range(40):
+            if faces.sum() < judgement.FEWEST:
+                assert np.isnan(excess[i, k])
+            else:
+                predicted = (said.logits[faces, k] > 0).mean()
+                assert excess[i, k] == pytest.approx(predicted - said.labels[faces, k].mean())
+
+
+def test_mean_maps_are_means_over_the_faces_that_have_landmarks():
+    files = model()
+    test = open_judged(files["faces"], files["predictions"])
+    viewer, masks = Viewer(files["weights"]), open_masks(files["masks"])
+    usable = np.flatnonzero(masks.found[test.rows])
+    assert len(usable) == len(test.rows) - 1
+    means = where.mean_maps(viewer, test, masks, usable)
+    maps = viewer.look(test.images(usable)).where
+    k = int(np.argmax(means.positives))
+    labels = test.labels[usable, k]
+    np.testing.assert_allclose(means.positive[k], maps[labels, k].sum(axis=0), atol=1e-4)
+    np.testing.assert_allclose(means.negative[k], maps[~labels, k].sum(axis=0), atol=1e-4)
+    drawn = [masks.masks(int(row))[k] for row in test.rows[usable]]
+    np.testing.assert_array_equal(means.masks[k], np.sum(drawn, axis=0))
+
+
+def test_attention_is_one_place_a_face_and_at_most_one():
+    files = model("cnn_rnn")
+    test = open_judged(files["faces"], files["predictions"])
+    seen = Viewer(files["weights"]).look(test.images(np.arange(3)))
+    assert seen.where.shape == (3, 1, 14, 14)
+    np.testing.assert_allclose(seen.where.max(axis=(1, 2, 3)), 1)
+    np.testing.assert_allclose(seen.logits, test.said.logits[:3], atol=1e-4)
+
+
+def test_costs_add_up_the_jobs_of_a_rule(tmp_path):
+    folder = tmp_path / "benchmarks/d"
+    for name, seconds in (("landmarks/1-of-2", 5), ("landmarks/2-of-2", 7), ("acquire", 3)):
+        path = folder / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\tmax_rss\n{seconds}\t2048\n")
+    call(figures, None, "costs", benchmarks=folder, out=tmp_path)
+    text = (tmp_path / "costs.svg").read_text()
+    for words in ("landmarks (2)", "acquire (1)", "12 s", "2.0 GiB", "n = 3 jobs"):
+        assert words in text
+
+
+def test_the_configuration_page_shows_every_value_as_text(tmp_path):
+    settings = {"dataset": "d", "datasets": {"d": {"root": "<script>alert(1)</script>"}}}
+    call(figures, settings, "configuration", out=tmp_path)
+    text = (tmp_path / "configuration.html").read_text()
+    assert "datasets" in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<script>alert" not in text

@@ -1,0 +1,94 @@
+"""The gallery: the right faces of each kind, in one file, with names shown as text."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_results import call, model, only
+
+from pipeline import gallery
+from pipeline.core.figures.places import KINDS
+from pipeline.core.judged import open_judged
+from pipeline.core.viewing import Viewer
+
+NASTY = '</script><script>alert("1")</script><img src=x onerror=alert(2)>.jpg'
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    out = tmp_path_factory.mktemp("gallery") / "gallery.html"
+    call(gallery, None, **only(model(), "weights", "faces", "predictions"), out=out, each=2)
+    return out.read_text()
+
+
+def data(page, name):
+    """What the page's script is given."""
+    return json.loads(re.search(rf"^const {name} = (.*);$", page, re.MULTILINE)[1])
+
+
+def test_each_attribute_shows_faces_of_each_kind_that_are_of_that_kind(page):
+    test = open_judged(*only(model(), "faces", "predictions").values())
+    faces = dict(zip(test.said.names, range(len(test.rows)), strict=True))
+    shown = data(page, "attributes")
+    assert [one["name"] for one in shown] == test.said.attributes
+    for k, one in enumerate(shown):
+        assert [kind["kind"] for kind in one["kinds"]] == list(KINDS)
+        assert sum(kind["count"] for kind in one["kinds"]) == len(test.rows)
+        for kind in one["kinds"]:
+            right, positive = kind["kind"].split()
+            assert len(kind["faces"]) == min(kind["count"], 2)
+            for cell in kind["faces"]:
+                face = faces[cell["name"]]
+                assert test.positive[face, k] == (positive == "positive")
+                assert (test.labels[face, k] == test.positive[face, k]) == (right == "true")
+                assert cell["label"] == ("yes" if test.labels[face, k] else "no")
+
+
+def test_every_face_shown_has_its_picture_and_the_map_that_led_to_the_answer(page):
+    pictures = data(page, "faces")
+    cells = [c for one in data(page, "attributes") for kind in one["kinds"] for c in kind["faces"]]
+    assert cells
+    for cell in cells:
+        assert pictures[str(cell["face"])].startswith("data:image/jpeg;base64,")
+        assert cell["map"].startswith("data:image/jpeg;base64,")
+
+
+def test_the_page_names_no_place_on_the_network(page):
+    assert not re.findall(r"https?://|//[a-z]+\.[a-z]", page.replace("data:image", ""))[:1]
+    assert "default-src 'none'" in page
+
+
+def test_names_from_the_data_are_text_and_never_markup(tmp_path):
+    files = model()
+    test = open_judged(files["faces"], files["predictions"])
+    nasty = test._replace(said=replace(test.said, names=[NASTY] * len(test.said.names)))
+    out = tmp_path / "gallery.html"
+    gallery.write_gallery(out, NASTY, Viewer(files["weights"]), nasty, each=1)
+    page = out.read_text()
+    assert page.count("<script>") == page.count("</script>") == 1
+    assert "<img src=x" not in page
+    cells = [c for one in data(page, "attributes") for kind in one["kinds"] for c in kind["faces"]]
+    assert {cell["name"] for cell in cells} == {NASTY}
+
+
+def test_a_model_with_attention_shows_one_map_a_face_for_its_attribute(tmp_path):
+    out = tmp_path / "gallery.html"
+    call(gallery, None, **only(model("cnn_rnn"), "weights", "faces", "predictions"), out=out)
+    assert [one["name"] for one in data(out.read_text(), "attributes")] == ["Male"]
+    assert "attended to each place" in out.read_text()
+
+
+def test_the_surest_answers_are_shown(page):
+    test = open_judged(*only(model(), "faces", "predictions").values())
+    faces = dict(zip(test.said.names, range(len(test.rows)), strict=True))
+    for k, one in enumerate(data(page, "attributes")):
+        for kind in one["kinds"]:
+            right, positive = kind["kind"].split()
+            is_kind = (test.positive[:, k] == (positive == "positive")) & (
+                (test.labels[:, k] == test.positive[:, k]) == (right == "true")
+            )
+            sureness = np.sort(abs(test.chances[is_kind, k] - 0.5))[::-1][:2]
+            shown = [abs(test.chances[faces[c["name"]], k] - 0.5) for c in kind["faces"]]
+            np.testing.assert_allclose(shown, sureness)

@@ -1,0 +1,179 @@
+"""predict: any photographs in, honest rows and a page out."""
+
+import csv
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small_results import call, detector, model
+
+from pipeline import predict
+from pipeline.core.faces import open_faces
+from pipeline.core.portraits import Finder, box_of, same, size_for
+
+
+@pytest.fixture(scope="module")
+def finder():
+    opened = Finder(detector())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def face():
+    """A synthetic face as (218, 178, 3) RGB."""
+    return open_faces(model()["faces"]).image(0)
+
+
+def tell(folder, out, *words, **paths):
+    call(predict, None, *words, weights=model()["weights"], photographs=folder, out=out, **paths)
+    with (out / "faces.csv").open(encoding="utf-8") as stream:
+        return {row["photograph"]: row for row in csv.DictReader(stream)}
+
+
+def write(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, quality=95)
+
+
+def scene(face, size=(700, 900), at=((150, 100, 1.0),)):
+    """A photograph with faces at (left, top, scale) on grey."""
+    picture = np.full((*size, 3), 128, np.uint8)
+    for left, top, scale in at:
+        small = cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return picture
+
+
+def numbers(row):
+    return np.array([float(row[name]) for name in list(row)[7:]])
+
+
+def test_aligned_faces_get_the_probabilities_that_evaluate_gave_them(tmp_path):
+    files = model()
+    faces = open_faces(files["faces"])
+    rows = faces.rows("test")[:4]
+    for row in rows:
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / faces.names[row]).write_bytes(faces.encoded(int(row)))
+    told = tell(tmp_path / "in", tmp_path / "out")
+    judged = pd.read_parquet(files["predictions"]).set_index("image_name")
+    for name, row in told.items():
+        logits = judged.loc[name, [c for c in judged if c.endswith("_logit")]].to_numpy(float)
+        np.testing.assert_allclose(numbers(row), 1 / (1 + np.exp(-logits)), atol=2e-4)
+
+
+def test_odd_photographs_get_a_row_each_and_the_run_goes_on(tmp_path, face):
+    photographs = tmp_path / "in"
+    write(photographs / "one.jpg", scene(face))
+    write(photographs / "no_face.png", np.full((300, 400, 3), 90, np.uint8))
+    write(photographs / "grey.jpg", cv2.cvtColor(scene(face), cv2.COLOR_RGB2GRAY))
+    (photographs / "corrupt.jpg").write_bytes((photographs / "one.jpg").read_bytes()[:2000])
+    (photographs / "notes.txt").write_text("not a photograph")
+    told = tell(photographs, tmp_path / "out", "--align", model=detector())
+    assert set(told) == {"one.jpg", "no_face.png", "grey.jpg", "corrupt.jpg"}
+    assert told["no_face.png"]["fault"] == "no face was found"
+    assert "cannot be decoded" in told["corrupt.jpg"]["fault"]
+    for name in ("no_face.png", "corrupt.jpg"):
+        assert told[name]["Male"] == ""
+    for name in ("one.jpg", "grey.jpg"):
+        assert told[name]["fault"] == ""
+        assert all((numbers(told[name]) >= 0) & (numbers(told[name]) <= 1))
+
+
+def test_a_photograph_of_fifty_megapixels_is_told_like_a_small_one(tmp_path, face):
+    small = scene(face, (600, 800), ((300, 150, 1.0),))
+    write(tmp_path / "in/small.png", small)
+    large = cv2.resize(small, (8192, 6144), interpolation=cv2.INTER_CUBIC)
+    write(tmp_path / "in/large.jpg", large)
+    told = tell(tmp_path / "in", tmp_path / "out", "--align", model=detector())
+    box = {name: np.array([int(row[side]) for side in ("left", "top", "right", "bottom")])
+           for name, row in told.items()}  # fmt: skip
+    np.testing.assert_allclose(box["large.jpg"] / 10.24, box["small.png"], atol=4)
+    assert abs(numbers(told["large.jpg"]) - numbers(told["small.png"])).mean() < 0.05
+
+
+def test_a_photograph_that_its_exif_turns_is_told_like_the_upright_one(tmp_path, face):
+    upright = Image.fromarray(scene(face))
+    (tmp_path / "in").mkdir()
+    upright.save(tmp_path / "in/upright.png")
+    exif = Image.Exif()
+    exif[274] = 6  # to be shown a quarter turn to the right of how it is stored
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    turned.save(tmp_path / "in/turned.jpg", quality=98, exif=exif)
+    told = tell(tmp_path / "in", tmp_path / "out", "--align", model=detector())
+    for side in ("left", "top", "right", "bottom"):
+        assert int(told["turned.jpg"][side]) == pytest.approx(int(told["upright.png"][side]), abs=3)
+    assert abs(numbers(told["turned.jpg"]) - numbers(told["upright.png"])).max() < 0.1
+
+
+def test_every_face_is_found_or_the_largest_alone(tmp_path, finder, face):
+    places = ((60, 60, 1.0), (420, 80, 1.4), (90, 420, 0.7))
+    photograph = scene(face, (700, 900), places)
+    found = finder.find(photograph, (218, 178))
+    assert len(found) == 3
+    for left, top, scale in sorted(places, key=lambda place: -place[2]):
+        box = found.pop(0).box
+        middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        assert np.hypot(middle[0] - left - 89 * scale, middle[1] - top - 135 * scale) < 30 * scale
+    write(tmp_path / "in/three.jpg", photograph)
+    call(predict, None, "--align", weights=model()["weights"], photographs=tmp_path / "in",
+         out=tmp_path / "out", model=detector(), faces="largest")  # fmt: skip
+    rows = pd.read_csv(tmp_path / "out/faces.csv")
+    assert len(rows) == 1
+    assert rows["left"][0] > 420
+
+
+def test_a_found_face_comes_to_the_geometry_that_it_was_drawn_in(finder, face):
+    portrait = finder.find(scene(face, at=((200, 150, 1.5),)), (218, 178))[0]
+    difference = abs(portrait.image.astype(int) - face)
+    assert difference[80:180, 50:130].mean() < 25
+
+
+def test_names_are_shown_as_text_and_never_as_markup(tmp_path, face):
+    nasty = '<script>alert("1")<script>&amp;.png'
+    (tmp_path / "<b>in").mkdir()
+    write(tmp_path / "<b>in" / nasty, face)
+    told = tell(tmp_path / "<b>in", tmp_path / "out")
+    assert set(told) == {nasty}
+    page = (tmp_path / "out/index.html").read_text()
+    assert page.count("<script>") == 1
+    assert "&lt;script&gt;alert(&#34;1&#34;)" in page
+    assert "<b>" not in page
+
+
+def test_likely_attributes_follow_the_thresholds_that_are_given(tmp_path, face):
+    write(tmp_path / "in/face.png", face)
+    told = tell(tmp_path / "in", tmp_path / "out", metrics=model()["metrics"])
+    page = (tmp_path / "out/index.html").read_text()
+    likely = (numbers(told["face.png"]) > 0.5).sum()
+    assert page.count("<button type") == likely
+
+
+@pytest.mark.parametrize(("folder", "words"), [("none", "is no folder"), ("empty", "no image")])
+def test_a_folder_without_photographs_is_said_in_one_sentence(tmp_path, folder, words):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit, match=words):
+        tell(tmp_path / folder, tmp_path / "out")
+
+
+def test_every_annotated_face_of_the_wild_photographs_is_found(real_faces, finder):
+    """60 photographs, often of several people; the truth is hand-placed."""
+    wild = real_faces / "landmarks68/wild"
+    table = pd.read_csv(wild / "landmarks68.csv").sample(12, random_state=1)
+    for row in table.to_dict("records"):
+        photograph = np.asarray(Image.open(wild / row["image_name"]).convert("RGB"))
+        truth = np.array([(row[f"x_{i}"], row[f"y_{i}"]) for i in range(68)])
+        assert any(same(truth, points) for points in finder.points(photograph)), row["image_name"]
+
+
+def test_portraits_are_as_large_as_the_network_sees_them_and_never_smaller_than_celebas():
+    assert size_for(218, 178) == (218, 178)
+    assert size_for(64, 64) == (218, 178)
+    assert size_for(436, 356) == (436, 356)
+
+
+def test_the_box_of_points_is_in_whole_pixels_of_the_photograph():
+    assert box_of(np.array([(1.4, 2.6), (10.5, 3.0), (4, 20.2)])) == (1, 3, 10, 20)

@@ -1,0 +1,64 @@
+"""What the figures of a model and its data are, and how each appears in Snakemake's report."""
+
+RUN = "results/{dataset}/{model}/seed-{seed}"
+JUDGED = "results/{dataset}/{model}/seed-{seed}/on-{judged}"
+# What a figure asks of a cluster: minutes for CelebA's 20,000 test faces, without a GPU.
+LIGHT = {"mem_mb": 6000, "runtime": 120}
+SHOWN = {
+    "figures_numbers": "training.svg",
+    "figures_where": "grid.png",
+    "figures_maps": "maps.png",
+    "gallery_page": "gallery.html",
+}
+
+# Landmarks and masks are made, and shown, where a model needs them.
+MASKED = any(
+    config["models"][model]["segmentation_weight"] > 0 for model in config["train"]
+)
+
+
+def learns_from_masks(model):
+    return config["models"][model]["segmentation_weight"] > 0
+
+
+def shown(model, dataset=DATASET):
+    """The figures and the gallery of every judgement of a model, and those of its data."""
+    masks = learns_from_masks(model)
+    one_each = [name for rule, name in SHOWN.items() if masks or rule != "figures_maps"]
+    data = ["configuration.html", "counts.svg"]
+    if masks:
+        data += ["landmarks/random.png", "mean_masks.png"]
+    return [
+        *[
+            metrics.replace("metrics.json", f"figures/{name}")
+            for metrics in judgements(model, dataset)
+            for name in one_each
+        ],
+        *[f"results/{dataset}/figures/{name}" for name in data],
+        f"results/{dataset}/{model}/costs.svg",
+    ]
+
+
+def data_figure(name, caption, category, **labels):
+    """A figure of a data set for the report, under a category and with a caption."""
+    return report(
+        f"results/{{dataset}}/figures/{name}",
+        caption=f"../report/{caption}.rst",
+        category=category,
+        labels={"data set": "{dataset}", **labels},
+    )
+
+
+def model_figure(name, category, figure):
+    """A figure of one judgement for the report; its caption has the figure's name."""
+    return report(
+        f"{JUDGED}/figures/{name}",
+        caption=f"../report/{Path(name).stem}.rst",
+        category=category,
+        labels={
+            "model": "{model}",
+            "seed": "{seed}",
+            "judged on": "{judged}",
+            "figure": figure,
+        },
+    )
