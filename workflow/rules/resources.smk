@@ -26,6 +26,8 @@ NEEDS = {
     "masks_part": Need(1000, per_face=0.01, rate=1000),
     "train": Need(8000, per_face=0.02),
     "evaluate": Need(6000, per_face=0.02, rate=200),
+    "compare": Need(4000, per_face=0.02),
+    "compare_masks": Need(4000, per_face=0.05),
 }
 
 
