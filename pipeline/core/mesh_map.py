@@ -72,15 +72,15 @@ def normalised(points: np.ndarray, mean: np.ndarray) -> tuple[Pose, np.ndarray]:
     """
     centre = points.mean(axis=-2, keepdims=True)
     shape = points - centre
-    size = np.sqrt((shape**2).sum(axis=-1, keepdims=True).mean(axis=-2, keepdims=True))
-    x, y, z = np.moveaxis(shape / size, -1, 0)
-    cosine = (x * mean[:, 0] + y * mean[:, 1]).sum(axis=-1)
-    sine = (y * mean[:, 0] - x * mean[:, 1]).sum(axis=-1)
-    cosine, sine = np.stack([cosine, sine]) / np.hypot(cosine, sine)
-    rows = [np.stack([cosine, sine], axis=-1), np.stack([-sine, cosine], axis=-1)]
-    pose = Pose(centre, size, np.stack(rows, axis=-2))
-    turned = np.stack([x, y], axis=-1) @ np.swapaxes(pose.rotation, -1, -2)
-    return pose, np.concatenate([turned, z[..., None]], axis=-1)
+    size = np.sqrt((shape**2).sum(axis=(-2, -1), keepdims=True) / points.shape[-2])
+    shape /= size
+    # The turn that brings the shape closest to the mean, as a complex number (x + iy).
+    turn = (shape[..., :2] @ (1, 1j)) @ np.conj(mean[:, :2] @ (1, 1j))
+    turn /= np.abs(turn)
+    rotation = np.stack([turn.real, turn.imag, -turn.imag, turn.real], axis=-1)
+    rotation = rotation.reshape(*turn.shape, 2, 2)
+    shape[..., :2] = shape[..., :2] @ np.swapaxes(rotation, -1, -2)
+    return Pose(centre, size, rotation), shape
 
 
 def flat(points: np.ndarray) -> np.ndarray:

@@ -42,9 +42,8 @@ def plausible(points: np.ndarray, box: Box) -> bool:
     if not np.isfinite(points).all():
         return False
     size = centre_and_size(points)[1] / centre_and_size(np.reshape(box, (2, 2)))[1]
-    brows, eyes = points[17:27].mean(axis=0), points[36:48].mean(axis=0)
-    nose, mouth = points[31:36].mean(axis=0), points[48:68].mean(axis=0)
-    in_order = brows[1] < eyes[1] < nose[1] < mouth[1] < points[6:11, 1].max()
+    y = points[:, 1]
+    in_order = y[17:27].mean() < y[36:48].mean() < y[31:36].mean() < y[48:].mean() < y[6:11].max()
     return bool(distance(points, box) < FARTHEST and SMALLEST < size < LARGEST and in_order)
 
 

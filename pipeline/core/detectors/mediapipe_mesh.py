@@ -120,6 +120,8 @@ def mirrored_box(box: Box, image: np.ndarray) -> Box:
 
 
 def nearest(meshes: list[np.ndarray], box: Box) -> np.ndarray | None:
+    if len(meshes) == 1:
+        return meshes[0]
     return min(meshes, key=lambda mesh: distance(mesh[:, :2], box), default=None)
 
 
@@ -161,10 +163,11 @@ def run(landmarker: Any, image: np.ndarray) -> list[np.ndarray]:
     found = landmarker.detect(
         mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
     )
-    meshes = [
-        np.array([(point.x, point.y, point.z) for point in face]) for face in found.face_landmarks
+    scale = np.array([width, height, width])
+    return [
+        np.fromiter((x for p in face for x in (p.x, p.y, p.z)), float).reshape(-1, 3) * scale
+        for face in found.face_landmarks
     ]
-    return [mesh * (width, height, width) for mesh in meshes]
 
 
 @contextmanager
