@@ -5,6 +5,7 @@ The colours are those of Okabe and Ito (2008), which colour-blind people can tel
 without colour they differ in lightness. Maps of numbers use cividis (Nuñez et al., 2018).
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
 from pipeline.core.files import replacing
 
@@ -91,6 +92,19 @@ def counted(what: str, n: int, unit: str = "faces") -> str:
 def percent(axis: Axis, decimals: int = 0) -> None:
     """Write the shares on an axis as percentages; the axis' label has the sign."""
     axis.set_major_formatter(PercentFormatter(1, decimals, symbol=""))
+
+
+def plain_logarithms(axis: Axis) -> None:
+    """Put numbers in full on a logarithmic axis, the more the fewer decades it spans.
+
+    To be called when all is drawn.
+    """
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    steps = (1,) if decades > 2 else (1, 2, 5) if decades > 0.8 else range(1, 10)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter("{x:,g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def share(value: float) -> str:

@@ -13,14 +13,15 @@ from pipeline.core.metrics import probabilities
 from pipeline.core.networks import load_network
 
 BATCH = 16
+MOST = 4  # times an even share of attention: shown as full, so that even attention looks even
 
 
 class Seen(NamedTuple):
     """``logits`` (B, A) float32. ``where`` is of one of three kinds, by the network:
 
     maps (B, A, h, w) from 0 to 1, where each attribute shows; attention (B, 1, h, w) from 0 to
-    1, relative to the most attended place and the same for all attributes; or None. Either
-    covers the whole image, whatever its size.
+    1, which is ``MOST`` times an even share, the same for all attributes; or None. Either covers
+    the whole image, whatever its size.
     """
 
     logits: np.ndarray
@@ -66,6 +67,6 @@ class Viewer:
             if said.maps is not None:
                 where = said.maps.float().clamp(0, 1).numpy()
             elif said.attention is not None:
-                most = said.attention.amax((1, 2), keepdim=True)
-                where = (said.attention / most)[:, None].float().numpy()
+                even = 1 / said.attention[0].numel()
+                where = (said.attention / (MOST * even)).clamp(0, 1)[:, None].float().numpy()
             yield Seen(said.logits.float().numpy(), where)

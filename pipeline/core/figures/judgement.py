@@ -96,8 +96,10 @@ def reliability(test: Predictions, keep: np.ndarray, path: Path) -> None:
         above.legend(title=f"calibration error {100 * error:.1f} %")
         centres = (np.arange(BINS) + 0.5) / BINS
         below.bar(centres, count, width=0.9 / BINS, color=style.SKY)
-        below.set(xlabel="predicted probability (%)", ylabel="answers", yscale="log")
-        below.yaxis.set_major_formatter("{x:,.0f}")
+        below.set(xlabel="predicted probability (%)", ylabel="answers")
+        if len(labels):
+            below.set_yscale("log")
+            style.plain_logarithms(below.yaxis)
         style.percent(above.yaxis)
         style.percent(below.xaxis)
 
@@ -143,7 +145,7 @@ def confusion(test: Predictions, path: Path) -> None:
     wide = style.WIDTH if len(columns) > 12 else 3.9 + 0.16 * len(columns)
     with style.drawn(path, height=7.6, width=wide) as figure:
         axes = figure.subplots()
-        image = axes.imshow(excess, cmap="PuOr", vmin=-0.5, vmax=0.5, aspect="auto")
+        image = axes.imshow(excess, cmap="PuOr_r", vmin=-0.5, vmax=0.5, aspect="auto")
         axes.set_title(style.counted("Confusion", len(test.names), "test faces"))
         axes.set_yticks(range(len(rows)), rows, fontsize=6)
         axes.set_xticks(range(len(columns)), columns, fontsize=6, rotation=90)

@@ -32,8 +32,7 @@ def training(history: pd.DataFrame, best: int, faces: dict[str, int], path: Path
                 style.percent(axes.yaxis, decimals=1)
             else:
                 axes.set_yscale("log")
-                for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-                    which("{x:g}")
+                style.plain_logarithms(axes.yaxis)
                 axes.tick_params(axis="y", which="both", labelsize=7)
         plots[0].legend(fontsize=7)
 
