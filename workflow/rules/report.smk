@@ -131,6 +131,32 @@ rule figures_masks:
         " --attribute {params.attribute} --out {output.sheet} --log {log}"
 
 
+rule figures_true_parts:
+    """Compare the regions of drawn faces with the parts that they were drawn with."""
+    input:
+        code("masks_truth"),
+        parts="results/{dataset}/drawn",
+        store=ancient("results/{dataset}/masks.zarr/zarr.json"),
+        whole=whole("masks_gather"),
+    output:
+        data_figure(
+            "true_parts.csv", "true_parts", "2 Data", figure="masks, true parts"
+        ),
+    log:
+        "logs/{dataset}/figures/true_parts.log",
+    conda:
+        "../../envs/attparse.yaml"
+    resources:
+        **LIGHT,
+    params:
+        store=subpath(input.store, parent=True),
+    message:
+        "Comparing the regions of {wildcards.dataset} with the true parts"
+    shell:
+        "python -m pipeline.masks_truth --store {params.store} --drawn {input.parts}"
+        " --out {output} --log {log}"
+
+
 rule figures_numbers:
     """Draw how a model learnt and how well it does."""
     input:

@@ -28,6 +28,8 @@ def shown(model, dataset=DATASET):
     data = ["configuration.html", "counts.svg"]
     if masks:
         data += ["landmarks/random.png", "mean_masks.png"]
+        if config["datasets"][dataset]["source"] == "synthetic":
+            data.append("true_parts.csv")
     return [
         *[
             metrics.replace("metrics.json", f"figures/{name}")
