@@ -160,7 +160,7 @@ checkpoint masks_gather:
     input:
         code("masks"),
         faces=ancient("results/{dataset}/faces"),
-        whole=whole("acquire"),
+        whole=whole("acquire", "landmarks_gather"),
         parts=gather.masks("results/{{dataset}}/masks/{scatteritem}.json"),
     output:
         root="results/{dataset}/masks.zarr/zarr.json",

@@ -27,7 +27,7 @@ rule train:
         faces=ancient("results/{dataset}/faces"),
         whole=whole("acquire"),
         masks=branch(with_masks, then=ancient("results/{dataset}/masks.zarr/zarr.json")),
-        masks_whole=branch(with_masks, then=whole("masks_gather")),
+        masks_whole=branch(with_masks, then=whole("landmarks_gather", "masks_gather")),
         initial=initial_weights,
     output:
         weights="results/{dataset}/{model}/seed-{seed}/weights.safetensors",
@@ -73,7 +73,10 @@ rule evaluate:
         trained_on=ancient("results/{dataset}/faces"),
         trained_on_whole=whole("acquire"),
         masks=branch(with_masks, then=ancient("results/{judged}/masks.zarr/zarr.json")),
-        masks_whole=branch(with_masks, then=whole("masks_gather", dataset="judged")),
+        masks_whole=branch(
+            with_masks,
+            then=whole("landmarks_gather", "masks_gather", dataset="judged"),
+        ),
     output:
         predictions="results/{dataset}/{model}/seed-{seed}/on-{judged}/predictions.parquet",
         metrics="results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.json",
