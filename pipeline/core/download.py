@@ -128,13 +128,13 @@ def _received(unchecked: Path) -> int:
 
 
 def _may_pass(error: Exception) -> bool:
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return error.response.status_code in WORTH_ANOTHER_TRY
     return not isinstance(error, requests.exceptions.SSLError | requests.exceptions.InvalidURL)
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.ConnectionError):
         return "the server cannot be reached"
