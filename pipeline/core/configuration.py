@@ -100,7 +100,6 @@ def _check_names(config: Config) -> None:
     datasets, models = sorted(config["datasets"]), sorted(config["models"])
     attributes = list(ATTRIBUTES)
     pointers = [("dataset", config["dataset"], datasets)]
-    pointers += [("predict.model", config["predict"]["model"], models)]
     pointers += [("train", name, models) for name in config["train"]]
     pointers += [("judge_on", name, datasets) for name in config["judge_on"]]
     pointers += [(f"compare.{key}", config["compare"][key], models) for key in ("with", "without")]
