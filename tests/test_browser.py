@@ -83,8 +83,8 @@ def unloaded(browser):
 def violations(browser):
     """What axe finds wrong: contrast, alt texts, names, landmarks."""
     spec = importlib.util.find_spec("axe_core_python")
-    if spec is None or spec.origin is None:
-        pytest.skip("axe is not installed (envs/development.txt)")
+    assert spec is not None, "axe is not installed (envs/development.txt)"
+    assert spec.origin is not None
     browser.execute_script(Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
     found = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
     assert found["passes"]
