@@ -4,22 +4,23 @@
     python -m bench.training --device gpu --width 1 --batch 256 --workers 12 --compile
 
 The product's own learner, networks, augmentation and loader run on generated faces of CelebA's
-size: JPEGs in memory, decoded with OpenCV as `faces/` is, and region bits. (The mask store's
-reading has a benchmark of its own.) Needs torch, torchvision, lightning, numpy, OpenCV and
-safetensors; no Snakemake, no data. Each figure is the median of `--repeats` windows of
-`--steps` steps after a warm-up, with the lowest and the highest.
+size: JPEGs in memory, decoded with OpenCV as `faces/` is (where it is missing with Pillow, which
+is half as fast), and region bits. (The mask store's reading has a benchmark of its own.) Needs
+torch, torchvision, lightning and torchmetrics; no Snakemake, no data. Each figure is the median
+of `--repeats` windows of `--steps` steps after a warm-up, with the lowest and the highest.
 """
 
 import argparse
+import io
 import json
 import statistics
 import time
 import warnings
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,8 +35,26 @@ from pipeline.core.regions import TABLE
 # isort: split
 import lightning
 
+try:
+    import cv2
+except ImportError:  # a GPU machine with little else than torch
+    cv2 = None
+
 SIZE = (218, 178)
 DISTINCT = 256  # faces that are generated; the loader meets them again and again
+
+
+def jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def decode(encoded: bytes) -> np.ndarray:
+    """(H, W, 3) uint8 RGB."""
+    if cv2 is None:
+        return np.asarray(Image.open(io.BytesIO(encoded)))
+    return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB))
 
 
 class Generated:
@@ -44,14 +63,13 @@ class Generated:
     def __init__(self) -> None:
         random = np.random.default_rng(0)
         coarse = random.integers(0, 256, (DISTINCT, 28, 23, 3), np.uint8)
-        faces = [cv2.resize(c, SIZE[::-1], interpolation=cv2.INTER_CUBIC) for c in coarse]
-        self.encoded = [cv2.imencode(".jpg", face)[1] for face in faces]
+        self.encoded = [jpeg(Image.fromarray(face).resize(SIZE[::-1])) for face in coarse]
         self.bits = random.integers(0, 2**14, (DISTINCT, *SIZE), np.uint16)
         self.labels = random.random((DISTINCT, len(ATTRIBUTES))) < 0.225
         self.found = random.random(DISTINCT) < 0.995
 
     def image(self, row: int) -> np.ndarray:
-        return cv2.imdecode(self.encoded[row], cv2.IMREAD_COLOR_RGB)
+        return decode(self.encoded[row])
 
     def region_bits(self, rows: np.ndarray) -> np.ndarray:
         return self.bits[rows]
@@ -241,6 +259,7 @@ def main() -> None:
         "device": torch.cuda.get_device_name() if args.device == "gpu" else "cpu",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "decoder": "OpenCV" if cv2 else "Pillow",
         "settings": vars(args),
         "images_per_second": {"model": model, "loader": loading, "both": both},
         "both_to_model": round(both["median"] / model["median"], 3),

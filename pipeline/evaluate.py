@@ -31,7 +31,7 @@ from pipeline.core.faces import Faces, open_faces
 from pipeline.core.files import replacing, sha256, write_json
 from pipeline.core.mask_metrics import MaskTally
 from pipeline.core.mask_store import Masks, open_masks
-from pipeline.core.networks import load_network
+from pipeline.core.networks.weights import load_network
 from pipeline.core.predictions import Predictions, write_predictions
 from pipeline.core.regions import TABLE
 from pipeline.core.stage import UserError

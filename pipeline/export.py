@@ -23,7 +23,7 @@ from pipeline.core import stage
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.files import replacing, sha256, write_text
 from pipeline.core.model_card import model_card
-from pipeline.core.networks import load_network
+from pipeline.core.networks.weights import load_network
 from pipeline.core.stage import UserError
 from pipeline.core.thresholds import USUAL
 

@@ -40,7 +40,8 @@ from pipeline.core.faces import Faces, open_faces
 from pipeline.core.files import remove, replacing, sha256, write_json
 from pipeline.core.learner import Learner
 from pipeline.core.loading import FaceBatches, Order, loader, once, shuffled
-from pipeline.core.networks import build, start_from
+from pipeline.core.networks import build
+from pipeline.core.networks.weights import start_from
 from pipeline.core.regions import TABLE
 from pipeline.core.stage import UserError
 

@@ -2,7 +2,10 @@
 
 import ast
 import importlib.metadata
+import json
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -83,3 +86,21 @@ def test_constraints_reach_everything_that_the_requirements_need():
             if "extra ==" not in requirement:
                 needed.add(name)
     assert seen <= CONSTRAINTS.keys()
+
+
+def test_the_benchmark_of_training_runs_where_little_more_than_torch_is_installed():
+    """A machine with a GPU may have torch, torchvision, lightning, torchmetrics, and no more."""
+    missing = [
+        *("cv2", "safetensors", "snakemake", "zarr", "numcodecs", "datasets", "pyarrow", "pandas"),
+        *("mediapipe", "onnx", "onnxruntime", "jsonschema", "tensorboard", "gdown"),
+    ]
+    small = "--width 0.02 --size 64 48 --batch 4 --workers 1 --warmup 1 --steps 1 --repeats 1"
+    code = (
+        f"import runpy, sys; sys.modules |= dict.fromkeys({missing})\n"
+        f"sys.argv = ['bench.training', *{small.split()}]\n"
+        "runpy.run_module('bench.training', run_name='__main__')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    rates = json.loads(run.stdout)["images_per_second"]
+    assert all(rates[part]["median"] > 0 for part in ("model", "loader", "both"))

@@ -17,7 +17,8 @@ from pipeline import evaluate, masks
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.faces import Face, open_faces, write_faces
 from pipeline.core.landmark_table import Landmarks, write_landmarks
-from pipeline.core.networks import build, load_network, save_weights
+from pipeline.core.networks import build
+from pipeline.core.networks.weights import load_network, save_weights
 from pipeline.core.predictions import Predictions, read_predictions, write_predictions
 
 SIZE = (64, 52)

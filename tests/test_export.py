@@ -13,7 +13,7 @@ from small_results import call, model, only, small_results
 from pipeline import export
 from pipeline.core.batches import prepare
 from pipeline.core.faces import decode
-from pipeline.core.networks import load_network
+from pipeline.core.networks.weights import load_network
 from pipeline.core.sources.images import open_images
 
 

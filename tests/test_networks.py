@@ -9,7 +9,8 @@ from small_training import settings
 from torch import nn
 
 from pipeline.core import torchvision_on_cpu  # noqa: F401
-from pipeline.core.networks import build, load_network, save_weights, start_from
+from pipeline.core.networks import build
+from pipeline.core.networks.weights import load_network, save_weights, start_from
 from pipeline.core.stage import UserError
 
 # isort: split

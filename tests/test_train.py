@@ -32,7 +32,8 @@ from pipeline.core.faces import Face, open_faces, write_faces
 from pipeline.core.files import sha256
 from pipeline.core.loading import once, shuffled
 from pipeline.core.mask_store import open_masks
-from pipeline.core.networks import build, load_network
+from pipeline.core.networks import build
+from pipeline.core.networks.weights import load_network
 
 # isort: split
 import torchvision

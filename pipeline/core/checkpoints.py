@@ -18,7 +18,7 @@ import torch
 from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.files import remove, replacing
 from pipeline.core.learner import Learner
-from pipeline.core.networks import save_weights
+from pipeline.core.networks.weights import save_weights
 from pipeline.core.stage import UserError
 
 # isort: split

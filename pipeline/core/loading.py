@@ -6,9 +6,9 @@ their part of the same batch.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -124,4 +124,7 @@ def loader(batches: FaceBatches, order: Order, workers: int, pin: bool) -> DataL
 
 def one_thread(worker: int) -> None:
     """Processes are the parallelism; OpenCV's own threads would only be in each other's way."""
-    cv2.setNumThreads(0)
+    with suppress(ImportError):  # the benchmark does without
+        import cv2
+
+        cv2.setNumThreads(0)

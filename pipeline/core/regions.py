@@ -12,7 +12,6 @@ left of the image.
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from pipeline.core.attributes import ATTRIBUTES
@@ -122,6 +121,8 @@ def _beyond(points: np.ndarray, inner: Sequence[int], mirror: Sequence[int]) -> 
 
 def fill_polygons(polygons: dict[str, np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """Fill polygons, clipped at the image's border: (H, W) uint16, bit r for ``REGIONS[r]``."""
+    import cv2  # here: networks and their benchmark need the table above, and no OpenCV
+
     bits = np.zeros(size, np.uint16)
     drawn = np.zeros(size, np.uint8)
     for bit, name in enumerate(REGIONS):

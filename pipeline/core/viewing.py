@@ -10,7 +10,7 @@ import torch
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.batches import prepare
 from pipeline.core.metrics import probabilities
-from pipeline.core.networks import load_network
+from pipeline.core.networks.weights import load_network
 
 BATCH = 16
 MOST = 4  # times an even share of attention: shown as full, so that even attention looks even
