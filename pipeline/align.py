@@ -17,8 +17,8 @@ import numpy as np
 from pipeline.core import stage
 from pipeline.core.alignment import HEIGHT, WIDTH, Size
 from pipeline.core.detectors import Detector
-from pipeline.core.files import replacing
-from pipeline.core.photographs import align_photograph, open_detectors
+from pipeline.core.files import replacing, written
+from pipeline.core.photographs import align_photograph, may_be_image, open_detectors
 from pipeline.core.sources.images import FolderImages
 from pipeline.core.sources.numbers import read_numbers
 from pipeline.core.stage import UserError
@@ -62,8 +62,10 @@ def align_folder(
     """
     if not photographs.is_dir():
         raise UserError(f"the folder of photographs {photographs} is not there.")
+    out, table = out.resolve(), table.resolve()
+    require_free(out, table)
     images = FolderImages(photographs)
-    require_other_names(names := sorted(images.names))
+    names = sorted(name for name in images.names if may_be_image(name))
     with (
         replacing(table) as partial,
         partial.open("w", newline="", encoding="utf-8") as stream,
@@ -75,25 +77,25 @@ def align_folder(
         for name in stage.progress(names, len(names), "aligning", "photograph"):
             given = np.reshape(points[name], (5, 2)) if name in points else None
             done = align_photograph(images.read(name), given, boxes.get(name), size, detectors)
-            if isinstance(done, str):
-                log.info("%s %s", name, done)
-                rows.writerow([name, "", *[""] * 6, done])
-                continue
             path = folder / Path(name).with_suffix(".jpg")
+            if not isinstance(done, str) and path.exists():
+                done = "would become the same JPEG as another photograph; rename one"
+            if isinstance(done, str):
+                log.info("%s %s", written(name), done)
+                rows.writerow([written(name), "", *[""] * 6, done])
+                continue
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(done.encoded)
-            rows.writerow(
-                [name, done.points, *(f"{round(m, 6) + 0:.6f}" for m in done.matrix.ravel()), ""]
-            )
+            matrix = [f"{round(m, 6) + 0:.6f}" for m in done.matrix.ravel()]
+            rows.writerow([written(name), done.points, *matrix, ""])
 
 
-def require_other_names(names: list[str]) -> None:
-    """All photographs become JPEGs: two that differ in their ending alone would be one."""
-    first: dict[str, str] = {}
-    for name in names:
-        other = first.setdefault(str(Path(name).with_suffix("")), name)
-        if other != name:
-            raise UserError(f"{other} and {name} would both become one aligned JPEG; rename one.")
+def require_free(out: Path, table: Path) -> None:
+    """What stands where the results go, such as the photographs, is not for us to delete."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"--out {out} is there and not empty: name a folder that is to be made.")
+    if table.is_dir() or out in (table, *table.parents):
+        raise UserError(f"--table {table} is a folder, or in --out {out}: name a file beside it.")
 
 
 if __name__ == "__main__":

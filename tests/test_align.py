@@ -1,5 +1,7 @@
 """Alignment: five points of any photograph come to CelebA's places."""
 
+import os
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -151,6 +153,14 @@ def test_without_points_the_face_nearest_the_box_is_aligned(box, face):
     assert np.abs(applied(done.matrix, eyes) - PLACES[:2]).max() < 4
 
 
+def test_without_a_box_only_mediapipe_is_asked_of_a_whole_photograph():
+    photograph = encoded(picture(1, (400, 500)), ".png")
+    blind, asked = Finder(), Finder()
+    blind.find = lambda image, box=None: None
+    done = align_photograph(photograph, None, None, SIZE, [blind, asked])
+    assert done == "has no face that a detector finds"
+
+
 def test_given_points_are_used_and_no_detector_is_asked():
     photograph = encoded(picture(1, (400, 500)), ".png")
     done = align_photograph(photograph, PLACES + 30, None, SIZE, [])
@@ -223,15 +233,52 @@ def test_a_list_of_points_in_another_form_ends_in_one_sentence(
     assert says in str(ended.value.code)
 
 
+def align_all(photographs, out, table, *more):
+    """What the table says of each photograph."""
+    words = ["--photographs", photographs, "--out", out, "--table", table, *more]
+    stage.main([str(word) for word in words])
+    return pd.read_csv(table, keep_default_na=False).set_index("image_name")
+
+
 def test_two_photographs_that_would_become_one_file_are_told(photographs, tmp_path):
-    (photographs / "one.png").write_bytes(b"x")
-    with pytest.raises(SystemExit, match=r"one\.jpg and one\.png would both become"):
-        stage.main(
-            [
-                *("--photographs", str(photographs)),
-                *("--out", str(tmp_path / "out"), "--table", str(tmp_path / "out.csv")),
-            ]
-        )
+    (photographs / "one.png").write_bytes((photographs / "sub/two.png").read_bytes())
+    for sidecar in ("one.mov", "one.xmp", "three.json"):
+        (photographs / sidecar).write_bytes(b"no image")
+    points = {name: (PLACES + 40).ravel().tolist() for name in ("one.jpg", "one.png")}
+    list_file(tmp_path / "points.txt", "lefteye_x lefteye_y righteye_x", points)
+    more = "--points", tmp_path / "points.txt"
+    reasons = align_all(photographs, tmp_path / "out", tmp_path / "out.csv", *more)["reason"]
+    assert reasons["one.jpg"] == ""
+    assert reasons["one.png"].startswith("would become the same JPEG as another")
+    assert not {"one.mov", "three.json"} & set(reasons.index)
+
+
+@pytest.mark.parametrize(
+    ("out", "table", "says"),
+    [
+        ("photographs", "t.csv", "is there and not empty"),
+        (".", "../t.csv", "is there and not empty"),
+        ("photographs/one.jpg", "t.csv", "is there and not empty"),
+        ("aligned", "aligned/t.csv", "name a file beside it"),
+        ("aligned", "aligned", "name a file beside it"),
+        ("aligned", "photographs", "name a file beside it"),
+    ],
+)
+def test_nothing_that_stands_there_is_lost(photographs, tmp_path, monkeypatch, out, table, says):
+    before = {path: path.read_bytes() for path in photographs.rglob("*.*")}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=says):
+        align_all("photographs", out, table)
+    assert {path: path.read_bytes() for path in photographs.rglob("*.*")} == before
+    assert not (tmp_path / "aligned").exists()
+
+
+def test_a_name_that_is_no_utf8_has_its_row(tmp_path):
+    (tmp_path / "in").mkdir()
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / "in" / name).write_bytes(encoded(picture(1, (300, 260))))
+    table = align_all(tmp_path / "in", tmp_path / "out", tmp_path / "out.csv")
+    assert list(table.index) == ["caf\\xe9.jpg"]
 
 
 def test_celeba_in_the_wild_is_aligned_by_its_points_with_its_labels_and_splits(tmp_path):

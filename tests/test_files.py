@@ -1,11 +1,13 @@
 """Results appear whole or not at all."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from pipeline.core import files
+from pipeline.core.stage import UserError
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -22,6 +24,13 @@ def test_after_an_error_the_old_result_stands_and_nothing_lies_beside_it(tmp_pat
         fail()
     assert read(result, folder) == "old"
     assert list(tmp_path.iterdir()) == [result]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path):
+    write(tmp_path / "photographs", "original", folder=True)
+    with pytest.raises(OSError, match="directory"):
+        files.write_text(tmp_path / "photographs", "table")
+    assert read(tmp_path / "photographs", folder=True) == "original"
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -61,3 +70,26 @@ def test_json_is_refused_that_no_other_reader_takes(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
     files.write_json(tmp_path / "x.json", {"é": 1})
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"é": 1}
+
+
+@pytest.mark.parametrize("content", [None, "{", "[1]", '{"images": 1}'])
+def test_json_of_another_kind_ends_in_one_sentence(tmp_path: Path, content: str | None):
+    path = tmp_path / "run.json"
+    if content:
+        path.write_text(content)
+    with pytest.raises(UserError, match=r"run\.json is not JSON with images, seed .*: give the"):
+        files.read_json(path, "images", "seed")
+
+
+@pytest.mark.parametrize("content", [None, "", "images\n1\n", '"'])
+def test_a_table_of_another_kind_ends_in_one_sentence(tmp_path: Path, content: str | None):
+    path = tmp_path / "metrics.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=r"metrics\.csv is not a table with images, seed .*: give"):
+        files.read_table(path, "images", "seed")
+
+
+def test_names_that_are_no_utf8_can_be_written():
+    assert files.written(os.fsdecode(b"caf\xe9.jpg")) == "caf\\xe9.jpg"
+    assert files.written("café.jpg") == "café.jpg"

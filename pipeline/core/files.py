@@ -1,13 +1,18 @@
-"""Files that appear whole or not at all, and the hashes by which they are known."""
+"""Files that appear whole or not at all, the hashes by which they are known, and their reading."""
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core.stage import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -23,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield partial
         flush(partial)
-        if path.is_dir():
+        if partial.is_dir() and path.is_dir():  # never a folder for a file
             remove(path)
         partial.replace(path)
     finally:
@@ -54,6 +59,48 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON in one fixed form, so that equal contents are equal bytes."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *keys: str) -> dict[str, Any]:
+    """A JSON object that has these keys; a ``UserError`` says so if the file holds another."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it is no object")
+        require(keys, content)
+    except (OSError, ValueError) as error:
+        raise unfit(path, "JSON", keys, error) from None
+    return content
+
+
+def read_table(path: Path, *columns: str, separator: str = ",") -> "pd.DataFrame":
+    """A CSV file that has these columns; a ``UserError`` says so if the file holds another."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, sep=separator)
+        require(columns, table)
+    except (OSError, ValueError) as error:  # pandas' own are ValueErrors
+        raise unfit(path, "a table", columns, error) from None
+    return table
+
+
+def require(names: tuple[str, ...], found: Container[str]) -> None:
+    if missing := [name for name in names if name not in found]:
+        raise ValueError(f"{', '.join(missing)} missing")
+
+
+def unfit(path: Path, what: str, names: tuple[str, ...], error: Exception) -> UserError:
+    """What is said of a file that is not the one asked for."""
+    return UserError(
+        f"{path} is not {what} with {', '.join(names)} ({str(error).splitlines()[0]}): give the"
+        " file that attparse wrote."
+    )
+
+
+def written(name: str) -> str:
+    """A file's name as text for tables and pages; bytes that are no UTF-8 are written in hex."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def sha256(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Photographs of any size: the face in each, warped to CelebA's aligned geometry."""
 
+import mimetypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,12 @@ class Aligned(NamedTuple):
     points: str
 
 
+def may_be_image(name: str) -> bool:
+    """Whether a file's name does not say that it is something else, such as a table or a film."""
+    kind, _ = mimetypes.guess_type(name)
+    return kind is None or kind.startswith("image/")
+
+
 def align_photograph(
     encoded: bytes | str,
     points: np.ndarray | None,
@@ -79,13 +86,9 @@ def find_points(
     if box is not None and np.isfinite(box).all():
         left, top, width, height = (float(side) for side in box)
         landmarks, name = find(image, detectors, (left, top, left + width, top + height))
-    else:
-        for detector in detectors:
-            if detector.name == "dlib":  # it sees a face wherever it is told to, and nothing tells
-                continue
-            landmarks, name = detector.find(image), detector.name
-            if landmarks is not None:
-                break
+    elif detectors:  # MediaPipe; the others are for a face whose place is known
+        height, width = image.shape[:2]
+        landmarks, name = detectors[0].find(image, (0, 0, width, height)), detectors[0].name
     return (None, "") if landmarks is None else (five_points(landmarks), name)
 
 
