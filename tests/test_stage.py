@@ -31,5 +31,5 @@ def test_progress_passes_everything_on_and_tells_the_log_once_a_minute(monkeypat
     with caplog.at_level("INFO"):
         assert list(stage.progress(range(6), 6, "Counting", "number")) == list(range(6))
     lines = [record.getMessage() for record in caplog.records]
-    assert lines[0].startswith("Counting: 3 of 6, ")
+    assert lines[0] == "Counting: 3 of 6, 0.04 number/s, 1 min left"
     assert len(lines) == 3

@@ -74,5 +74,6 @@ def progress(items: Iterable[Item], total: int, title: str, unit: str = "face") 
         if now - last >= 60:
             last, rate = now, done / (now - began)
             left = (total - done) / rate / 60
-            log.info("%s: %d of %d, %.0f %s/s, %.0f min left", title, done, total, rate, unit, left)
+            pace = float(f"{rate:.3g}")
+            log.info("%s: %d of %d, %g %s/s, %.0f min left", title, done, total, pace, unit, left)
     log.info("%s: %d %ss in %.1f s", title, total, unit, time.monotonic() - began)
