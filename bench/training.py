@@ -192,7 +192,9 @@ def flops_an_image(args: argparse.Namespace) -> float:
     network, settings = build(settings_of(args)), settings_of(args)
     images = torch.zeros(2, 3, *SIZE, dtype=torch.uint8)
     with FlopCounterMode(display=False) as counter:
-        network(prepare(images, settings)).logits.sum().backward()
+        output = network(prepare(images, settings))
+        learnt = output.logits.sum() + (0 if output.maps is None else output.maps.sum())
+        learnt.backward()
     return counter.get_total_flops() / len(images)
 
 
@@ -242,6 +244,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="steps in a window")
     parser.add_argument("--repeats", type=int, default=5, help="windows")
     args = parser.parse_args()
+    args.segmentation = args.segmentation and args.network != "cnn_rnn"  # which has no maps
     warnings.filterwarnings("ignore")
     if args.threads:
         torch.set_num_threads(args.threads)

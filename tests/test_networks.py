@@ -1,6 +1,8 @@
 """The networks are the published ones, and their files alone suffice to use them."""
 
+import json
 import pickle
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 from small_training import settings
 from torch import nn
 
+from bench import training as benchmark
 from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights, start_from
@@ -202,3 +205,20 @@ def test_weights_of_another_network_are_refused(tmp_path):
     for name in ("resnet50.pth", "other.safetensors"):
         with pytest.raises(UserError, match="do not fit this network"):
             start_from(network, tmp_path / name)
+
+
+def test_the_benchmark_of_training_takes_a_network_without_masks(monkeypatch, capsys):
+    few = "--size 64 64 --batch 2 --workers 0 --threads 1 --warmup 1 --steps 1 --repeats 1"
+    monkeypatch.setattr("sys.argv", ["bench.training", "--network", "cnn_rnn", *few.split()])
+    benchmark.main()
+    assert json.loads(capsys.readouterr().out)["settings"]["segmentation"] is False
+
+
+def test_the_benchmark_counts_a_mask_head_once_forwards_and_twice_backwards():
+    args = Namespace(network="backbone", backbone="resnet18", width=1, size=[64, 64])
+    with_masks, without = (
+        benchmark.flops_an_image(Namespace(**vars(args), segmentation=masks))
+        for masks in (True, False)
+    )
+    head = 2 * 512 * 40 * (64 // 32) ** 2
+    assert with_masks - without == 3 * head
