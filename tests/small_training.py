@@ -64,6 +64,7 @@ def settings(**changes: Any) -> dict[str, Any]:
     }
     config = {"dataset": "d", "datasets": {"d": {"source": "synthetic"}}, "models": {"m": model}}
     config |= {"train": ["m"], "compare": {"with": "m", "without": "m", "shares": [0.5]}}
+    config |= {"predict": {"model": "m"}}
     completed: dict[str, Any] = complete(config, schema)["models"]["m"]
     return completed
 
@@ -92,9 +93,18 @@ def train_small(data: Path, out: Path, **changes: Any) -> pd.DataFrame:
 
 
 def start(flags: list[str]) -> subprocess.Popen[str]:
-    """The train stage in a process of its own."""
+    """The train stage in a process, and a process group, of its own."""
     line = [sys.executable, "-m", "pipeline.train", *flags]
-    return subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        line, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def last(out: Path) -> Path | None:
+    """The checkpoint of the one training that went to ``out``, if there is one now."""
+    found = list((out / "checkpoints").glob("*/last.ckpt"))
+    assert len(found) < 2
+    return found[0] if found else None
 
 
 def weights(out: Path) -> dict[str, Any]:

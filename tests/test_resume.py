@@ -1,15 +1,20 @@
 """Killed anywhere, training goes on and reaches the weights of an undisturbed run."""
 
-import logging
+import os
 import signal
 import time
+from itertools import count
 
+import pandas as pd
 import pytest
 import torch
-from small_training import command, start, train_small, weights, write_data
+from small_training import command, last, start, train_small, weights, write_data
 from test_networks import Harmful
 
 from pipeline import train
+from pipeline.core.checkpoints import Keeper
+from pipeline.core.learner import Learner
+from pipeline.core.training_data import FaceData
 
 RESULTS = ("weights.safetensors", "history.csv")
 CNN_RNN = {
@@ -36,14 +41,13 @@ def test_killed_in_mid_epoch_and_run_again_equals_an_undisturbed_run(tmp_path):
     often = {"epochs": 1, "checkpoint_minutes": 1e-9}
     train_small(tmp_path, tmp_path / "undisturbed", **often)
     flags = command(tmp_path, tmp_path / "killed", **often)
-    last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
     process = start(flags)
-    while not last.exists():
+    while not last(tmp_path / "killed"):
         assert process.poll() is None, "it ended before there was a checkpoint"
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    state = torch.load(last, weights_only=True)
+    state = torch.load(last(tmp_path / "killed"), weights_only=True)
     assert (state["epoch"], state["batch"] < 40) == (0, True)
     assert not (tmp_path / "killed" / "weights.safetensors").exists()
     train.main(flags)
@@ -68,41 +72,119 @@ def test_stopped_after_every_step_it_still_reaches_the_same_weights(data, tmp_pa
 def test_a_finished_training_leaves_nothing_to_resume_and_can_be_done_anew(data, tmp_path):
     train_small(data, tmp_path, epochs=1)
     before = weights(tmp_path)
-    assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
+    assert last(tmp_path) is None
     (tmp_path / "weights.safetensors").unlink()
     train_small(data, tmp_path, epochs=1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(tmp_path).items())
 
 
-def test_a_checkpoint_of_other_settings_is_put_aside_with_a_warning(data, tmp_path, caplog):
-    with pytest.raises(SystemExit):
-        train_small(data, tmp_path / "out", max_minutes=1e-9)
-    with caplog.at_level(logging.WARNING):
-        train_small(data, tmp_path / "out", epochs=1, width=0.02)
-    train_small(data, tmp_path / "fresh", epochs=1, width=0.02)
-    out, fresh = (tmp_path / run / "weights.safetensors" for run in ("out", "fresh"))
-    assert out.read_bytes() == fresh.read_bytes()
-    assert len(list((tmp_path / "out" / "checkpoints").glob("*.ckpt"))) == 1
+def test_who_changes_a_setting_and_changes_it_back_goes_on(data, tmp_path):
+    few = {"epochs": 2, "keep": 1, "augmentation": {}}
+    train_small(data, tmp_path / "whole", **few)
+    for _ in range(5):  # the last of them ends the first epoch
+        with pytest.raises(SystemExit, match="run the same command again"):
+            train_small(data, tmp_path / "out", max_minutes=1e-9, **few)
+    train_small(data, tmp_path / "out", **{**few, "width": 0.02, "epochs": 1})
+    state = torch.load(last(tmp_path / "out"), weights_only=True)
+    assert (state["epoch"], state["batch"]) == (1, 0)
+    train_small(data, tmp_path / "out", **few)
+    for name in RESULTS:
+        out, whole = ((tmp_path / run / name).read_bytes() for run in ("out", "whole"))
+        assert out == whole, name
+
+
+@pytest.mark.parametrize("of", ["files_of", "version"])
+def test_other_code_or_packages_do_not_go_on_from_a_checkpoint(data, tmp_path, monkeypatch, of):
+    with pytest.raises(SystemExit, match="run the same command again"):
+        train_small(data, tmp_path, max_minutes=1e-9)
+    first = last(tmp_path)
+    if of == "files_of":
+        monkeypatch.setattr(train, "files_of", lambda stage, root: ["pipeline/train.py"])
+    else:
+        monkeypatch.setattr(train.importlib.metadata, "version", lambda name: "0")
+    train_small(data, tmp_path, epochs=2)
+    assert last(tmp_path) == first  # it lies where it lay
+
+
+def test_the_weights_that_a_checkpoint_needs_outlive_a_kill_before_the_next_one(
+    data, tmp_path, monkeypatch
+):
+    """The second epoch is better and displaces the first; the kill comes before its checkpoint."""
+    keep = Keeper.keep
+
+    def killed(keeper, trainer, learner):
+        if learner.epoch == 2:
+            raise RuntimeError("killed")
+        keep(keeper, trainer, learner)
+
+    monkeypatch.setattr(Keeper, "keep", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        train_small(data, tmp_path, keep=1)
+    monkeypatch.undo()
+    folder = last(tmp_path).parent
+    assert pd.read_csv(folder / "history.csv")["epoch"].tolist() == [1]
+    assert kept_epochs(folder) == [1, 2]
+    train_small(data, tmp_path, keep=1)
+    assert kept_epochs(folder) == [2]
+
+
+def kept_epochs(folder):
+    return sorted(int(path.stem[-3:]) for path in folder.glob("epoch-*.safetensors"))
 
 
 def test_a_checkpoint_that_needs_code_to_be_read_is_refused_and_runs_nothing(data, tmp_path):
-    checkpoints, trap = tmp_path / "checkpoints", tmp_path / "sprung"
-    checkpoints.mkdir()
-    torch.save({"fingerprint": "", "more": Harmful(trap)}, checkpoints / "last.ckpt")
+    with pytest.raises(SystemExit, match="run the same command again"):
+        train_small(data, tmp_path, max_minutes=1e-9)
+    trap = tmp_path / "sprung"
+    torch.save({"epoch": 0, "batch": 1, "more": Harmful(trap)}, last(tmp_path))
     with pytest.raises(SystemExit, match="was refused"):
         train_small(data, tmp_path)
     assert not trap.exists()
 
 
-def test_told_to_end_it_keeps_a_checkpoint_and_says_so(data, tmp_path):
-    flags = command(data, tmp_path, epochs=500)
-    process = start(flags)
-    while not (tmp_path / "checkpoints" / "last.ckpt").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.terminate()
+PLACES = {  # where it is told to end: the method, and which of its calls
+    "before the first step": (FaceData, "train_dataloader", 1),
+    "in mid-accumulate": (Learner, "training_step", 3),
+    "in the last batch": (Learner, "training_step", 10),
+    "while validating": (Learner, "validation_step", 1),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_told_to_end_anywhere_it_keeps_what_it_did_and_says_so(data, tmp_path, monkeypatch, place):
+    changes = {"accumulate": 2, "epochs": 2}
+    train_small(data, tmp_path / "whole", **changes)
+    owner, name, call = PLACES[place]
+    method, calls = getattr(owner, name), count(1)
+
+    def told(*given):
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return method(*given)
+
+    monkeypatch.setattr(owner, name, told)
+    with pytest.raises(SystemExit, match="SIGTERM"):
+        train_small(data, tmp_path / "out", **changes)
+    monkeypatch.undo()
+    done = last(tmp_path / "out")
+    state = torch.load(done, weights_only=True) if done else {"epoch": 0, "batch": 0}
+    stood = {"before the first step": (0, 0), "in mid-accumulate": (0, 4)}
+    assert (state["epoch"], state["batch"]) == stood.get(place, (1, 0))
+    train_small(data, tmp_path / "out", **changes)
+    out, whole = ((tmp_path / run / RESULTS[0]).read_bytes() for run in ("out", "whole"))
+    assert out == whole
+
+
+def test_its_loaders_may_be_told_to_end_with_it(tmp_path):
+    """As a scheduler does it: the signal goes to every process of the job."""
+    write_data(tmp_path, train_faces=160)
+    process = start(command(tmp_path, tmp_path, workers=2, checkpoint_minutes=1e-9))
+    while not last(tmp_path):
+        assert process.poll() is None, "it ended before there was a checkpoint"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "SIGTERM" in said
     assert "Traceback" not in said
-    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
+    assert last(tmp_path)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from small_training import (
     SEED,
     SIZE,
     command,
+    last,
     settings,
     splits,
     start,
@@ -34,6 +34,7 @@ from pipeline.core.loading import once, shuffled
 from pipeline.core.mask_store import open_masks
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network
+from pipeline.core.training_data import split_rows
 
 # isort: split
 import torchvision
@@ -119,13 +120,17 @@ def test_parts_of_a_batch_seen_one_after_another_average_their_gradients(tmp_pat
     assert_close(weights(tmp_path / "out"), network, 1e-6)
 
 
-def test_two_processes_average_the_gradients_of_their_halves(tmp_path):
-    write_data(tmp_path, train_faces=12)
-    flags = command(tmp_path, tmp_path / "out", **STILL, devices=2)
-    process = start(flags)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    network, attribute_loss = plain_training(tmp_path, lambda rows: [rows[0::2], rows[1::2]])
+def test_two_processes_average_the_gradients_of_their_halves_also_when_stopped(tmp_path):
+    """At the tenth of the eleven steps they ask each other whether to stop."""
+    write_data(tmp_path, train_faces=44)
+    flags = command(tmp_path, tmp_path / "out", **STILL, devices=2, max_minutes=1e-9)
+    for expected in (1, 0):
+        process = start(flags)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == expected, said
+        assert (last(tmp_path / "out") is None) == (expected == 0)
+    halves = plain_training(tmp_path, lambda rows: [rows[0::2], rows[1::2]], steps=11)
+    network, attribute_loss = halves
     assert_close(weights(tmp_path / "out"), network, 1e-5)
     history = pd.read_csv(tmp_path / "out" / "history.csv")
     assert history["train_attribute_loss"][0] == pytest.approx(attribute_loss, abs=1e-5)
@@ -157,6 +162,7 @@ def test_the_account_names_inputs_settings_and_code(data, tmp_path):
     assert account["images_with_masks"] == {"train": 16, "valid": 5}
     assert account["versions"]["torch"] == str(torch.__version__)
     assert account["git_revision"] is None or len(account["git_revision"]) == 40
+    assert len(account["code_sha256"]) == 64
     network, _ = load_network(tmp_path / "weights.safetensors")
     assert account["parameters"] == sum(w.numel() for w in network.parameters())
 
@@ -173,7 +179,7 @@ def test_equal_runs_are_equal_bytes_whatever_the_number_of_workers(data, tmp_pat
 def test_the_weights_are_those_of_the_best_epoch_and_the_best_few_are_kept(data, tmp_path):
     history = train_small(data, tmp_path, epochs=4, keep=2, select_by="valid_accuracy")
     best = int(history["epoch"][history["valid_accuracy"].idxmax()])
-    kept = {path.name: path for path in (tmp_path / "checkpoints").glob("*.safetensors")}
+    kept = {path.name: path for path in (tmp_path / "checkpoints").glob("*/*.safetensors")}
     name = f"epoch-{best:03d}.safetensors"
     assert kept[name].read_bytes() == (tmp_path / "weights.safetensors").read_bytes()
     assert len(kept) == 2
@@ -187,7 +193,7 @@ def test_a_stratified_subset_keeps_the_share_of_positives_in_both_parts(tmp_path
     faces = (Face(f"{i}.png", "train", -1, row, b"") for i, row in enumerate(labels))
     write_faces(tmp_path / "faces", faces, SIZE)
     chosen = settings(attributes=["Male"], stratified_subset=0.5)
-    rows = train.split_rows(open_faces(tmp_path / "faces"), chosen, SEED)
+    rows = split_rows(open_faces(tmp_path / "faces"), chosen, SEED)
     male = labels[:, ATTRIBUTES.index("Male")]
     assert (len(rows["train"]), len(rows["valid"])) == (160, 40)
     assert (male[rows["train"]].sum(), male[rows["valid"]].sum()) == (40, 10)
@@ -196,7 +202,7 @@ def test_a_stratified_subset_keeps_the_share_of_positives_in_both_parts(tmp_path
 
 def test_a_share_of_train_follows_from_the_seed_and_leaves_valid_whole(data):
     faces, chosen = open_faces(data / "faces"), settings(share=0.5)
-    first, again, other = (train.split_rows(faces, chosen, seed) for seed in (1, 1, 2))
+    first, again, other = (split_rows(faces, chosen, seed) for seed in (1, 1, 2))
     assert len(first["train"]) == 10
     assert first["train"].tolist() == again["train"].tolist() != other["train"].tolist()
     assert set(first["train"]) <= set(faces.rows("train"))
@@ -229,6 +235,26 @@ def test_pretrained_layers_that_are_frozen_come_out_as_they_went_in(data, tmp_pa
     account = json.loads((tmp_path / "run.json").read_text())
     assert account["inputs_sha256"]["initial"] == sha256(tmp_path / "resnet18.pth")
     assert account["parameters_trained"] < account["parameters"]
+
+
+def test_training_starts_from_weights_of_ones_own(data, tmp_path):
+    """With a step too small to change them, they come out as they went in."""
+    train_small(data, tmp_path / "first", **STILL)
+    given = tmp_path / "first" / "weights.safetensors"
+    still = {**STILL, "optimizer": {"learning_rate": 1e-30, "weight_decay": 0}}
+    flags = command(data, tmp_path / "second", initial_weights=str(given), **still)
+    train.main([*flags, "--initial", str(given)])
+    _, kept = load_network(tmp_path / "second" / "weights.safetensors")
+    assert kept["initial_weights"] == sha256(given)
+    network, _ = load_network(given)
+    assert_close(weights(tmp_path / "second"), network, 0)
+
+
+@pytest.mark.parametrize("flag", ["--faces", "--masks", "--initial"])
+def test_an_input_that_is_not_there_is_named_in_one_sentence(data, tmp_path, flag):
+    flags = command(data, tmp_path)
+    with pytest.raises(SystemExit, match=f"{tmp_path}/none"):
+        train.main([*flags, flag, str(tmp_path / "none")])
 
 
 @pytest.mark.parametrize(
@@ -304,12 +330,3 @@ def test_early_stopping_waits_for_so_many_epochs_without_a_better_one():
     assert ranked(history, chosen) == [2, 4, 3, 1]
     assert not finished(history, settings(epochs=9))
     assert finished(history, settings(epochs=4))
-
-
-def test_the_lines_in_the_documentation_ask_a_trained_network(data, tmp_path, monkeypatch, capsys):
-    lines = (ROOT / "docs/models.md").read_text().split("```python\n")[1].split("```")[0]
-    train_small(data, tmp_path / "results/synthetic/attparsenet/seed-64", **STILL)
-    (tmp_path / "results/synthetic/faces").symlink_to(data / "faces")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(lines, "docs/models.md", "exec"), {})
-    assert set(settings()["attributes"]) <= set(capsys.readouterr().out.split("'"))

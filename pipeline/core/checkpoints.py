@@ -3,11 +3,14 @@
 A checkpoint is taken at the end of every epoch, every so many minutes within one, and when
 training stops itself. It is read with ``weights_only=True`` and holds all that the rest of the
 training follows from, so a run that was killed anywhere reaches the weights of one that was not.
+Its folder is named by what decides on those weights (settings, seed, inputs, code, versions): who
+changes one of these and changes it back goes on where that training stopped.
 Lightning's own resumption is not used: within an epoch it begins the data anew.
 """
 
 import logging
 import math
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -27,25 +30,24 @@ import lightning
 log = logging.getLogger(__name__)
 
 History = list[dict[str, float]]
-LAST = "last.ckpt"
+LAST, HISTORY = "last.ckpt", "history.csv"
 # Settings of how fast and how often, not of what comes out: they may change between a kill and
 # the run that goes on, and are in no weights file.
 OPERATIONAL = {"workers", "max_minutes", "checkpoint_minutes"}
 
 
 class Keeper(lightning.Callback):
-    """Writes to ``folder``: the checkpoint, and the weights of the best epochs.
+    """Writes to ``folder``: the checkpoint, the history, and the weights of the best epochs.
 
-    ``state`` is what ``read_checkpoint`` found, or None for a new training; ``began`` the
+    ``state`` is what ``read_checkpoint`` found there, or None for a new training; ``began`` the
     ``time.monotonic()`` from which ``max_minutes`` counts.
     """
 
-    def __init__(
-        self, folder: Path, fingerprint: str, state: dict[str, Any] | None, began: float
-    ) -> None:
-        self.folder, self.fingerprint, self.state, self.began = folder, fingerprint, state, began
+    def __init__(self, folder: Path, state: dict[str, Any] | None, began: float) -> None:
+        self.folder, self.state, self.began = folder, state, began
         self.history: History = state["history"] if state else []
         self.kept = self.told = time.monotonic()
+        self.sigterm = False
 
     def on_fit_start(self, trainer: Any, learner: Any) -> None:
         if self.state is None:
@@ -60,12 +62,21 @@ class Keeper(lightning.Callback):
             learner.train_sums = self.state["train_sums"].to(learner.device)
         self.state = None
 
+    def on_train_start(self, trainer: Any, learner: Any) -> None:
+        # Lightning's own handler ends training before there is a checkpoint, with exit status 0.
+        if trainer.received_sigterm:
+            raise UserError("training was told to end (SIGTERM) before it began: run it again.")
+        signal.signal(signal.SIGTERM, self.on_sigterm)
+
+    def on_sigterm(self, *_: Any) -> None:
+        self.sigterm = True
+
     def on_train_batch_end(self, trainer: Any, learner: Any, *_: Any) -> None:
         # Gradients that wait for their step are in no checkpoint. An epoch's last batch has no
         # rest to go on with: what follows it is the epoch's end.
         if learner.batch % learner.settings["accumulate"] or trainer.is_last_batch:
             return
-        now, reason = time.monotonic(), self.reason_to_stop(trainer, learner)
+        now, reason = time.monotonic(), self.reason_to_stop(learner)
         if now - self.told >= 60:
             self.told = now
             log.info("epoch %d: %d batches done", learner.epoch + 1, learner.batch)
@@ -74,10 +85,10 @@ class Keeper(lightning.Callback):
             self.keep(trainer, learner)
             self.stop_if(trainer, reason)
 
-    def reason_to_stop(self, trainer: Any, learner: Any) -> str:
+    def reason_to_stop(self, learner: Any) -> str:
         """Why training should not go on now though it is not done, or nothing."""
         limit = learner.settings["max_minutes"]
-        if trainer.received_sigterm:
+        if self.sigterm:
             return "it was told to (SIGTERM)"
         if limit and time.monotonic() - self.began >= 60 * limit:
             return f"`max_minutes` ({limit:g}) have passed"
@@ -102,13 +113,19 @@ class Keeper(lightning.Callback):
         log.info(", ".join(f"{name} {value:.6g}" for name, value in row.items()))
         for logger in trainer.loggers:
             logger.log_metrics(row, step=learner.epoch)
-        if trainer.is_global_zero:
-            self.keep_best(learner)
+        epochs, keep = ranked(self.history, learner.settings), learner.settings["keep"]
+        if trainer.is_global_zero and learner.epoch in epochs[:keep]:
+            settings = {k: v for k, v in learner.settings.items() if k not in OPERATIONAL}
+            save_weights(epoch_file(self.folder, learner.epoch), learner.network, settings)
         self.keep(trainer, learner)
+        if trainer.is_global_zero:
+            write_history(self.folder / HISTORY, self.history)
+            for epoch in epochs[keep:]:  # which the checkpoint before may have needed
+                remove(epoch_file(self.folder, epoch))
         if finished(self.history, learner.settings):
             trainer.should_stop = True
         else:
-            self.stop_if(trainer, self.reason_to_stop(trainer, learner))
+            self.stop_if(trainer, self.reason_to_stop(learner))
 
     def keep(self, trainer: lightning.Trainer, learner: Learner) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -117,7 +134,6 @@ class Keeper(lightning.Callback):
         if not trainer.is_global_zero:
             return
         state = {
-            "fingerprint": self.fingerprint,
             "network": learner.network.state_dict(),
             "optimizer": learner.optimizer.state_dict(),
             "schedule": learner.schedule.state_dict() if learner.schedule is not None else None,
@@ -129,16 +145,6 @@ class Keeper(lightning.Callback):
         }
         with replacing(self.folder / LAST) as partial:
             torch.save(state, partial)
-
-    def keep_best(self, learner: Learner) -> None:
-        """Keep the last epoch's weights if it is among the best, and drop the one it displaced."""
-        best = ranked(self.history, learner.settings)[: learner.settings["keep"]]
-        if learner.epoch in best:
-            settings = {k: v for k, v in learner.settings.items() if k not in OPERATIONAL}
-            save_weights(epoch_file(self.folder, learner.epoch), learner.network, settings)
-        for epoch in range(1, learner.epoch + 1):
-            if epoch not in best:
-                remove(epoch_file(self.folder, epoch))
 
 
 def any_process(trainer: Any, learner: Any, answer: bool) -> bool:
@@ -175,33 +181,23 @@ def write_history(path: Path, history: History) -> None:
         table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def read_checkpoint(folder: Path, fingerprint: str, may_write: bool) -> dict[str, Any] | None:
-    """The checkpoint to go on from, or None.
+def read_checkpoint(folder: Path, may_write: bool) -> dict[str, Any] | None:
+    """The checkpoint to go on from, or None; then what lies in its folder is cleared away.
 
-    One of other settings, seed or inputs is put aside under another name, with a warning, and
-    what lies beside it is cleared away. A file that needs more than ``weights_only=True`` to
-    be read is a ``UserError``.
+    A file that needs more than ``weights_only=True`` to be read is a ``UserError``.
     """
     path = folder / LAST
-    state = None
-    if path.exists():
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            kept = state["fingerprint"]
-        except Exception as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-            raise UserError(
-                f"the checkpoint {path} was refused ({reason}); expected one that the train stage"
-                " wrote: move it away to train from the beginning."
-            ) from None
-        if kept == fingerprint:
-            log.info("going on after epoch %d, batch %d", state["epoch"], state["batch"])
-            return dict(state)
+    if not path.exists():
         if may_write:
-            aside = folder / f"{kept[:12]}.ckpt"
-            path.replace(aside)
-            log.warning("%s is of other settings or inputs: put aside as %s", path, aside.name)
-    if may_write:
-        for old in [*folder.glob("epoch-*.safetensors"), folder / "tensorboard"]:
-            remove(old)
-    return None
+            remove(folder)
+        return None
+    try:
+        state = dict(torch.load(path, map_location="cpu", weights_only=True))
+        log.info("going on after epoch %d, batch %d", state["epoch"], state["batch"])
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise UserError(
+            f"the checkpoint {path} was refused ({reason}); expected one that the train stage"
+            " wrote: move it away to train from the beginning."
+        ) from None
+    return state

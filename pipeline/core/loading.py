@@ -5,6 +5,7 @@ run that is resumed asks for the rest of an epoch, and processes that share the 
 their part of the same batch.
 """
 
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -118,12 +119,17 @@ def loader(batches: FaceBatches, order: Order, workers: int, pin: bool) -> DataL
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=one_thread if workers else None,
+        worker_init_fn=begin if workers else None,
     )
 
 
-def one_thread(worker: int) -> None:
-    """Processes are the parallelism; OpenCV's own threads would only be in each other's way."""
+def begin(worker: int) -> None:
+    """Processes are the parallelism; OpenCV's own threads would only be in each other's way.
+
+    Who ends a job sends SIGTERM to each of its processes: these are needed until the training has
+    written its checkpoint, and end with it.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with suppress(ImportError):  # the benchmark does without
         import cv2
 
