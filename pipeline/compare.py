@@ -17,11 +17,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core import comparison, stage
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core import bootstrap, comparison, stage
 from pipeline.core.comparison import MEAN, Judged
+from pipeline.core.comparison_text import as_text
 from pipeline.core.figures import comparison as figures
-from pipeline.core.files import replacing, write_json
+from pipeline.core.files import replacing, sha256, write_json
 from pipeline.core.predictions import Predictions
 from pipeline.core.stage import UserError
 
@@ -93,29 +93,34 @@ def compare_models(args: argparse.Namespace) -> None:
     pairs = {
         (one, other): comparison.summarise(comparison.difference(judged[one], judged[other]))
         for one, other in combinations(judged, 2)
+        if set(judged[one].attributes) & set(judged[other].attributes)
     }
     table = pd.concat(
         [of_one.assign(model=name, minus="") for name, of_one in values.items()]
         + [of_pair.assign(model=one, minus=other) for (one, other), of_pair in pairs.items()]
     )
     write_table(args.out_table, table, ["model", "minus"])
-    common = shared(judged)
-    summary = {
-        "judged": about(runs[0], judged[MAJORITY]),
+    summary: dict[str, Any] = {
+        "judged": about(runs),
         "models": {name: means(of_one) for name, of_one in values.items()},
-        "common": {
+    }
+    common = shared(judged)
+    if common:
+        only = {name: means_of(of_one.only(common)) for name, of_one in judged.items()}
+        summary["common"] = {
             "attributes": common,
-            "models": {
-                name: means(means_of(of_one.only(common))) for name, of_one in judged.items()
-            },
-        },
-        "differences": [
-            {"model": one, "minus": other, **means(of_pair)}
-            for (one, other), of_pair in pairs.items()
-        ],
+            "models": {name: means(table) for name, table in only.items()},
+        }
+    summary["differences"] = [
+        {"model": one, "minus": other, **means(of_pair)} for (one, other), of_pair in pairs.items()
+    ]
+    summary["settings"] = args.settings
+    summary["inputs_sha256"] = {
+        name: [sha256(path) for of, path in args.predictions if of == name]
+        for name, _ in args.predictions
     }
     print(as_text(summary))
-    figures.models(panels(judged, common), len(runs[0].names), args.out_figure)
+    figures.models(panels(judged, common), summary["judged"], args.out_figure)
     write_json(args.out_json, summary)
 
 
@@ -144,41 +149,6 @@ def panels(judged: dict[str, Judged], common: list[str]) -> dict[str, pd.DataFra
     }
 
 
-def as_text(summary: dict[str, Any]) -> str:
-    """The summary of ``models`` as a table of 80 columns."""
-    judged = summary["judged"]
-    few = " (few: the intervals are too narrow)" if judged["few_identities"] else ""
-    head = "".join(f"{word:>19}" for word in ("accuracy, %", "balanced, %", "AUROC, %"))
-    lines = [f"{judged['images']:,} test images of {judged['units']:,} {judged['over']}{few}"]
-    lines += ["", f"{'mean of its attributes':<23}{head}"]
-    for name, of_model in summary["models"].items():
-        lines.append(
-            f"{name[:19] + ' (' + str(of_model['attributes']) + ')':<23}" + cells(of_model)
-        )
-    common = summary["common"]
-    if 0 < len(common["attributes"]) < len(ATTRIBUTES):
-        lines += ["", ", ".join(common["attributes"][:3])]
-        lines += [f"{name[:22]:<23}" + cells(one) for name, one in common["models"].items()]
-    lines += ["", "differences in points, over the attributes that both have"]
-    for pair in summary["differences"]:
-        lines.append(f"{pair['model']} − {pair['minus']} ({pair['attributes']})")
-        lines.append(f"{'':5}" + cells(pair, signed=True))
-    return "\n".join(lines)
-
-
-def cells(values: dict[str, Any], signed: bool = False) -> str:
-    """Accuracy, balanced accuracy and AUROC in %, with their intervals."""
-    sign, to, width = ("+", " to ", 25) if signed else ("", "–", 19)
-    shown = []
-    for metric in ("accuracy", "balanced_accuracy", "auroc"):
-        value, low, high = (values[metric][key] for key in ("value", "low", "high"))
-        cell = "–" if value is None else f"{100 * value:{sign}.1f}"
-        if low is not None:
-            cell += f" ({100 * low:{sign}.1f}{to}{100 * high:{sign}.1f})"
-        shown.append(f"{cell:>{width}}")
-    return "".join(shown)
-
-
 def means_of(judged: Judged) -> pd.DataFrame:
     table = comparison.summarise(judged)
     return table[table["attribute"] == MEAN]
@@ -190,6 +160,12 @@ def compare_segmentation(args: argparse.Namespace) -> None:
     keys = {
         side: sorted((share, seed) for share, seed, _ in files) for side, files in sides.items()
     }
+    for side, found in keys.items():
+        for share, seed in found:
+            if found.count((share, seed)) > 1:
+                raise UserError(
+                    f"--{side} {share:g}/{seed} is given twice: give each share and seed once."
+                )
     if keys["with"] != keys["without"]:
         lone = set(keys["with"]) ^ set(keys["without"])
         share, seed = min(lone)
@@ -215,19 +191,24 @@ def compare_segmentation(args: argparse.Namespace) -> None:
                 without_masks=comparison.summarise(other)["value"],
             )
         )
-    judged = about(next(iter(runs.values())), between)
+    judged = about(list(runs.values()))
     faces = f"{judged['images']:,} test images of {judged['units']:,} {judged['over']}"
     faces += ", too few for exact intervals" if judged["few_identities"] else ""
     says = comparison.in_words(differences, faces)
     log.info(says)
-    print(says)
-    write_table(args.out_table, pd.concat(tables), ["share"])
-    figures.segmentation(differences, f"{judged['images']:,} test faces", args.out_figure)
     summary = {
         "says": says,
         "judged": judged,
         "differences": {f"{share:g}": means(table) for share, table in differences.items()},
+        "settings": args.settings,
+        "inputs_sha256": {
+            side: {f"{share:g}/{seed}": sha256(path) for share, seed, path in files}
+            for side, files in sides.items()
+        },
     }
+    print(as_text(summary))
+    write_table(args.out_table, pd.concat(tables), ["share"])
+    figures.segmentation(differences, judged, args.out_figure)
     write_json(args.out_json, summary)
 
 
@@ -244,13 +225,17 @@ def judge(runs: list[Predictions], settings: dict[str, Any]) -> Judged:
     return comparison.judge(runs, settings["min_class"], settings["draws"], settings["seed"])
 
 
-def about(run: Predictions, judged: Judged) -> dict[str, Any]:
-    """What was judged on, and whether its people are few."""
+def about(runs: list[Predictions]) -> dict[str, Any]:
+    """What was judged on, and the warnings of every run."""
+    people = bool((runs[0].identities >= 0).any())
+    units = int(bootstrap.unit_numbers(runs[0].identities).max()) + 1
+    warnings = [doubt for run in runs for doubt in run.warnings] + bootstrap.too_few(units, people)
     return {
-        "images": len(run.names),
-        "units": judged.units,
-        "over": "people" if (run.identities >= 0).any() else "images",
-        "few_identities": judged.units < comparison.bootstrap.FEW,
+        "images": len(runs[0].names),
+        "units": units,
+        "over": "people" if people else "images",
+        "few_identities": units < bootstrap.FEW,
+        "warnings": list(dict.fromkeys(warnings)),
     }
 
 

@@ -23,6 +23,7 @@ import pipeline.core.torchvision_on_cpu  # noqa: F401  before lightning
 # isort: split
 from lightning import Fabric
 from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from pipeline.core import bootstrap, groups, metrics, split_guard, stage, thresholds
 from pipeline.core.attributes import ATTRIBUTES
@@ -74,9 +75,11 @@ def evaluate(args: argparse.Namespace) -> None:
         weights=sha256(args.weights),
     )
     predictions = with_thresholds(predictions, settings)
+    predictions = replace(predictions, warnings=doubts(trained, faces, predictions, settings))
     summary, table = assess(predictions, settings)
-    summary = rounded(summary | {"masks": masks})
-    summary["warnings"] = doubts(faces, predictions)
+    chosen = {"thresholds": summary["thresholds"]}  # a rare attribute's may be next to nothing
+    summary = rounded(summary | {"masks": masks}) | chosen
+    summary["warnings"] = list(predictions.warnings)
     summary["model"] = {"weights_sha256": predictions.weights, "settings": judge.model}
     hashes = {path: sha256(path) for path in {args.faces, args.trained_on}}
     summary["data"] = {
@@ -96,13 +99,16 @@ class Judge:
         network, self.model = load_network(weights)
         self.attributes: list[str] = list(self.model["attributes"]) or list(ATTRIBUTES)
         self.columns = [ATTRIBUTES.index(name) for name in self.attributes]
-        self.batch_size: int = settings["batch_size"]
-        self.fabric = Fabric(
-            accelerator=settings["accelerator"],
-            devices=1,
-            precision=settings["precision"],
-            plugins=LightningEnvironment(),  # one process, inside a SLURM job too
-        )
+        self.settings = settings
+        try:
+            self.fabric = Fabric(
+                accelerator=settings["accelerator"],
+                devices=1,
+                precision=settings["precision"],
+                plugins=LightningEnvironment(),  # one process, inside a SLURM job too
+            )
+        except (MisconfigurationException, ValueError, RuntimeError) as error:
+            raise UserError(f"Lightning cannot judge as the settings say: {error}") from None
         self.network = self.fabric.setup_module(network).eval()
 
     @torch.inference_mode()
@@ -115,8 +121,9 @@ class Judge:
         """
         gauge = MaskGauge(store, faces, self.columns) if store else None
         logits = np.empty((len(rows), len(self.attributes)), np.float32)
-        parts = list(range(0, len(rows), self.batch_size))
-        batches = decoded(faces, [rows[at : at + self.batch_size] for at in parts])
+        size = self.settings["batch_size"]
+        parts = list(range(0, len(rows), size))
+        batches = decoded(faces, [rows[at : at + size] for at in parts])
         for at, (batch, images) in zip(
             parts, stage.progress(batches, len(parts), "judging", "batch"), strict=True
         ):
@@ -131,7 +138,8 @@ class Judge:
                 "the network's outputs are not finite: its training diverged. Train it again with"
                 " a lower learning rate, or in higher precision."
             )
-        return logits, gauge.summary(self.attributes) if gauge else None
+        summary = gauge.summary(self.attributes, self.settings["min_class"]) if gauge else None
+        return logits, summary
 
 
 class MaskGauge:
@@ -154,19 +162,24 @@ class MaskGauge:
                 targets = target_masks(self.masks, rows[at], self.columns, maps)
                 tally.add(maps[torch.from_numpy(at).to(maps.device)], targets)
 
-    def summary(self, attributes: list[str]) -> dict[str, Any] | None:
-        """For each split: the faces, the mean over attributes with a mask, and each attribute."""
-        counted = {split: tally for split, tally in self.tallies.items() if tally.faces}
-        return {split: self._of(tally, attributes) for split, tally in counted.items()} or None
+    def summary(self, attributes: list[str], min_class: int) -> dict[str, Any] | None:
+        """For each split: the faces, each attribute, and the mean over those that count.
+
+        These are the attributes of which at least ``min_class`` faces have a mask.
+        """
+        some = {split: tally for split, tally in self.tallies.items() if tally.faces}
+        return {
+            split: self._of(tally, attributes, min_class) for split, tally in some.items()
+        } or None
 
     @staticmethod
-    def _of(tally: MaskTally, attributes: list[str]) -> dict[str, Any]:
+    def _of(tally: MaskTally, attributes: list[str], min_class: int) -> dict[str, Any]:
         table = pd.DataFrame(tally.result(), index=attributes)
-        with_mask = table[table["positives"] > 0].drop(columns="positives")
+        counted = table[table["positives"] >= min_class].drop(columns="positives")
         return {
             "images": tally.faces,
-            "attributes": len(with_mask),
-            "mean": plain(with_mask.mean().to_dict()),
+            "attributes": len(counted),
+            "mean": plain(counted.mean().to_dict()),
             "by_attribute": {name: plain(row.to_dict()) for name, row in table.iterrows()},
         }
 
@@ -219,8 +232,6 @@ def with_thresholds(predictions: Predictions, settings: dict[str, Any]) -> Predi
     if settings["threshold"] == "fixed":
         return predictions
     valid = predictions.of("valid")
-    if not valid.names:
-        log.warning("no valid faces to choose thresholds on: 0.5 for every attribute")
     labels = valid.labels[:, valid.columns]
     chosen = thresholds.on_valid(labels, valid.logits, settings["min_class"])
     return replace(predictions, thresholds=chosen)
@@ -249,17 +260,16 @@ def assess(
         **{name: mean(column, counted) for name, column in values.items()},
         "intervals": {
             **about_intervals(test.identities, units, settings),
-            **{
-                name: ends(name, draws[name][:, counted], values[name][counted], sample.count)
-                for name in metrics.METRICS
-            },
+            **{name: ends(draws[name][:, counted], sample.count) for name in metrics.DRAWN},
         },
         "left_out": [name for name, kept in zip(test.attributes, counted, strict=True) if not kept],
         "thresholds": dict(zip(test.attributes, test.thresholds.tolist(), strict=True)),
     }
     said = test.logits > metrics.cuts(test.thresholds)
     summary["groups"] = [
-        groups.by_group(test.labels, said, test.attributes, units, counted, group_by)
+        groups.by_group(
+            test.labels, said, test.attributes, units, counted, group_by, settings["min_class"]
+        )
         for group_by in settings["groups"]
     ]
     summary["impossible"] = groups.impossible(test.labels, said, test.attributes)
@@ -293,12 +303,9 @@ def mean(values: np.ndarray, counted: np.ndarray) -> float | None:
     return float(values[counted].mean()) if counted.any() else None
 
 
-def ends(name: str, draws: np.ndarray, values: np.ndarray, units: int) -> list[float] | None:
-    """The interval of a metric's mean over attributes, from draws (D, A) and values (A,)."""
-    if not len(values):
-        return None
-    means = bootstrap.mean_over_attributes(draws)
-    low, high = bootstrap.interval(name, means, values.mean(), units)
+def ends(draws: np.ndarray, units: int) -> list[float] | None:
+    """The interval of a metric's mean over attributes, from its draws (D, A)."""
+    low, high = bootstrap.interval(bootstrap.mean_over_attributes(draws), units)
     return [float(low), float(high)] if np.isfinite(low) else None
 
 
@@ -309,7 +316,7 @@ def as_table(
     draws: dict[str, np.ndarray],
     units: int,
 ) -> pd.DataFrame:
-    """``metrics.csv``: a row an attribute; each metric is followed by its interval's ends."""
+    """``metrics.csv``: a row an attribute; a metric with an interval is followed by its ends."""
     columns: dict[str, Any] = {
         "attribute": test.attributes,
         "counted": counted,
@@ -320,9 +327,9 @@ def as_table(
     }
     for name in metrics.METRICS:
         columns[name] = values[name]
-        columns[f"{name}_low"], columns[f"{name}_high"] = bootstrap.interval(
-            name, draws[name], values[name], units
-        )
+        if name in draws:
+            low, high = bootstrap.interval(draws[name], units)
+            columns[f"{name}_low"], columns[f"{name}_high"] = low, high
     return pd.DataFrame(columns)
 
 
@@ -332,17 +339,24 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
 
 
-def doubts(faces: Faces, predictions: Predictions) -> list[str]:
-    """The split guard's warnings, which also go to the log."""
+def doubts(
+    trained: Faces, faces: Faces, predictions: Predictions, settings: dict[str, Any]
+) -> tuple[str, ...]:
+    """What makes the numbers doubtful; it also goes to the log."""
     test = predictions.of("test")
     right = (test.logits > 0) == test.labels[:, test.columns]
     accuracy = dict(zip(test.attributes, right.mean(axis=0).tolist(), strict=True))
     found = split_guard.identities_apart(faces.splits, faces.identities)
+    found += split_guard.trained_and_judged(trained, faces)
     found += split_guard.official_sizes(faces.splits)
     found += split_guard.fingerprint(len(faces), accuracy)
+    if settings["threshold"] == "valid" and "valid" not in faces.splits:
+        found.append("there is no valid face to choose thresholds on: each is 0.5")
+    units = int(bootstrap.unit_numbers(test.identities).max()) + 1
+    found += bootstrap.too_few(units, people=bool((test.identities >= 0).any()))
     for warning in found:
-        log.warning("split guard: %s", warning)
-    return found
+        log.warning("%s", warning)
+    return tuple(found)
 
 
 def rounded(value: Any) -> Any:

@@ -1,11 +1,13 @@
-"""Print how a model was judged as a table for a terminal of 80 columns, and what there is to open.
+"""Print how a model was judged, or a comparison, for a terminal of 80 columns.
+
+With --results, what there is to open is named as well.
 
 python -m pipeline.show --results results/synthetic --model attparsenet
 python -m pipeline.show --metrics metrics.json --table metrics.csv
+python -m pipeline.show --comparison results/synthetic/comparisons/models.json
 """
 
 import argparse
-import json
 import os
 import sys
 import textwrap
@@ -15,6 +17,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core import stage
+from pipeline.core.comparison_text import as_text
+from pipeline.core.files import read_json, read_table
 from pipeline.core.stage import UserError
 
 BOLD, FAINT, YELLOW = "1", "2", "33"
@@ -27,7 +31,15 @@ MEANS = {
     "auroc": "AUROC",
     "ece": "calibration error",
 }
+COLUMNS = {  # of metrics.csv, and their heads
+    "majority_accuracy": "majority",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "f1": "F1",
+    "auroc": "AUROC",
+}
 ARTIFACTS = {  # below results/{dataset}: what it is
+    "drawn": "drawn faces with their true parts: an image viewer",
     "faces": "the faces: datasets.load_from_disk",
     "manifest.csv": "every face with its sha256",
     "rejected.csv": "images that were not taken, with the reason",
@@ -53,9 +65,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--model", help="with --results: this model alone")
     parser.add_argument("--metrics", type=Path, help="one metrics.json")
     parser.add_argument("--table", type=Path, help="with --metrics: its metrics.csv")
+    parser.add_argument("--comparison", type=Path, help="one models.json or segmentation.json")
     args = parser.parse_args(argv)
-    if (args.results is None) == (args.metrics is None) or bool(args.metrics) != bool(args.table):
-        parser.error("give --results, or --metrics together with --table")
+    asked = [args.results, args.metrics, args.comparison]
+    if asked.count(None) != 2 or bool(args.metrics) != bool(args.table):
+        parser.error("give --results, or --metrics together with --table, or --comparison")
     with stage.running(None):
         print("\n".join(show(args, Paint(sys.stdout.isatty() and "NO_COLOR" not in os.environ))))
 
@@ -72,6 +86,8 @@ class Paint:
 
 def show(args: argparse.Namespace, paint: Paint) -> list[str]:
     """The lines to print."""
+    if args.comparison:
+        return compared(args.comparison)
     if args.metrics:
         return judgement(args.metrics, args.table, str(args.metrics.parent), paint)
     found = sorted(args.results.glob(f"{args.model or '*'}/seed-*/on-*/metrics.json"))
@@ -87,13 +103,15 @@ def show(args: argparse.Namespace, paint: Paint) -> list[str]:
     return [*lines, *artifacts(args.results, args.model, paint)]
 
 
+def compared(path: Path) -> list[str]:
+    """A comparison, as ``compare`` printed it."""
+    return as_text(read_json(path, "judged", "differences")).splitlines()
+
+
 def judgement(metrics: Path, table: Path, title: str, paint: Paint) -> list[str]:
     """One model's means, attributes and doubts."""
-    try:
-        summary = json.loads(metrics.read_text(encoding="utf-8"))
-        rows = pd.read_csv(table)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{metrics} and {table} cannot be read ({error}): run evaluate.") from None
+    summary = read_json(metrics, "split", "intervals", "masks", "warnings")
+    rows = read_table(table, "attribute", "counted", "positives", *COLUMNS)
     warnings = [
         paint(line, YELLOW)
         for warning in summary["warnings"]
@@ -109,7 +127,7 @@ def means(summary: dict[str, Any]) -> list[str]:
     of = "people" if intervals["over"] == "identities" else "images drawn apart"
     lines = [
         f"{summary['images']:,} {summary['split']} images, intervals over {intervals['units']:,}"
-        f" {of}{' (few: too narrow)' if intervals['few_identities'] else ''}",
+        f" {of}",
         "",
         f"{mean:<36}   95 % interval",
     ]
@@ -118,19 +136,22 @@ def means(summary: dict[str, Any]) -> list[str]:
             low_high = intervals.get(name)
             ends = f"   {low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
             lines.append(f"  {words:<25}{summary[name]:>9.3f}{ends}")
+    maps = (summary["masks"] or {}).get("test")
+    if maps and maps["attributes"]:
+        of = f"   maps of {maps['attributes']} attributes"
+        lines.append(f"  {'mask IoU':<25}{maps['mean']['iou']:>9.3f}{of}")
     return lines
 
 
 def attributes(rows: pd.DataFrame, paint: Paint) -> list[str]:
     """A line an attribute, best AUROC first; those outside the means last and marked."""
     rows = rows.sort_values(["counted", "auroc"], ascending=False, kind="stable")
-    columns = ["majority_accuracy", "accuracy", "balanced_accuracy", "f1", "auroc"]
-    heads = ["majority", "accuracy", "balanced", "F1", "AUROC"]
+    heads = list(COLUMNS.values())
     head = f"{'attribute':<21}{'positives':>9}" + "".join(f"{word:>10}" for word in heads[:3])
     lines = [paint(head + "".join(f"{word:>8}" for word in heads[3:]), BOLD)]
     for row in rows.to_dict("records"):
         name = row["attribute"] + ("" if row["counted"] else " *")
-        cells = [number(row[column]) for column in columns]
+        cells = [number(row[column]) for column in COLUMNS]
         line = f"{name:<21}{row['positives']:>9}" + "".join(f"{cell:>10}" for cell in cells[:3])
         line += "".join(f"{cell:>8}" for cell in cells[3:])
         worse = row["counted"] and row["accuracy"] < row["majority_accuracy"]

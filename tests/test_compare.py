@@ -7,16 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import compare
-from pipeline.core import comparison
+from pipeline import compare, show
+from pipeline.core import bootstrap, comparison
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.comparison_text import as_text
+from pipeline.core.files import sha256
 from pipeline.core.predictions import Predictions, write_predictions
 
 SETTINGS = {"min_class": 10, "draws": 64, "seed": 3}
 
 
-def predictions(path: Path, skill: float, noise: int, attributes=ATTRIBUTES, faces=0) -> Path:
-    """300 test faces of 60 people and 30 valid ones; ``skill`` moves logits towards the labels."""
+def predictions(
+    path: Path, skill: float, noise: int, attributes=ATTRIBUTES, faces=0, each=5, warnings=()
+) -> Path:
+    """300 test faces, ``each`` of a person, 30 valid ones; ``skill`` moves logits to the labels."""
     rng = np.random.default_rng(faces)
     labels = rng.random((330, 40)) < 0.4
     hard = rng.standard_normal(labels.shape)  # the same for every model
@@ -28,13 +32,14 @@ def predictions(path: Path, skill: float, noise: int, attributes=ATTRIBUTES, fac
         Predictions(
             names=[f"{row:06d}.jpg" for row in range(330)],
             splits=np.repeat(["valid", "test"], [30, 300]),
-            identities=np.arange(330) // 5,
+            identities=np.arange(330) // each,
             labels=labels,
             attributes=list(attributes),
             logits=logits[:, columns].astype(np.float32),
             thresholds=np.full(len(columns), 0.5),
             train_positives=np.full(40, 0.4),
-            weights="",
+            weights=path.stem,
+            warnings=warnings,
         ),
     )
     return path
@@ -92,12 +97,71 @@ def test_what_is_hard_for_both_models_cancels_in_their_difference(models):
 
 def test_the_printed_table_has_the_summarys_numbers_in_80_columns(models):
     summary = models[2]
-    lines = compare.as_text(summary).splitlines()
+    lines = as_text(summary).splitlines()
     assert max(map(len, lines)) <= 80
     good = summary["models"]["good"]["auroc"]
     (line,) = [line for line in lines if line.startswith("good (40)")]
     assert f"{100 * good['value']:.1f} ({100 * good['low']:.1f}–{100 * good['high']:.1f})" in line
     assert "Male" in lines  # the one attribute that all models have
+
+
+def test_a_saved_comparison_is_shown_as_it_was_printed(models, capsys):
+    folder, _, summary, _ = models
+    show.main(["--comparison", str(folder / "out.json")])
+    assert capsys.readouterr().out == as_text(summary) + "\n"
+
+
+def test_names_that_begin_alike_are_printed_whole_in_80_columns(tmp_path, capsys):
+    names = [f"attparsenet_without_masks{end}" for end in ("", "_share_0.1", "_share_0.01")]
+    files = [predictions(tmp_path / str(n), 1, n) for n in range(3)]
+    call("models", tmp_path, [f"--predictions={n}={f}" for n, f in zip(names, files, strict=True)])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {f"{name} (40)" for name in names} <= set(lines)
+    assert f"{names[1]} − {names[2]} (40)" in lines
+
+
+def test_models_without_a_common_attribute_stand_beside_the_majority_rule_alone(tmp_path):
+    files = [predictions(tmp_path / name, 1, 1, [name]) for name in ("Male", "Smiling")]
+    summary, table = call("models", tmp_path, [f"--predictions={f.name}={f}" for f in files])
+    pairs = {(pair["model"], pair["minus"]) for pair in summary["differences"]}
+    assert pairs == {(name, compare.MAJORITY) for name in ("Male", "Smiling")}
+    assert "common" not in summary
+    assert set(table["model"]) == {"Male", "Smiling", compare.MAJORITY}
+
+
+def test_a_comparison_carries_the_doubts_of_its_models(tmp_path, capsys):
+    doubts = ("people are in two splits", "the sizes are not official")
+    one = predictions(tmp_path / "one", 1, 1, each=10, warnings=doubts[:1])
+    other = predictions(tmp_path / "other", 1, 2, each=10, warnings=doubts)
+    summary, _ = call("models", tmp_path, [f"--predictions=a={one}", f"--predictions=b={other}"])
+    found = [*doubts, *bootstrap.too_few(30, people=True)]
+    assert summary["judged"]["warnings"] == found
+    printed, drawn = capsys.readouterr().out, (tmp_path / "out.svg").read_text()
+    for doubt in found:
+        assert f"Warning: {doubt}." in printed
+        assert f"Warning: {doubt}." in drawn
+    summary, _ = call("segmentation", tmp_path, [f"--with=1/1={one}", f"--without=1/1={other}"])
+    assert summary["judged"]["warnings"] == found
+    for doubt in found:
+        assert f"Warning: {doubt}." in (tmp_path / "out.svg").read_text()
+
+
+def test_the_same_training_twice_is_no_second_seed(tmp_path):
+    file = predictions(tmp_path / "one", 1, 1)
+    with pytest.raises(SystemExit, match="the same weights"):
+        call("models", tmp_path, [f"--predictions=a={file}", f"--predictions=a={file}"])
+
+
+def test_a_summary_names_its_settings_and_the_hashes_of_what_it_read(models, tmp_path):
+    folder, _, summary, _ = models
+    assert summary["settings"] == SETTINGS
+    assert summary["inputs_sha256"]["good"] == [sha256(folder / "good.parquet")]
+    flags = segmentation_flags(tmp_path, {0.1: 0.2}, seeds=1)
+    summary, _ = call("segmentation", tmp_path, flags)
+    assert summary["settings"] == SETTINGS
+    digest = sha256(tmp_path / "with-0.1-0.parquet")
+    assert summary["inputs_sha256"]["with"] == {"0.1/0": digest}
 
 
 def test_equal_inputs_give_equal_bytes(models):
@@ -125,11 +189,22 @@ def test_segmentation_says_where_a_difference_is_seen_and_where_none(tmp_path, c
     assert "on 10 % of train mean AUROC is higher with masks" in summary["says"]
     assert "on all of train no difference in mean AUROC is seen" in summary["says"]
     assert "3 seeds, 300 test images of 60 people" in summary["says"]
-    assert summary["says"] in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert summary["says"] in " ".join(printed.split())
+    assert max(map(len, printed.splitlines())) <= 80
+    gain = summary["differences"]["0.1"]["auroc"]
+    assert f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to" in printed
     assert len(table) == 2 * 41 * len(comparison.COMPARED)
     gap = table["with_masks"].astype(float) - table["without_masks"].astype(float)
     np.testing.assert_allclose(gap, table["difference"].astype(float), atol=2e-6)
     assert set(table["seeds"]) == {3}
+
+
+def test_a_share_and_seed_that_is_given_twice_is_named(tmp_path):
+    flags = segmentation_flags(tmp_path, {0.1: 0.2}, seeds=2)
+    again = [flag.replace("0.1/1=", "0.1/0=") for flag in flags]
+    with pytest.raises(SystemExit, match=r"--with 0\.1/0 is given twice"):
+        call("segmentation", tmp_path, again)
 
 
 def test_a_side_without_its_partner_is_named(tmp_path):

@@ -104,16 +104,21 @@ def test_metrics_json_has_the_words_that_others_rely_on(judged):
     low, high = summary["intervals"]["accuracy"]
     assert low <= summary["accuracy"] <= high
     assert [group["by"] for group in summary["groups"]] == SETTINGS["groups"]
-    assert summary["warnings"] == []
+    assert summary["warnings"] == ["the intervals are over 5 people, fewer than 50, and too narrow"]
+    assert summary["ece"] == pytest.approx(counted["ece"].mean(), abs=1e-6)
+    assert "ece" not in summary["intervals"]
+    assert "ece_low" not in table
 
 
 def test_every_metric_can_be_computed_again_from_the_parquet_alone(judged):
     call(judged)
-    again, table = evaluate.assess(read_predictions(judged / "out/predictions.parquet"), SETTINGS)
+    predictions = read_predictions(judged / "out/predictions.parquet")
+    again, table = evaluate.assess(predictions, SETTINGS)
     evaluate.write_table(judged / "again.csv", table)
     assert (judged / "again.csv").read_bytes() == (judged / "out/metrics.csv").read_bytes()
     summary = json.loads((judged / "out/metrics.json").read_text())
     assert evaluate.rounded(again).items() <= summary.items()
+    assert list(predictions.warnings) == summary["warnings"] != []
 
 
 def test_the_parquet_read_by_anyone_gives_the_tables_numbers(judged):
@@ -160,7 +165,8 @@ def test_majority_is_that_of_the_split_trained_on_even_on_another_data_set(judge
     summary, table = call(judged, "other", threshold="valid")
     assert table.loc["Bald", "majority_accuracy"] == 0
     assert summary["intervals"]["over"] == "images"
-    assert set(summary["thresholds"].values()) == {0.5}  # no valid faces to choose on
+    assert set(summary["thresholds"].values()) == {0.5}
+    assert "there is no valid face to choose thresholds on: each is 0.5" in summary["warnings"]
 
 
 def test_the_test_split_chooses_no_threshold(judged):
@@ -183,6 +189,8 @@ def test_the_test_split_chooses_no_threshold(judged):
 
 def test_thresholds_chosen_on_valid_are_kept_and_used(judged):
     summary, table = call(judged, threshold="valid")
+    kept = read_predictions(judged / "out/predictions.parquet").thresholds
+    assert list(summary["thresholds"].values()) == kept.tolist()
     frame = pd.read_parquet(judged / "out/predictions.parquet")
     test = frame[frame["split"] == "test"]
     chance = 1 / (1 + np.exp(-test["Male_logit"].astype(float)))
@@ -218,7 +226,7 @@ def test_people_in_two_splits_are_reported_in_json_and_log(judged, tmp_path):
         SIZE,
     )
     summary, _ = call(judged, "leaky", "--log", str(tmp_path / "log"))
-    (warning,) = summary["warnings"]
+    warning = summary["warnings"][0]
     assert "1 of 15 people" in warning
     assert warning in (tmp_path / "log").read_text()
 
@@ -262,6 +270,25 @@ def test_maps_are_judged_against_the_stores_masks_face_by_face(tmp_path):
         assert found["pixel_accuracy"] == pytest.approx((truth == said)[:, a].mean(), abs=1e-6)
         iou = reference.jaccard_score(truth[:, a].ravel(), said[:, a].ravel(), zero_division=0)
         assert (found["iou"] or 0) == pytest.approx(iou, abs=1e-6)
+
+
+def test_means_of_masks_leave_out_attributes_with_too_few_of_them(tmp_path):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    make_masks(tmp_path)
+    save_network(tmp_path / "weights.safetensors")
+    masked = ("--masks", str(tmp_path / "masks.zarr"))
+    test = call(tmp_path, "faces", *masked, min_class=6)[0]["masks"]["test"]
+    rows = test["by_attribute"]
+    counted = [row["iou"] for row in rows.values() if row["positives"] >= 6]
+    assert 0 < rows["Bald"]["positives"] < 6
+    assert test["attributes"] == len(counted) > 0
+    assert test["mean"]["iou"] == pytest.approx(np.mean(counted), abs=1e-6)
+
+
+def test_a_device_that_is_not_there_ends_in_one_sentence(judged, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(SystemExit, match="cannot judge as the settings say"):
+        call(judged, accelerator="gpu")
 
 
 def test_masks_of_other_faces_are_refused(tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import metrics, thresholds
 from pipeline.core.mask_metrics import MaskTally
-from pipeline.core.metrics import METRICS, NEED_BOTH, NEED_NEGATIVES, NEED_POSITIVES
+from pipeline.core.metrics import DRAWN, METRICS, NEED_BOTH, NEED_NEGATIVES, NEED_POSITIVES
 
 
 def attribute_by_sklearn(labels, logits, threshold) -> dict[str, float]:
@@ -101,7 +101,7 @@ def test_weighted_metrics_are_those_of_faces_repeated(drawn, seed):
     for draw, weight in enumerate(weights):
         rows = np.repeat(np.arange(len(labels)), weight[units].astype(int))
         expected = metrics.measure(labels[rows], logits[rows], cuts)
-        for name in METRICS:
+        for name in DRAWN:
             np.testing.assert_allclose(found[name][draw], expected[name], atol=2e-6, err_msg=name)
 
 
@@ -132,6 +132,14 @@ def test_an_attribute_without_enough_valid_faces_keeps_the_usual_threshold():
     rng = np.random.default_rng(0)
     labels = rng.random((50, 2)) < [0.5, 0.0]
     assert thresholds.on_valid(labels, rng.normal(3, 1, (50, 2)), 10)[1] == 0.5
+
+
+def test_a_threshold_is_found_however_small_all_chances_are():
+    labels = np.repeat([False, True], 20)[:, None]
+    logits = np.where(labels, -16.0, -18.0).astype(np.float32)  # chances below 2e-7
+    chosen = thresholds.on_valid(labels, logits, min_class=10)
+    assert 0 < chosen[0] < 2e-7
+    assert balanced_accuracy(labels[:, 0], logits[:, 0], chosen[0]) == 1
 
 
 def test_mask_metrics_count_every_pixel_of_every_batch():

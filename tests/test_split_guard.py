@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core import split_guard
+from pipeline.core.faces import Face, open_faces, write_faces
 
 SPLITS = np.repeat(list(split_guard.OFFICIAL), list(split_guard.OFFICIAL.values()))
 # How often a sound model is right on a face of each official split; train such that a split by
@@ -65,6 +66,23 @@ def test_a_planted_leak_of_identities_is_reported_with_its_count(planted):
     (warning,) = split_guard.identities_apart(splits, people)
     assert f"{planted} of 20 people" in warning
     assert f"{planted} test images" in warning
+
+
+def faces_of(path, images: list[bytes], splits: list[str]):
+    labels = np.zeros(40, bool)
+    rows = enumerate(zip(splits, images, strict=True))
+    faces = [Face(f"{row}.jpg", split, -1, labels, image) for row, (split, image) in rows]
+    write_faces(path, faces, (8, 8))
+    return open_faces(path)
+
+
+def test_test_images_of_another_data_set_that_were_trained_on_are_reported(tmp_path):
+    images = [bytes([number]) * 9 for number in range(6)]
+    trained = faces_of(tmp_path / "a", images[:4], ["train", "valid", "test", "train"])
+    judged = faces_of(tmp_path / "b", images[5:1:-1] + images[:2], ["test"] * 5 + ["valid"])
+    (warning,) = split_guard.trained_and_judged(trained, judged)  # images 3 and 0; 2 is test's
+    assert "2 of 5 test images (such as 2.jpg)" in warning
+    assert split_guard.trained_and_judged(trained, trained) == []
 
 
 def test_unknown_people_leak_nothing():

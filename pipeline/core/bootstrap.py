@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy import stats
 
-from pipeline.core.metrics import METRICS, Sample
+from pipeline.core.metrics import DRAWN, Sample
 
 LEVEL = 0.95
-FEW = 50  # units; with fewer, intervals are marked as too narrow
+FEW = 50  # units; with fewer, a warning says that intervals are too narrow
 CHUNK = 16  # draws at a time: few enough for the cache, on 20,000 faces
 
 
@@ -46,31 +46,34 @@ def weights(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def resample(sample: Sample, draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Every metric of ``METRICS`` as (draws, A), one row a resample of the units."""
+    """Each of ``DRAWN`` as (draws, A), one row a resample of the units."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         pieces = list(pool.map(sample.judge, weights(sample.count, draws, seed)))
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in METRICS}
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in DRAWN}
 
 
-def interval(
-    name: str, draws: np.ndarray, value: np.ndarray, units: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper end of the 95 % interval of a metric, (…) each.
+def interval(draws: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end of the 95 % interval of a metric, (…) each, from its draws (D, …).
 
-    ``draws`` (D, …) of a metric whose estimate is ``value`` (…). Draws without meaning (NaN) are
-    left out; where none is left, or with one unit alone, the ends are NaN. The calibration error
-    grows by chance, in a sample and once more in a resample of it: its interval is reflected
-    about the estimate (Davison and Hinkley, 1997, the basic interval), and may lie below it.
+    Draws without meaning (NaN) are left out; where none is left, or with one unit alone, the ends
+    are NaN.
     """
     some = np.isfinite(draws).any(axis=0) & (units > 1)
     tail = (1 - LEVEL) / 2
     if units > 1:
         student = stats.t.ppf(tail, units - 1)
         tail = stats.norm.cdf(np.sqrt(units / (units - 1)) * student)
-    low, high = np.nanquantile(np.where(some, draws, 0), [tail, 1 - tail], axis=0)
-    if name == "ece":
-        low, high = np.clip(2 * value - high, 0, 1), np.clip(2 * value - low, 0, 1)
+    ends = [tail, 1 - tail]  # "weibull": as far out for few draws as for many
+    low, high = np.nanquantile(np.where(some, draws, 0), ends, axis=0, method="weibull")
     return np.where(some, low, np.nan), np.where(some, high, np.nan)
+
+
+def too_few(units: int, people: bool) -> list[str]:
+    """One warning if intervals over so few people (or images, where people are unknown) mislead."""
+    if units >= FEW:
+        return []
+    kind = "people" if people else "images"
+    return [f"the intervals are over {units} {kind}, fewer than {FEW}, and too narrow"]
 
 
 def mean_over_attributes(draws: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ Every model is judged under the same draws of people, so that a difference is pa
 for all models cancels. Several seeds of a model are runs; a value is the mean over them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,15 +62,11 @@ def read_runs(paths: list[Path]) -> list[Predictions]:
 def majority_rule(run: Predictions) -> Predictions:
     """What saying of every face what most train faces are would have predicted."""
     said = np.where(run.train_positives > 0.5, 1.0, -1.0)
-    return Predictions(
-        names=run.names,
-        splits=run.splits,
-        identities=run.identities,
-        labels=run.labels,
+    return replace(
+        run,
         attributes=list(ATTRIBUTES),
         logits=np.tile(said, (len(run.names), 1)).astype(np.float32),
         thresholds=np.full(len(ATTRIBUTES), 0.5),
-        train_positives=run.train_positives,
         weights="",
     )
 
@@ -82,6 +78,11 @@ def judge(runs: list[Predictions], min_class: int, draws: int, seed: int) -> Jud
     if any(run.attributes != runs[0].attributes for run in runs):
         raise UserError(
             "the runs of one model predict different attributes: give each model its own name."
+        )
+    if len({run.weights for run in runs}) < len(runs):
+        raise UserError(
+            "two runs of one model have the same weights, and are no second proof: give each of"
+            " its seeds once."
         )
     values, drawn = [], []
     for run in runs:
@@ -164,7 +165,7 @@ def over_seeds(
     value, drawn = values.mean(axis=0), draws.mean(axis=0)
     seeds = len(values)
     if seeds == 1:
-        return value, *bootstrap.interval("value", drawn, value, units)
+        return value, *bootstrap.interval(drawn, units)
     some = np.isfinite(drawn).sum(axis=0) > 1
     if units < 2:
         some &= False

@@ -62,13 +62,15 @@ def by_group(
     units: np.ndarray,
     counted: np.ndarray,
     group_by: list[str],
+    min_class: int,
 ) -> dict[str, Any]:
     """Accuracy of faces grouped by their labels of ``group_by``, and the worst group.
 
     Arrays as for ``impossible``; ``units`` (N,) numbers the people and ``counted`` (A,) says
     which attributes are in means. ``accuracy`` is that of the first of ``group_by`` (Sagawa et
     al., 2020, predict Blond_Hair in groups by Blond_Hair and Male), ``mean_accuracy`` that of
-    all counted attributes. A target that the model lacks has no accuracy and no worst group.
+    all counted attributes. A target that the model lacks has no accuracy and no worst group. A
+    group with fewer than ``min_class`` faces is not ``counted``, and not the worst.
     """
     target = group_by[0]
     truth = labels[:, [ATTRIBUTES.index(name) for name in attributes]]
@@ -84,13 +86,14 @@ def by_group(
                 "group": dict(zip(group_by, values, strict=True)),
                 "images": int(where.sum()),
                 "units": len(np.unique(units[where])),
+                "counted": bool(where.sum() >= min_class),
                 "accuracy": _number(accuracy[attributes.index(target)])
                 if target in attributes
                 else None,
                 "mean_accuracy": _number(accuracy[counted].mean()) if counted.any() else None,
             }
         )
-    judged = [group for group in groups if group["accuracy"] is not None]
+    judged = [group for group in groups if group["counted"] and group["accuracy"] is not None]
     worst = min(judged, key=lambda group: group["accuracy"], default=None)
     return {"by": group_by, "target": target, "groups": groups, "worst": worst}
 

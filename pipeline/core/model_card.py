@@ -29,7 +29,7 @@ def model_card(
     parts = [
         f"# {settings['network']}: {len(settings['attributes'])} attributes of a face",
         _what(settings, digest, difference),
-        "## Data\n\n" + _data(run, terms),
+        "## Data\n\n" + _data(run, metrics, terms),
         "## How good it is\n\n" + _numbers(metrics),
     ]
     if table:
@@ -52,17 +52,31 @@ def _what(settings: dict[str, Any], digest: str, difference: float) -> str:
 """
 
 
-def _data(run: dict[str, Any] | None, terms: Path | None) -> str:
+def _data(run: dict[str, Any] | None, metrics: dict[str, Any] | None, terms: Path | None) -> str:
+    text = terms.read_text(encoding="utf-8").strip() if terms else "Not known: none were given."
     lines = ["Not known: no run.json was given."]
     if run:
+        trained_on = run["inputs_sha256"]["faces"]
         images = ", ".join(f"{count:,} {split}" for split, count in run["images"].items())
         lines = [
-            f"Faces: {images}; seed {run['seed']}; epoch {run['best_epoch']} of {run['epochs']}"
-            " was kept, by the valid split.",
-            f"Faces' sha256: `{run['inputs_sha256']['faces']}`.",
+            f"- Data set: {text.splitlines()[0]}",
+            f"- Faces: {images}; sha256 `{trained_on}`.",
+            f"- Split: {_split(run['settings'])}.",
+            f"- Seed {run['seed']}; epoch {run['best_epoch']} of {run['epochs']} was kept, by the"
+            " valid split.",
         ]
-    text = terms.read_text(encoding="utf-8").strip() if terms else "Not known: none were given."
+        if metrics and metrics["data"]["faces_sha256"] != trained_on:
+            lines.append(f"- Judged on other faces: sha256 `{metrics['data']['faces_sha256']}`.")
     return "\n".join(lines) + "\n\nTerms of the data:\n\n" + _quoted(text)
+
+
+def _split(settings: dict[str, Any]) -> str:
+    """Where train and valid came from: the source's own split, or what the seed drew of it."""
+    if settings["stratified_subset"]:
+        part = f"{100 * settings['stratified_subset']:g} % of the data set's own train split"
+        return f"{part}, cut 80/20 into train and valid by the seed"
+    part = f", {100 * settings['share']:g} % of its train, drawn by the seed"
+    return "the one that the data set came with" + part * (settings["share"] < 1)
 
 
 def _quoted(text: str) -> str:
@@ -75,8 +89,7 @@ def _numbers(metrics: dict[str, Any] | None) -> str:
     intervals = metrics["intervals"]
     lines = [
         f"On {metrics['images']:,} {metrics['split']} faces, mean of {metrics['attributes']}"
-        f" attributes; 95 % intervals over {intervals['units']:,} {intervals['over']}"
-        f"{', too few for exact ones' if intervals['few_identities'] else ''}.",
+        f" attributes; 95 % intervals over {intervals['units']:,} {intervals['over']}.",
         "",
         "| metric | value | interval |",
         "|---|---|---|",
@@ -86,6 +99,9 @@ def _numbers(metrics: dict[str, Any] | None) -> str:
         ends = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
         value = "–" if metrics[name] is None else f"{metrics[name]:.3f}"
         lines.append(f"| {name} | {value} | {ends} |")
+    maps = (metrics["masks"] or {}).get("test")
+    if maps and maps["attributes"]:
+        lines.append(f"| mask IoU of {maps['attributes']} maps | {maps['mean']['iou']:.3f} | |")
     worst = [group for group in metrics["groups"] if group["worst"]]
     for group in worst:
         kind = ", ".join(f"{k}={v}" for k, v in group["worst"]["group"].items())

@@ -3,11 +3,12 @@
 Columns: ``image_name``, ``split``, ``celeb_id`` (-1 where unknown); the 40 labels as booleans
 under CelebA's names; ``{attribute}_logit`` (float32) for each attribute that the model has. The
 file's metadata holds, as JSON under ``attparse``, the thresholds, the train split's share of
-positives and the hash of the weights, so that every metric can be computed from this file alone.
+positives, the hash of the weights and the warnings, so that every metric can be computed, and
+doubted, from this file alone.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ class Predictions:
     ``labels`` (N, 40) bool; ``attributes`` the A names that the model has; ``logits`` (N, A)
     float32; ``thresholds`` (A,) probabilities above which an attribute is predicted;
     ``train_positives`` (40,) the share of positives in the split ``train`` that was trained on;
-    ``weights`` the sha256 of the weights.
+    ``weights`` the sha256 of the weights; ``warnings`` the doubts about split and intervals.
     """
 
     names: list[str]
@@ -40,6 +41,7 @@ class Predictions:
     thresholds: np.ndarray
     train_positives: np.ndarray
     weights: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[int]:
@@ -49,16 +51,13 @@ class Predictions:
     def of(self, split: str) -> "Predictions":
         """The faces of one split."""
         rows = np.flatnonzero(self.splits == split)
-        return Predictions(
+        return replace(
+            self,
             names=[self.names[row] for row in rows],
             splits=self.splits[rows],
             identities=self.identities[rows],
             labels=self.labels[rows],
-            attributes=self.attributes,
             logits=self.logits[rows],
-            thresholds=self.thresholds,
-            train_positives=self.train_positives,
-            weights=self.weights,
         )
 
 
@@ -78,6 +77,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "thresholds": predictions.thresholds.tolist(),
         "train_positives": predictions.train_positives.tolist(),
         "weights": predictions.weights,
+        "warnings": predictions.warnings,
     }
     table = pa.table(columns).replace_schema_metadata({"attparse": json.dumps(about)})
     with replacing(path) as partial:
@@ -110,4 +110,5 @@ def read_predictions(path: Path) -> Predictions:
         thresholds=np.array(about["thresholds"]),
         train_positives=np.array(about["train_positives"]),
         weights=about["weights"],
+        warnings=tuple(about.get("warnings", ())),
     )

@@ -5,7 +5,12 @@ others in a few attributes, any sound model is right about Big_Lips on 70–73 %
 about Narrow_Eyes on 86–88 %. A split by chance, or the valid split, gives other figures.
 """
 
+import hashlib
+from collections.abc import Iterator
+
 import numpy as np
+
+from pipeline.core.faces import Faces
 
 OFFICIAL = {"train": 162_770, "valid": 19_867, "test": 19_962}
 WHOLE = 190_000  # a data set of as many faces claims to be the whole of CelebA
@@ -31,6 +36,26 @@ def identities_apart(splits: np.ndarray, identities: np.ndarray) -> list[str]:
         f"{len(leaked)} of {len(people)} people are in two splits or more (such as person"
         f" {leaked[0]}; {share} test images): a model may know faces of the test split"
     ]
+
+
+def trained_and_judged(trained: Faces, judged: Faces) -> list[str]:
+    """One warning if a test image is, byte for byte, one of train or valid trained on."""
+    known = set(_digests(trained, np.flatnonzero(trained.splits != "test")))
+    test = judged.rows("test")
+    seen = [
+        row for row, digest in zip(test, _digests(judged, test), strict=True) if digest in known
+    ]
+    if not seen:
+        return []
+    return [
+        f"{len(seen)} of {len(test)} test images (such as {judged.names[seen[0]]}) are also train"
+        " or valid images of the faces trained on: the model may know them"
+    ]
+
+
+def _digests(faces: Faces, rows: np.ndarray) -> Iterator[bytes]:
+    for row in rows.tolist():
+        yield hashlib.sha256(faces.encoded(row)).digest()
 
 
 def official_sizes(splits: np.ndarray) -> list[str]:

@@ -22,7 +22,7 @@ def on_valid(labels: np.ndarray, logits: np.ndarray, min_class: int) -> np.ndarr
 def _best(labels: np.ndarray, chances: np.ndarray) -> float:
     """The threshold, half way between two neighbouring probabilities or 0.5, of best balance."""
     values = np.unique([0, *chances, 1])
-    candidates = np.unique(np.append((values[1:] + values[:-1]) / 2, USUAL).round(6))
+    candidates = np.append((values[1:] + values[:-1]) / 2, USUAL)
     candidates = candidates[(candidates > 0) & (candidates < 1)]
     positives, negatives = np.sort(chances[labels]), np.sort(chances[~labels])
     recall = 1 - np.searchsorted(positives, candidates, "right") / len(positives)

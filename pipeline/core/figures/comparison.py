@@ -1,11 +1,13 @@
 """Plots of models side by side, from the tables of ``core/comparison.py``."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pipeline.core import style
 from pipeline.core.comparison import MEAN
@@ -13,20 +15,16 @@ from pipeline.core.comparison import MEAN
 SHOWN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
 
 
-def models(panels: dict[str, pd.DataFrame], images: int, path: Path) -> None:
+def models(panels: dict[str, pd.DataFrame], judged: dict[str, Any], path: Path) -> None:
     """Each model's means with intervals; a row of axes for each of ``panels``.
 
     A panel's key says what its means are over; its table has ``model``, ``metric``,
-    ``value``, ``low``, ``high``, a row a model and metric.
+    ``value``, ``low``, ``high``, a row a model and metric. ``judged`` is that of ``models.json``.
     """
     rows = [table["model"].nunique() for table in panels.values()]
-    with style.drawn(path, height=1.0 + sum(0.28 * count + 0.75 for count in rows)) as figure:
-        figure.suptitle(
-            style.counted("Models side by side", images, "test faces"),
-            x=0.01,
-            ha="left",
-            weight="bold",
-        )
+    height = 1.0 + 0.25 * len(judged["warnings"]) + sum(0.28 * count + 0.75 for count in rows)
+    with style.drawn(path, height) as figure:
+        _title(figure, "Models side by side", judged)
         grid = figure.subplots(
             len(panels), 3, sharey="row", squeeze=False, height_ratios=[n + 1.5 for n in rows]
         )
@@ -38,20 +36,18 @@ def models(panels: dict[str, pd.DataFrame], images: int, path: Path) -> None:
             line[0].set_title(title)
 
 
-def segmentation(differences: dict[float, pd.DataFrame], faces: str, path: Path) -> None:
+def segmentation(
+    differences: dict[float, pd.DataFrame], judged: dict[str, Any], path: Path
+) -> None:
     """With masks minus without, in points: the means against the share, and each attribute.
 
-    ``differences`` are tables of ``comparison.summarise`` by share of train.
+    ``differences`` are tables of ``comparison.summarise`` by share of train; ``judged`` is that
+    of ``segmentation.json``.
     """
     shares = sorted(differences)
     order = _order(differences[shares[-1]])
     with style.drawn(path, height=3.2 + 0.16 * len(order)) as figure:
-        figure.suptitle(
-            f"What masks add to AttParseNet: with minus without ({faces})",
-            x=0.01,
-            ha="left",
-            weight="bold",
-        )
+        _title(figure, "What masks add to AttParseNet: with minus without", judged)
         heights = [2.4, 1 + 0.16 * len(order)]
         halves: Any = figure.subfigures(2, 1, height_ratios=heights)
         top, bottom = halves
@@ -77,6 +73,13 @@ def segmentation(differences: dict[float, pd.DataFrame], faces: str, path: Path)
             axes.axvline(0, color=style.INK, lw=0.8)
             axes.set_title(_percent(share))
             axes.set_xlabel("AUROC (points)")
+
+
+def _title(figure: Figure, what: str, judged: dict[str, Any]) -> None:
+    """The title with its n, and the warnings below it."""
+    lines = [style.counted(what, judged["images"], "test faces")]
+    lines += [line for doubt in judged["warnings"] for line in wrap(f"Warning: {doubt}.", 90)]
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", weight="bold", fontsize=10)
 
 
 def _numbers(rows: list[pd.DataFrame]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.metrics import BINS, cuts, probabilities
 from pipeline.core.predictions import Predictions
 
+PALE = "#BFD9EA"  # too few faces to count
 FEWEST = 10  # positives below which a row of the confusion says nothing
 
 
@@ -65,7 +66,7 @@ def bars(table: pd.DataFrame, warnings: list[str], path: Path) -> None:
 
 
 def _bars(axes: Axes, table: pd.DataFrame, metric: str, start: float) -> None:
-    colours = np.where(table["counted"], style.BLUE, "#BFD9EA")
+    colours = np.where(table["counted"], style.BLUE, PALE)
     axes.barh(table.index, table[metric] - start, left=start, color=colours, height=0.7)
     low, high = table[f"{metric}_low"], table[f"{metric}_high"]
     axes.hlines(table.index, low, high, color=style.INK, lw=1)
@@ -93,7 +94,7 @@ def reliability(test: Predictions, keep: np.ndarray, path: Path) -> None:
         above.plot(said, true, "o-", color=style.BLUE, ms=4, label="model")
         above.set(ylabel="share that is true (%)", ylim=(-0.02, 1.02), xlim=(0, 1))
         above.set_title(style.counted("Reliability", len(labels), "answers"))
-        above.legend(title=f"calibration error {100 * error:.1f} %")
+        above.legend(title=f"pooled calibration error {100 * error:.1f} %")
         centres = (np.arange(BINS) + 0.5) / BINS
         below.bar(centres, count, width=0.9 / BINS, color=style.SKY)
         below.set(xlabel="predicted probability (%)", ylabel="answers")
@@ -175,7 +176,7 @@ def groups(summary: dict[str, Any], path: Path) -> None:
 
     ``summary`` is ``metrics.json``.
     """
-    shown = [group for group in summary["groups"] if group["worst"]]
+    shown = [by for by in summary["groups"] if any(g["accuracy"] is not None for g in by["groups"])]
     impossible = summary["impossible"]["rules"]
     count = sum(len(group["groups"]) for group in shown)
     heights = [max(count, 1), max(len(impossible), 1)]
@@ -195,8 +196,9 @@ def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
                 for name, yes in group["group"].items()
             )
             names.append(f"{kind} ({group['images']:,})")
-            values.append(group["accuracy"] or 0)
-            colours.append(style.RED if group == by["worst"] else style.BLUE)
+            values.append(np.nan if group["accuracy"] is None else group["accuracy"])
+            worst = group == by["worst"]
+            colours.append(style.RED if worst else style.BLUE if group["counted"] else PALE)
     if not names:
         axes.text(
             0.5,
@@ -209,7 +211,9 @@ def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
     axes.barh(range(len(names)), values, color=colours, height=0.7)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set(
-        xlim=(0, 1), xlabel="accuracy of the group's first attribute (%); dark red: the worst group"
+        xlim=(0, 1),
+        xlabel="accuracy of the group's first attribute (%)\n"
+        "dark red: the worst group; pale: too few faces to count",
     )
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)

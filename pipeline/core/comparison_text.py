@@ -1,0 +1,68 @@
+"""Comparisons for a terminal of 80 columns, from ``models.json`` or ``segmentation.json``."""
+
+from textwrap import wrap
+from typing import Any
+
+from pipeline.core.attributes import ATTRIBUTES
+
+SHOWN = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "auroc": "AUROC"}
+
+
+def as_text(summary: dict[str, Any]) -> str:
+    """Either of the two; ``KeyError`` where it is neither."""
+    lines = models(summary) if "models" in summary else segmentation(summary)
+    for doubt in summary["judged"]["warnings"]:
+        lines += ["", *wrap(f"Warning: {doubt}.", 80)]
+    return "\n".join(lines)
+
+
+def models(summary: dict[str, Any]) -> list[str]:
+    """Means of each model, of all in the attributes that they share, and the differences."""
+    judged = summary["judged"]
+    lines = [f"{judged['images']:,} test images of {judged['units']:,} {judged['over']}", ""]
+    lines += line("mean in % (attributes)", heads(19), 23)
+    for name, of_model in summary["models"].items():
+        lines += line(f"{name} ({of_model['attributes']})", cells(of_model, 19), 23)
+    common = summary.get("common", {"attributes": []})
+    names = common["attributes"]
+    if 0 < len(names) < len(ATTRIBUTES):
+        lines += ["", names[0] if len(names) == 1 else f"mean of the {len(names)} that all have"]
+        for name, of_model in common["models"].items():
+            lines += line(name, cells(of_model, 19), 23)
+    lines += ["", "difference in the attributes that both have, points", *line("", heads(25), 5)]
+    for pair in summary["differences"]:
+        name = f"{pair['model']} − {pair['minus']} ({pair['attributes']})"
+        lines += line(name, cells(pair, 25, signed=True), 5)
+    return lines
+
+
+def segmentation(summary: dict[str, Any]) -> list[str]:
+    """The sentence, and the differences that it is about."""
+    lines = [*wrap(summary["says"], 80), ""]
+    lines += ["with masks minus without, mean over attributes, points", *line("", heads(25), 5)]
+    for share, pair in summary["differences"].items():
+        name = f"{100 * float(share):.4g} % of train ({pair['attributes']})"
+        lines += line(name, cells(pair, 25, signed=True), 5)
+    return lines
+
+
+def line(name: str, of_it: str, width: int) -> list[str]:
+    """One line, or two where the name is too long for its column."""
+    return [f"{name:<{width}}{of_it}"] if len(name) < width else [name, " " * width + of_it]
+
+
+def heads(width: int) -> str:
+    return "".join(f"{words:>{width}}" for words in SHOWN.values())
+
+
+def cells(values: dict[str, Any], width: int, signed: bool = False) -> str:
+    """Each metric of ``SHOWN`` in %, with its interval."""
+    sign, to = ("+", " to ") if signed else ("", "–")
+    shown = []
+    for metric in SHOWN:
+        value, low, high = (values[metric][key] for key in ("value", "low", "high"))
+        cell = "–" if value is None else f"{100 * value:{sign}.1f}"
+        if low is not None:
+            cell += f" ({100 * low:{sign}.1f}{to}{100 * high:{sign}.1f})"
+        shown.append(f"{cell:>{width}}")
+    return "".join(shown)
