@@ -50,6 +50,15 @@ def test_the_comparison_has_a_model_for_each_share(config):
     assert models["attparsenet"]["share"] == 1
 
 
+def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config):
+    weights = {"sha256": "0" * 64, "mirrors": ["weights.pth"]}
+    config["imagenet"] = {"resnet50": weights}
+    config["models"]["resnet18"]["backbone"] = "resnet50"
+    imagenet = complete(config, SCHEMA)["imagenet"]
+    assert imagenet["resnet50"] == weights
+    assert imagenet["resnet18"]["mirrors"][0].startswith("https://download.pytorch.org/")
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -63,6 +72,24 @@ def test_the_comparison_has_a_model_for_each_share(config):
         (lambda c: c["models"].update(x={"like": "x"}), "not another model"),
         (lambda c: c.pop("models"), "'models' is a required property"),
         (lambda c: c.update(seeds=[]), "seeds"),
+        (lambda c: c.update(seeds=[64, 64]), "wrong at seeds: [64, 64] has non-unique"),
+        (lambda c: c.update(train=["cnn_rnn"] * 2), "wrong at train"),
+        (lambda c: c.update(compare={"seeds": [1, 1]}), "wrong at compare.seeds"),
+        (lambda c: c.update(compare={"shares": [1, 1.0]}), "wrong at compare.shares"),
+        (lambda c: c.update(predict={"model": "atparsenet"}), "did you mean 'attparsenet'"),
+        # What wrong indentation makes of it.
+        (lambda c: c.update({64: None}), "the key 64 at the top level"),
+        (lambda c: c["models"]["cnn_rnn"].update({True: 1}), "key True at models.cnn_rnn"),
+        (lambda c: c["models"].update(attparsenet=None), "wrong at models.attparsenet: None"),
+        (lambda c: c["models"].update(x=3), "wrong at models.x: 3"),
+        (lambda c: c["models"].update(x={"like": ["a"]}), "models.x.like names ['a']"),
+        (lambda c: c.update(models=None), "wrong at models: None"),
+        # Names that would meet in one folder, weights that nobody has.
+        (lambda c: c["models"].update(faces={"like": "cnn_rnn"}), "not faces or drawn"),
+        (
+            lambda c: c["models"]["resnet18"].update(backbone="convnext_tiny"),
+            "write imagenet: {convnext_tiny: {sha256: <its hash>, mirrors: [<address or path>]}}",
+        ),
     ],
 )
 def test_a_wrong_configuration_is_told_in_one_sentence(config, change, says):

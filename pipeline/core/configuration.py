@@ -20,6 +20,7 @@ def complete(config: Config, schema: Config) -> Config:
     Everything that is wrong is a ``UserError`` of one sentence: a misspelt key, a value of the
     wrong kind, a name that no entry has.
     """
+    _check_keys(config)
     whole = deepcopy(config)
     if isinstance(whole.get("models"), dict):
         whole["models"] = {name: _resolve(whole["models"], name) for name in whole["models"]}
@@ -28,17 +29,34 @@ def complete(config: Config, schema: Config) -> Config:
         raise UserError(_sentence(min(errors, key=partial(_distance, config))))
     _fill(whole, schema)
     _check_names(whole)
+    _check_weights(whole)
     _add_shares(whole)
     return whole
 
 
-def _resolve(models: Config, name: str, seen: tuple[str, ...] = ()) -> Any:
+def _check_keys(value: Any, *place: str) -> None:
+    """Keys are text: YAML reads `64:` and `no:` as a number and a truth value."""
+    for key, below in value.items() if isinstance(value, dict) else ():
+        if not isinstance(key, str):
+            raise UserError(
+                f"The configuration has the key {key!r} at {'.'.join(place) or 'the top level'},"
+                " which is no text to YAML; write it in quotes, or indent it where it belongs."
+            )
+        _check_keys(below, *place, key)
+
+
+def _resolve(models: Config, name: str, seen: tuple[str, ...] = ()) -> Config:
     """A model's entry over the entries that it is ``like``, key by key."""
     entry = models[name]
-    if not isinstance(entry, dict) or "like" not in entry:
+    if not isinstance(entry, dict):
+        raise UserError(
+            f"The configuration is wrong at models.{name}: {entry!r} is no model's settings; indent"
+            " these below its name."
+        )
+    if "like" not in entry:
         return entry
     like = entry["like"]
-    if like in (*seen, name) or like not in models:
+    if not isinstance(like, str) or like in (*seen, name) or like not in models:
         raise UserError(
             f"The configuration's models.{name}.like names {like!r}, which is not another model;"
             f" models are {', '.join(sorted(models))}."
@@ -103,6 +121,7 @@ def _check_names(config: Config) -> None:
     pointers += [("train", name, models) for name in config["train"]]
     pointers += [("judge_on", name, datasets) for name in config["judge_on"]]
     pointers += [(f"compare.{key}", config["compare"][key], models) for key in ("with", "without")]
+    pointers += [("predict.model", config["predict"]["model"], models)]
     for name, model in config["models"].items():
         pointers += [(f"models.{name}.attributes", a, attributes) for a in model["attributes"]]
     for name, dataset in config["datasets"].items():
@@ -114,6 +133,18 @@ def _check_names(config: Config) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
             raise UserError(f"The configuration's {key} names {name!r}, which is not there; {hint}")
+
+
+def _check_weights(config: Config) -> None:
+    """A model that begins with ImageNet weights needs a place to fetch them from."""
+    for name, model in config["models"].items():
+        fetched = model["pretrained"] and not model["initial_weights"]
+        if fetched and model["backbone"] not in config["imagenet"]:
+            raise UserError(
+                f"The configuration's models.{name} is pretrained, and imagenet has no weights of"
+                f" {model['backbone']}; set pretrained: false, or write imagenet:"
+                f" {{{model['backbone']}: {{sha256: <its hash>, mirrors: [<address or path>]}}}}."
+            )
 
 
 def _add_shares(config: Config) -> None:
