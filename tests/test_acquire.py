@@ -189,6 +189,14 @@ def test_a_damaged_entry_of_the_zip_is_rejected(source, tmp_path):
     assert got.rejected["000004.jpg"].startswith("cannot be read from the zip")
 
 
+def test_an_entry_of_the_zip_behind_a_password_is_rejected(source, tmp_path):
+    content = bytearray((source.root / ZIP).read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the last entry says that it is encrypted
+    (source.root / ZIP).write_bytes(content)
+    got = run(tmp_path / "out", {**source.entry, "max_rejected": 0.1})
+    assert "is encrypted, password required" in got.rejected["000030.jpg"]
+
+
 def test_more_rejected_images_than_allowed_end_the_run_before_anything_is_written(
     source, tmp_path, capsys
 ):
@@ -247,6 +255,8 @@ PAGE = b"\n<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></ht
         (edit(PARTITION, lambda x: [*x[:-1], "000030.jpg test"]), "line 30: expected an image"),
         (edit(PARTITION, lambda x: [*x, x[3]]), "two rows for 000004.jpg"),
         (edit(IDENTITY, lambda x: x[1:]), "identity_CelebA.txt has no row for 000001.jpg"),
+        (edit(IDENTITY, lambda x: [*x[:-1], "000030.jpg --1"]), "line 30: expected an image"),
+        (edit(IDENTITY, lambda x: [*x[:-1], f"000030.jpg {10**24}"]), "line 30: expected an"),
         (replaced(ZIP, PAGE), "is no zip but an HTML page of 73 bytes, as Google Drive"),
         (lambda root: (root / ZIP).write_bytes((root / ZIP).read_bytes()[:-500]), "was cut off"),
         (lambda root: (root / ZIP).unlink(), f"has no {ZIP}; put CelebA's official file there"),
@@ -264,7 +274,28 @@ def test_files_that_are_wrong_as_a_whole_end_in_one_sentence_that_names_them(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["acquire.log"]
 
 
+def test_a_root_that_may_not_be_read_is_told_in_one_sentence(source, tmp_path, capsys, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(celeba.Path, "exists", refuse)
+    says = stopped(tmp_path, source.entry, capsys)
+    assert f"{source.root / ATTR} may not be read by you" in says
+
+
+def test_synthetic_faces_without_their_folder_are_told_in_one_sentence(tmp_path, capsys):
+    assert "--drawn" in stopped(tmp_path, entry(source="synthetic"), capsys)
+
+
 # Which files are held to the official hashes.
+
+
+def test_a_web_page_in_place_of_the_official_zip_is_told_as_one(
+    source, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(celeba, "ALL_IMAGES", 30)
+    (source.root / ZIP).write_bytes(PAGE)
+    assert "is no zip but an HTML page of 73" in stopped(tmp_path, source.entry, capsys)
 
 
 def test_a_set_that_announces_all_of_celeba_must_have_the_official_hashes(

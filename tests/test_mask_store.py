@@ -116,6 +116,16 @@ def test_a_store_does_not_open_before_it_is_finished(tmp_path):
         open_masks(tmp_path / "nowhere.zarr")
 
 
+@pytest.mark.parametrize("content", [b"", b'{"zarr_format": 3, "node'])
+@pytest.mark.parametrize("name", ["zarr.json", "names/zarr.json"])
+def test_a_store_whose_description_is_cut_off_is_told_in_one_sentence(tmp_path, name, content):
+    store = tmp_path / "masks.zarr"
+    write(store, drawn(3), 3)
+    (store / name).write_bytes(content)
+    with pytest.raises(UserError, match="no whole store of masks"):
+        open_masks(store)
+
+
 def test_a_shard_with_other_bytes_closes_the_store_and_an_equal_one_does_not(tmp_path):
     store = tmp_path / "masks.zarr"
     masks, bits, found, labels = drawn(5)

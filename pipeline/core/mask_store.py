@@ -252,7 +252,7 @@ def open_masks(path: Path) -> Masks:
     """Open a store; a ``UserError`` says so if it is missing, not whole or another's."""
     try:
         return Masks(path)
-    except (FileNotFoundError, KeyError) as error:
+    except (FileNotFoundError, KeyError, ValueError) as error:  # no JSON is a ValueError
         raise UserError(
             f"{path} is no whole store of masks as attparse writes it ({type(error).__name__});"
             " make it, or finish it, with the rule masks."

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.core.sources import celeba, folder, huggingface
 from pipeline.core.sources.labels import Labels
+from pipeline.core.stage import UserError
 
 
 class Source(Protocol):
@@ -29,11 +30,18 @@ def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -
     faces. Whatever is wrong with the files as a whole is a ``UserError``.
     """
     name = settings["source"]
-    if name == "synthetic":
-        assert drawn is not None, "synthetic faces need --drawn"
-        return celeba.open_synthetic(drawn)
-    if name == "huggingface":
-        return huggingface.open_huggingface(settings, downloads)
-    if name == "folder":
-        return folder.open_folder(settings)
-    return celeba.open_celeba(settings, downloads)
+    try:
+        if name == "synthetic":
+            if drawn is None:
+                raise UserError("source: synthetic needs the folder of the drawn faces: --drawn.")
+            return celeba.open_synthetic(drawn)
+        if name == "huggingface":
+            return huggingface.open_huggingface(settings, downloads)
+        if name == "folder":
+            return folder.open_folder(settings)
+        return celeba.open_celeba(settings, downloads)
+    except PermissionError as error:
+        raise UserError(
+            f"{error.filename} may not be read by you; have its rights changed, or name a copy of"
+            " your own as root in the data set's entry."
+        ) from None

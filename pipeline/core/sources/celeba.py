@@ -6,6 +6,7 @@ claims to be the official one, and then its files must have the official md5.
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -92,11 +93,13 @@ def open_celeba(settings: dict[str, Any], downloads: Path) -> CelebA:
         )
     files = find_files(root, settings, downloads)
     labels = read_labels(files[LABELS], files[PARTITION], files.get(IDENTITY))
-    verify(files, settings["hashes"], official=len(labels) == ALL_IMAGES)
+    official = len(labels) == ALL_IMAGES
+    # Opened before its hash is compared: what is no zip at all is told by what it is.
+    images = open_images(files[IMAGES] if settings["aligned"] else find_photographs(root))
+    verify(files, settings["hashes"], official)
     if not settings["aligned"]:
         labels = with_places(labels, root)
-        return CelebA(labels, open_images(find_photographs(root)), TERMS)
-    return CelebA(labels, open_images(files[IMAGES]), TERMS)
+    return CelebA(labels, images, TERMS)
 
 
 def find_photographs(root: Path | None) -> Path:
@@ -224,7 +227,7 @@ def read_column(path: Path, names: list[str], labels: Path, expected: str) -> np
     """(N,) int64 of a file with ``name value`` rows, in the order of ``names``: all, no other."""
     rows = [line.split() for line in read_lines(path)]
     for number, words in enumerate(rows, start=1):
-        if len(words) != 2 or not words[1].lstrip("-").isdecimal():
+        if len(words) != 2 or not re.fullmatch(r"-?\d{1,18}", words[1]):
             raise UserError(f"{path}, line {number}: expected an image name and {expected}.")
     require_unique(path, [name for name, _ in rows])
     values = {name: int(value) for name, value in rows}

@@ -70,7 +70,7 @@ class ZipImages:
             return f"is {self.times[name]} times in the zip"
         try:
             return self.archive.read(self.entries[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # encrypted
             return f"cannot be read from the zip ({error})"
 
 
