@@ -3,7 +3,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES)
 CODE := pipeline tests bench envs
 
 .PHONY: demo test check format clean
@@ -22,22 +22,23 @@ test: .venv/ready-development
 		'out=$$($(BIN)/python -m pytest {} 2>&1); code=$$?; echo "{}"; echo "$$out"; exit $$code'
 
 check: .venv/ready-development
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/mypy
-	$(BIN)/snakemake --lint
+	$(BIN)/python -m ruff check $(CODE)
+	$(BIN)/python -m ruff format --check $(CODE)
+	$(BIN)/python -m snakefmt --check Snakefile workflow
+	$(BIN)/python -m mypy
+	$(BIN)/python -m snakemake --lint
 
 format: .venv/ready-development
-	$(BIN)/ruff check --fix $(CODE)
-	$(BIN)/ruff format $(CODE)
-	$(BIN)/snakefmt Snakefile workflow
+	$(BIN)/python -m ruff check --fix $(CODE)
+	$(BIN)/python -m ruff format $(CODE)
+	$(BIN)/python -m snakefmt Snakefile workflow
 
-# A stamp is the last thing written: an interrupted installation is begun again.
+# A stamp is the last thing written: an interrupted installation is begun again. Programs are run
+# as modules: their own first lines would name the folder that .venv was made in.
 .venv/ready: envs/requirements.txt envs/constraints.txt envs/check_system.py
 	@$(PYTHON) envs/check_system.py
 	@echo "Installing attparse into .venv: 2 GB, some minutes the first time."
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(PIP) --requirement envs/requirements.txt
 	@touch $@
 

@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import json
 import re
+import runpy
 import subprocess
 import sys
 
@@ -30,6 +31,9 @@ def test_the_conda_environment_has_the_packages_of_the_requirements():
     conda = yaml.safe_load((ROOT / "envs/attparse.yaml").read_text())
     (pip,) = (entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
     assert dict(line.split("==") for line in pip) == pins("requirements.txt")
+    libraries = {"GL": "libgl", "EGL": "libegl", "GLESv2": "libgles", "glib-2.0": "libglib"}
+    asked = runpy.run_path(str(ROOT / "envs/check_system.py"))["LIBRARIES"]
+    assert {libraries[name] for name in asked} <= {str(entry) for entry in conda["dependencies"]}
 
 
 def imported(folders: list[str]) -> set[str]:
