@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from pipeline.core import stage
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.files import replacing, sha256, write_text
+from pipeline.core.files import read_json, read_table, replacing, sha256, write_text
+from pipeline.core.metrics_file import read_metrics
 from pipeline.core.model_card import model_card
 from pipeline.core.networks.weights import load_network
 from pipeline.core.stage import UserError
@@ -31,6 +32,11 @@ log = logging.getLogger(__name__)
 
 OPSET = 18
 TOLERANCE = 1e-4  # between torch and onnxruntime, on every output
+# What the card says of a run and of an attribute: a file without it is refused before the work.
+TOLD_OF_RUN = ("images", "seed", "best_epoch", "epochs", "inputs_sha256")
+TOLD_OF_ATTRIBUTES = (
+    "attribute", "positives", "threshold", "accuracy", "balanced_accuracy", "auroc", "counted",
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -49,16 +55,13 @@ def main(argv: list[str] | None = None) -> None:
 def export(args: argparse.Namespace) -> None:
     """Write ``model.onnx`` once it has been checked, then ``model_card.md``."""
     network, settings = load_network(args.weights)
-    metrics, run = (
-        json.loads(path.read_text(encoding="utf-8")) if path else None
-        for path in (args.metrics, args.run)
-    )
     digest = sha256(args.weights)
-    if metrics and metrics["model"]["weights_sha256"] != digest:
-        raise UserError(
-            f"{args.metrics} judges other weights than {args.weights}: give the metrics.json of"
-            " these weights, or none."
-        )
+    metrics = read_metrics(args.metrics, digest) if args.metrics else None
+    run = read_json(args.run, *TOLD_OF_RUN) if args.run else None
+    if args.table:
+        read_table(args.table, *TOLD_OF_ATTRIBUTES)
+    if args.terms and not args.terms.is_file():
+        raise UserError(f"--terms {args.terms} is not there: give the data's TERMS.txt, or none.")
     whole = Whole(network, settings).eval()
     with replacing(args.out / "model.onnx") as partial:
         write_onnx(whole, partial, about(settings, digest, metrics))

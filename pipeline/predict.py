@@ -10,9 +10,7 @@ one face that is aligned already. A photograph that cannot be used has a row tha
 
 import argparse
 import csv
-import json
 import logging
-import mimetypes
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,8 +23,10 @@ from pipeline.core import page, stage
 from pipeline.core.alignment import Size
 from pipeline.core.faces import decode
 from pipeline.core.figures.places import overlaid
-from pipeline.core.files import replacing
+from pipeline.core.files import replacing, sha256, written
 from pipeline.core.image_files import find_fault
+from pipeline.core.metrics_file import read_metrics
+from pipeline.core.photographs import may_be_image
 from pipeline.core.portraits import Finder, Portrait, open_finder, size_for
 from pipeline.core.sources.images import FolderImages
 from pipeline.core.stage import UserError
@@ -86,8 +86,10 @@ def predict(args: argparse.Namespace) -> None:
     """Go through the photographs once; the page comes last, when the CSV is whole."""
     if not args.photographs.is_dir():
         raise UserError(f"{args.photographs} is no folder: name one with photographs in it.")
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError(f"--out {args.out} is a file: name a folder, which may be a new one.")
     viewer = Viewer(args.weights)
-    thresholds = read_thresholds(args.metrics, viewer.attributes)
+    thresholds = thresholds_of(args.metrics, args.weights, viewer.attributes)
     photographs = FolderImages(args.photographs)
     names = sorted(name for name in photographs.names if may_be_image(name))
     if not names:
@@ -101,7 +103,7 @@ def predict(args: argparse.Namespace) -> None:
         told = (
             one
             for name in stage.progress(names, len(names), "predicting", "photograph")
-            for one in tell(name, photographs.read(name), viewer, finder, args.faces, size)
+            for one in tell(written(name), photographs.read(name), viewer, finder, args.faces, size)
         )
         with replacing(args.out / "faces.csv") as partial:
             for one in write_rows(partial, told, viewer.attributes):
@@ -113,19 +115,13 @@ def predict(args: argparse.Namespace) -> None:
     page.write_page(
         args.out / "index.html",
         Path(__file__).with_suffix(".html"),
-        title=f"Faces in {args.photographs.name}",
+        title=f"Faces in {written(args.photographs.resolve().name)}",
         photographs=len(names),
         faces=faces,
         cards=cards,
         faults=faults,
         attends=viewer.attends,
     )
-
-
-def may_be_image(name: str) -> bool:
-    """Whether a file's name does not say that it is something else, such as a table."""
-    kind, _ = mimetypes.guess_type(name)
-    return kind is None or kind.startswith("image/")
 
 
 def tell(
@@ -193,18 +189,12 @@ def card(one: Told, attributes: list[str], thresholds: np.ndarray) -> dict[str, 
     }
 
 
-def read_thresholds(metrics: Path | None, attributes: list[str]) -> np.ndarray:
+def thresholds_of(metrics: Path | None, weights: Path, attributes: list[str]) -> np.ndarray:
     """(A,) probabilities above which an attribute counts as likely."""
     if metrics is None:
         return np.full(len(attributes), USUAL)
-    try:
-        found = json.loads(metrics.read_text(encoding="utf-8"))["thresholds"]
-        return np.array([found[name] for name in attributes], float)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{metrics} has no thresholds for these weights ({error}): give the metrics.json of the"
-            " same model, or leave --metrics out."
-        ) from None
+    found = read_metrics(metrics, sha256(weights))["thresholds"]
+    return np.array([found[name] for name in attributes], float)
 
 
 def fetch_model(model: Path) -> None:

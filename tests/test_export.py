@@ -13,7 +13,8 @@ from small_results import call, model, only, small_results
 from pipeline import export
 from pipeline.core.batches import prepare
 from pipeline.core.faces import decode
-from pipeline.core.networks.weights import load_network
+from pipeline.core.networks import build
+from pipeline.core.networks.weights import load_network, save_weights
 from pipeline.core.sources.images import open_images
 
 
@@ -42,7 +43,12 @@ def real_images(folder, count, size):
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_onnx_equals_torch_on_real_faces_whatever_the_batch(exported, real_faces, count):
     files, out = exported
-    network, settings = load_network(files["weights"])
+    compare(files["weights"], out, real_faces, count)
+
+
+def compare(weights, out, real_faces, count):
+    """Torch and ONNX on real faces."""
+    network, settings = load_network(weights)
     images = real_images(real_faces, count, settings["input_size"])
     with torch.inference_mode():
         said = network(prepare(torch.from_numpy(images).permute(0, 3, 1, 2), settings))
@@ -96,6 +102,24 @@ def test_weights_alone_suffice(tmp_path):
     about = session(tmp_path).get_modelmeta().custom_metadata_map
     assert set(json.loads(about["thresholds"])) == {0.5}
     assert "Not known: no metrics.json" in (tmp_path / "model_card.md").read_text()
+
+
+@pytest.mark.parametrize("flag", ["metrics", "run", "table", "terms"])
+def test_a_file_of_another_kind_ends_in_one_sentence_before_the_work(tmp_path, flag):
+    for path in (tmp_path / "none", model()["weights"]):
+        if flag == "terms" and path.is_file():
+            continue
+        with pytest.raises(SystemExit, match=rf"{path.name} is not"):
+            call(export, None, weights=model()["weights"], out=tmp_path / "out", **{flag: path})
+    assert not (tmp_path / "out").exists()
+
+
+def test_onnx_equals_torch_on_real_faces_at_the_width_of_the_demo(real_faces, tmp_path):
+    torch.manual_seed(0)
+    settings = load_network(model()["weights"])[1] | {"width": 0.125}
+    save_weights(tmp_path / "weights.safetensors", build(settings), settings)
+    call(export, None, weights=tmp_path / "weights.safetensors", out=tmp_path)
+    compare((tmp_path / "weights.safetensors"), tmp_path, real_faces, 2)
 
 
 def test_the_numbers_of_other_weights_are_refused(tmp_path):

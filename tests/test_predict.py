@@ -1,17 +1,23 @@
 """predict: any photographs in, honest rows and a page out."""
 
 import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from PIL import Image
 from small_results import call, detector, model
 
 from pipeline import predict
 from pipeline.core.faces import open_faces
-from pipeline.core.portraits import Finder, box_of, same, size_for
+from pipeline.core.portraits import Finder, box_of, inside, same, size_for
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +158,42 @@ def test_likely_attributes_follow_the_thresholds_that_are_given(tmp_path, face):
     assert page.count("<button type") == likely
 
 
+@pytest.mark.parametrize(("content", "says"), [(None, "judges other weights"), ("{}", "model")])
+def test_the_thresholds_of_another_model_are_refused(tmp_path, face, content, says):
+    write(tmp_path / "in/face.png", face)
+    metrics = model("cnn_rnn")["metrics"]
+    if content:
+        metrics = tmp_path / "metrics.json"
+        metrics.write_text(content)
+    with pytest.raises(SystemExit, match=says):
+        tell(tmp_path / "in", tmp_path / "out", metrics=metrics)
+
+
+def test_a_name_that_is_no_utf8_has_its_row_and_its_place_on_the_page(tmp_path, face):
+    folder = tmp_path / os.fsdecode(b"\xe9t\xe9")
+    write(folder / "face.png", face)
+    (folder / "face.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    assert set(tell(folder, tmp_path / "out")) == {"caf\\xe9.png"}
+    assert "caf\\xe9.png" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+
+
+def test_an_output_that_is_a_file_is_told(tmp_path, face):
+    write(tmp_path / "in/face.png", face)
+    with pytest.raises(SystemExit, match="is a file: name a folder"):
+        tell(tmp_path / "in", tmp_path / "in/face.png")
+
+
+def test_weights_and_photographs_suffice_anywhere(tmp_path, face):
+    """A folder that holds nothing else, in a process of its own."""
+    shutil.copy(model()["weights"], tmp_path)
+    shutil.copy(detector(), tmp_path)
+    write(tmp_path / "party/one.jpg", scene(face))
+    words = ["--photographs", "party", "--align", "--model", detector().name, "--out", "told"]
+    command = [sys.executable, "-m", "pipeline.predict", "--weights", "weights.safetensors", *words]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    assert (pd.read_csv(tmp_path / "told/faces.csv")["photograph"] == "one.jpg").all()
+
+
 @pytest.mark.parametrize(("folder", "words"), [("none", "is no folder"), ("empty", "no image")])
 def test_a_folder_without_photographs_is_said_in_one_sentence(tmp_path, folder, words):
     (tmp_path / "empty").mkdir()
@@ -159,14 +201,29 @@ def test_a_folder_without_photographs_is_said_in_one_sentence(tmp_path, folder, 
         tell(tmp_path / folder, tmp_path / "out")
 
 
-def test_every_annotated_face_of_the_wild_photographs_is_found(real_faces, finder):
+def test_every_annotated_face_of_the_wild_photographs_is_told_of(real_faces, tmp_path):
     """60 photographs, often of several people; the truth is hand-placed."""
     wild = real_faces / "landmarks68/wild"
-    table = pd.read_csv(wild / "landmarks68.csv").sample(12, random_state=1)
-    for row in table.to_dict("records"):
-        photograph = np.asarray(Image.open(wild / row["image_name"]).convert("RGB"))
-        truth = np.array([(row[f"x_{i}"], row[f"y_{i}"]) for i in range(68)])
-        assert any(same(truth, points) for points in finder.points(photograph)), row["image_name"]
+    call(predict, None, "--align", weights=model()["weights"], photographs=wild,
+         out=tmp_path, model=detector())  # fmt: skip
+    rows = pd.read_csv(tmp_path / "faces.csv")
+    assert rows["Male"].between(0, 1).all()
+    boxes = rows[["left", "top", "right", "bottom"]].to_numpy().reshape(-1, 2, 2)
+    for truth in pd.read_csv(wild / "landmarks68.csv").to_dict("records"):
+        points = np.array([(truth[f"x_{i}"], truth[f"y_{i}"]) for i in range(68)])
+        told = boxes[rows["photograph"] == Path(truth["image_name"]).name]
+        assert any(same(points, box) for box in told), truth["image_name"]
+
+
+def test_a_face_may_be_cut_by_the_photographs_border_and_not_by_a_windows():
+    photograph, window = np.zeros((201, 301, 3)), np.zeros((100, 150, 3))
+    for left, top, cut in [(0, 0, (0, 0)), (150, 0, (150, 0)), (150, 100, (150, 100))]:
+        mesh = np.array([(40, 40, 0), (110, 60, 0), (*cut, 0)])
+        assert inside(mesh, left, top, window, photograph), (left, top)
+    for left, top, cut in [(75, 50, (0, 50)), (150, 0, (0, 50)), (0, 0, (60, 100))]:
+        mesh = np.array([(40, 40, 0), (110, 60, 0), (*cut, 0)])
+        assert not inside(mesh, left, top, window, photograph), (left, top)
+    assert inside(np.array([(-9, -9, 0), (310, 210, 0)]), 0, 0, photograph, photograph)
 
 
 def test_portraits_are_as_large_as_the_network_sees_them_and_never_smaller_than_celebas():

@@ -54,7 +54,7 @@ class Finder:
             self.mesh.mesh_map(mesh) + np.array([left, top])
             for left, top, window in windows(image)
             for mesh in self.mesh.meshes(window)
-            if inside(mesh, window, image)
+            if inside(mesh, left, top, window, image)
         ]
         candidates.sort(key=lambda points: -centre_and_size(points)[1])
         kept: list[np.ndarray] = []
@@ -75,12 +75,13 @@ def windows(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
             yield x, y, np.ascontiguousarray(image[y : y + height, x : x + width])
 
 
-def inside(mesh: np.ndarray, window: np.ndarray, image: np.ndarray) -> bool:
-    """Whether a face is not cut off by a window; at the photograph's own border it may be."""
-    if window.shape == image.shape:
-        return True
+def inside(mesh: np.ndarray, left: int, top: int, window: np.ndarray, image: np.ndarray) -> bool:
+    """Whether a face is not cut off by its window; at the photograph's own border it may be."""
     low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
-    return bool((low > 1).all() and (high < np.array(window.shape[1::-1]) - 2).all())
+    start = np.array([left, top])
+    size, whole = (np.array(pixels.shape[1::-1]) for pixels in (window, image))
+    first, last = start == 0, start + size >= whole - 1  # halves of an odd side leave a pixel
+    return bool(((low > 1) | first).all() and ((high < size - 2) | last).all())
 
 
 def same(points: np.ndarray, other: np.ndarray) -> bool:
