@@ -15,6 +15,10 @@ import pandas as pd
 from pipeline.core import page, stage
 from pipeline.core.faces import open_faces
 from pipeline.core.figures import data, runs
+from pipeline.core.files import read_json, read_table
+
+FOUND = ("found", "detectors", "without_landmarks")  # in landmarks.json
+EMPTY = "positive_with_empty_mask"  # in masks.json
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -68,7 +72,14 @@ def arguments() -> argparse.ArgumentParser:
         "masks",
     )
     maps.add_argument("--images", type=int, default=1000, help="test faces that means are over")
-    command("costs", draw_costs, "time and memory of each rule", "benchmarks")
+    costs = command("costs", draw_costs, "time and memory of each rule")
+    costs.add_argument(
+        "--benchmarks",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="Snakemake's benchmark files; those that are not there are left out",
+    )
     about = command("configuration", draw_configuration, "the configuration as a page")
     about.add_argument("--settings", type=stage.settings, required=True)
     return parser
@@ -76,11 +87,9 @@ def arguments() -> argparse.ArgumentParser:
 
 def draw_data(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
-    rejected = len(pd.read_csv(args.rejected)) if args.rejected else 0
-    landmarks, masks = (
-        json.loads(path.read_text()) if path else None for path in (args.landmarks, args.masks)
-    )
-    empty = masks["positive_with_empty_mask"] if masks else None
+    rejected = len(read_table(args.rejected, "image_name")) if args.rejected else 0
+    landmarks = read_json(args.landmarks, *FOUND) if args.landmarks else None
+    empty = read_json(args.masks, EMPTY)[EMPTY] if args.masks else None
     data.counts(data.steps(faces.splits, rejected, landmarks), empty, args.out / "counts.svg")
     data.balance(faces.attributes, faces.splits, args.out / "balance.svg")
 
@@ -90,11 +99,11 @@ def draw_numbers(args: argparse.Namespace) -> None:
     from pipeline.core.predictions import read_predictions
 
     test = read_predictions(args.predictions).of("test")
-    table = pd.read_csv(args.table)
-    summary, run = (json.loads(path.read_text()) for path in (args.metrics, args.run))
-    runs.training(
-        pd.read_csv(args.history), run["best_epoch"], run["images"], args.out / "training.svg"
-    )
+    table = read_table(args.table, "attribute", "counted", "accuracy", "auroc")
+    summary = read_json(args.metrics, "warnings", "groups", "impossible")
+    run = read_json(args.run, "best_epoch", "images")
+    history = read_table(args.history, "epoch", "train_mask_loss")
+    runs.training(history, run["best_epoch"], run["images"], args.out / "training.svg")
     judgement.bars(table, summary["warnings"], args.out / "attributes.svg")
     counted = table["counted"].to_numpy(dtype=bool)
     judgement.reliability(test, counted, args.out / "reliability.svg")
@@ -104,10 +113,11 @@ def draw_numbers(args: argparse.Namespace) -> None:
 
 
 def draw_costs(args: argparse.Namespace) -> None:
-    """From all of Snakemake's benchmark files below a folder."""
+    """From Snakemake's benchmark files; a job that did not run here has left none."""
     tables: dict[str, list[pd.DataFrame]] = {}
-    for file in sorted(args.benchmarks.rglob("*.tsv")):
-        tables.setdefault(rule_of(file), []).append(pd.read_csv(file, sep="\t"))
+    for file in filter(Path.is_file, args.benchmarks):
+        jobs = read_table(file, "s", "max_rss", separator="\t")
+        tables.setdefault(rule_of(file), []).append(jobs)
     joined = {rule: pd.concat(parts) for rule, parts in tables.items()}
     runs.costs(joined, args.out / "costs.svg")
 

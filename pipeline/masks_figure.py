@@ -7,29 +7,18 @@ the faces that have it; ``sheet`` faces with one attribute, each with its mask.
 """
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.faces import open_faces
+from pipeline.core.figures.places import contact_sheet, overlaid
 from pipeline.core.mask_store import Masks, open_masks
 from pipeline.core.regions import attribute_bits
 from pipeline.core.stage import UserError
-from pipeline.core.style import HEAT, counted, drawn, picture, readable
-
-COLOUR = np.array([255, 140, 0])  # of a mask on a face
-Panel = tuple[np.ndarray, str]
-
-
-def overlaid(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A face (H, W, 3) uint8 in grey, with a mask (H, W) bool in colour and its edge in white."""
-    grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    seen = np.where(mask[..., None], 0.5 * grey + 0.5 * COLOUR, grey).astype(np.uint8)
-    edges, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(seen, edges, -1, (255, 255, 255), 1))
+from pipeline.core.style import counted, readable
 
 
 def mean_masks(masks: Masks, rows: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -55,21 +44,6 @@ def spread(rows: np.ndarray, count: int) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 
-def grid(panels: Sequence[Panel], columns: int, title: str, path: Path, heat: bool = False) -> None:
-    """Draw panels (picture, name) in rows; with ``heat`` the pictures are means in 0–1."""
-    rows = -(-len(panels) // columns)
-    how = {"vmin": 0, "vmax": 1, "cmap": HEAT} if heat else {}
-    with drawn(path, height=0.5 + 1.75 * rows, width=1.3 * columns) as figure:
-        figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
-        for axes in figure.subplots(rows, columns, squeeze=False).flat:
-            axes.set_axis_off()
-        for axes, (image, name) in zip(figure.axes, panels, strict=False):
-            picture(axes, image, name, **how)
-        if heat:
-            bar = figure.colorbar(figure.axes[0].images[0], ax=figure.axes, fraction=0.02)
-            bar.set_label("share of the positives whose mask is here")
-
-
 def draw_face(args: argparse.Namespace, masks: Masks) -> None:
     row = 0 if args.name is None else row_of(masks, args.name)
     image, planes = open_faces(args.faces).image(row), masks.masks(row)
@@ -79,7 +53,8 @@ def draw_face(args: argparse.Namespace, masks: Masks) -> None:
         note = "" if name in shown else " (no)"
         panels.append((overlaid(image, planes[k]), readable(name) + note))
     found = "" if masks.found[row] else ", no landmarks"
-    grid(panels, 7, f"{masks.names[row]}: {len(shown)} of 40 attributes{found}", args.out)
+    title = f"{masks.names[row]}: {len(shown)} of 40 attributes{found}"
+    contact_sheet(panels, 7, title, args.out)
 
 
 def draw_mean(args: argparse.Namespace, masks: Masks) -> None:
@@ -89,19 +64,21 @@ def draw_mean(args: argparse.Namespace, masks: Masks) -> None:
         (np.nan_to_num(mean), f"{readable(name)}\nn = {n:,}")
         for mean, name, n in zip(means, masks.attributes, count, strict=True)
     ]
-    grid(panels, 8, counted("Mean mask of the positives", len(rows)), args.out, heat=True)
+    title = counted("Mean mask of the positives", len(rows))
+    contact_sheet(panels, 8, title, args.out, "share of the positives whose mask is here")
 
 
 def draw_sheet(args: argparse.Namespace, masks: Masks) -> None:
-    if args.attribute not in masks.attributes:
+    name = args.attribute or masks.attributes[masks.labels.sum(axis=0).argmax()]
+    if name not in masks.attributes:
         raise UserError(
-            f"--attribute {args.attribute} is none of the 40: write it as CelebA does, one of"
+            f"--attribute {name} is none of the 40: write it as CelebA does, one of"
             f" {', '.join(masks.attributes)}."
         )
-    k, faces = masks.attributes.index(args.attribute), open_faces(args.faces)
+    k, faces = masks.attributes.index(name), open_faces(args.faces)
     positive = np.flatnonzero(masks.labels[:, k])
     if not len(positive):
-        raise UserError(f"no face of {args.store} has {args.attribute}; choose another attribute.")
+        raise UserError(f"no face of {args.store} has {name}; choose another attribute.")
     panels = [
         (
             overlaid(faces.image(row), masks.masks(row)[k]),
@@ -109,7 +86,7 @@ def draw_sheet(args: argparse.Namespace, masks: Masks) -> None:
         )
         for row in spread(positive, args.images)
     ]
-    grid(panels, 5, counted(readable(args.attribute), len(positive), "positive faces"), args.out)
+    contact_sheet(panels, 5, counted(readable(name), len(positive), "positive faces"), args.out)
 
 
 def row_of(masks: Masks, name: str) -> int:
@@ -131,7 +108,7 @@ def arguments() -> argparse.ArgumentParser:
     mean.add_argument("--images", type=int, default=5000, help="faces to average, 0 for all")
     mean.set_defaults(run=draw_mean)
     sheet = commands.add_parser("sheet", help="faces with one attribute, and its mask on each")
-    sheet.add_argument("--attribute", required=True, help="CelebA's name, such as Smiling")
+    sheet.add_argument("--attribute", help="CelebA's name, such as Smiling; else the commonest")
     sheet.add_argument("--images", type=int, default=20, help="faces to show")
     sheet.set_defaults(run=draw_sheet)
     for command in (face, mean, sheet):

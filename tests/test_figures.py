@@ -1,5 +1,7 @@
 """Figures: what they show is counted anew by other means, and equal results are equal files."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -9,11 +11,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 from small_results import call, model, only, small_results
 
-from pipeline import figures
+from pipeline import figures, masks_figure
 from pipeline.core.faces import Face, write_faces
 from pipeline.core.figures import judgement, places, where
 from pipeline.core.judged import open_judged
 from pipeline.core.mask_store import open_masks
+from pipeline.core.style import readable
 from pipeline.core.viewing import Viewer
 
 
@@ -134,15 +137,51 @@ def test_attention_is_shown_relative_to_an_even_share():
 
 
 def test_costs_add_up_the_jobs_of_a_rule(tmp_path):
-    folder = tmp_path / "benchmarks/d"
+    folder, files = tmp_path / "benchmarks/d", []
     for name, seconds in (("landmarks/1-of-2", 5), ("landmarks/2-of-2", 7), ("acquire", 3)):
         path = folder / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tmax_rss\n{seconds}\t2048\n")
-    call(figures, None, "costs", benchmarks=folder, out=tmp_path)
+        files.append(str(path))
+    (folder / "of_another_model.tsv").write_text("s\tmax_rss\n99\t2048\n")
+    words = ["costs", "--benchmarks", *files, str(folder / "none.tsv"), "--out", str(tmp_path)]
+    figures.main(words)
     text = (tmp_path / "costs.svg").read_text()
     for words in ("landmarks (2)", "acquire (1)", "12 s", "2.0 GiB", "n = 3 jobs"):
         assert words in text
+
+
+def test_faces_without_landmarks_are_counted_by_split(drawn):
+    assert "no masks; train 0, valid 0, test 1" in (drawn / "counts.svg").read_text()
+
+
+def test_where_all_faces_are_of_one_class_no_example_is_shown(tmp_path):
+    files = model("cnn_rnn")
+    test = open_judged(files["faces"], files["predictions"])
+    only_men = test._replace(said=replace(test.said, labels=test.said.labels | True))
+    where.draw_examples(Viewer(files["weights"]), only_men, tmp_path / "examples.png")
+    assert (tmp_path / "examples.png").is_file()
+
+
+def test_maps_of_a_network_without_maps_are_refused_in_one_sentence(tmp_path):
+    files = only(model("cnn_rnn"), "weights", "faces", "predictions", "masks")
+    with pytest.raises(SystemExit, match="this network makes no maps"):
+        call(figures, None, "maps", **files, out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [("data", "rejected"), ("data", "landmarks"), ("data", "masks"), ("numbers", "run"),
+     ("numbers", "history"), ("numbers", "metrics"), ("numbers", "table")],
+)  # fmt: skip
+def test_a_file_of_another_kind_ends_in_one_sentence(tmp_path, command, flag):
+    files = model()
+    names = ["run", "history", "predictions", "metrics", "table"]
+    right = {"faces": files["faces"]} if command == "data" else only(files, *names)
+    other = tmp_path / "other"
+    other.write_text("{}\n1\n")
+    with pytest.raises(SystemExit, match="other is not"):
+        call(figures, None, command, **(right | {flag: other}), out=tmp_path)
 
 
 def test_the_configuration_page_shows_every_value_as_text(tmp_path):
@@ -163,3 +202,13 @@ def test_a_judgement_of_which_nothing_counts_is_drawn_as_well(tmp_path):
     judgement.bars(table, ["a split to doubt"], tmp_path / "bars.svg")
     assert "n = 0 answers" in (tmp_path / "reliability.svg").read_text()
     assert "Warning: a split to doubt." in (tmp_path / "bars.svg").read_text()
+
+
+def test_a_sheet_shows_the_commonest_attribute_unless_told_another(tmp_path):
+    files = only(model(), "faces")
+    masks = open_masks(model()["masks"])
+    most = masks.attributes[masks.labels.sum(axis=0).argmax()]
+    call(masks_figure, None, "sheet", store=masks.path, **files, out=tmp_path / "sheet.svg")
+    count = masks.labels.sum(axis=0).max()
+    title = f"{readable(most)} (n = {count} positive faces)"
+    assert title in (tmp_path / "sheet.svg").read_text()

@@ -61,7 +61,9 @@ def steps(
         by = ", ".join(f"{name} {n:,}" for name, n in landmarks["detectors"].items())
         found = landmarks["found"]
         listed.append(("with landmarks", found, f"by {by}" if by else ""))
-        listed.append(("without landmarks", taken - found, "these have no masks"))
+        missing = landmarks["without_landmarks"]
+        where = ", ".join(f"{split} {len(names):,}" for split, names in missing.items())
+        listed.append(("without landmarks", taken - found, f"no masks; {where}"))
     return listed
 
 

@@ -87,7 +87,7 @@ Cell = tuple[np.ndarray, str] | None
 
 def examples(rows: Sequence[tuple[str, Sequence[Cell]]], n: int, path: Path) -> None:
     """A row an attribute: (name, (picture, caption) or None: two for each of ``KINDS``)."""
-    with drawn(path, height=0.8 + 1.2 * len(rows)) as figure:
+    with drawn(path, height=0.8 + 1.2 * max(len(rows), 1)) as figure:
         figure.suptitle(
             counted("The surest right and wrong answers", n, "test faces") + "\n",
             x=0.01,
@@ -95,6 +95,11 @@ def examples(rows: Sequence[tuple[str, Sequence[Cell]]], n: int, path: Path) -> 
             weight="bold",
             fontsize=10,
         )
+        if not rows:
+            axes = figure.subplots()
+            axes.set_axis_off()
+            label(axes, 0, 0.5, "none: no attribute is there on some faces and not on others")
+            return
         grid = figure.subplots(
             len(rows),
             1 + 2 * len(KINDS),
@@ -222,18 +227,17 @@ def answers(
 
 
 def contact_sheet(
-    pictures: Sequence[np.ndarray],
-    captions: Sequence[str],
-    title: str,
-    path: Path,
-    columns: int = 6,
+    panels: Sequence[tuple[np.ndarray, str]], columns: int, title: str, path: Path, scale: str = ""
 ) -> None:
-    """Faces in rows with a caption over each."""
-    rows = -(-len(pictures) // columns)
-    with drawn(path, height=0.5 + 1.65 * rows) as figure:
+    """Pictures in rows, each with its name; with ``scale`` they are maps of 0–1, which it names."""
+    rows = -(-len(panels) // columns)
+    how: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": HEAT} if scale else {}
+    with drawn(path, height=0.5 + 1.75 * rows, width=1.3 * columns) as figure:
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
-        cells = figure.subplots(rows, columns, squeeze=False)
-        for axes in cells.flat:
+        for axes in figure.subplots(rows, columns, squeeze=False).flat:
             axes.set_axis_off()
-        for axes, image, caption in zip(cells.flat, pictures, captions, strict=False):
-            picture(axes, image, caption)
+        for axes, (image, name) in zip(figure.axes, panels, strict=False):
+            picture(axes, image, name, **how)
+        if scale:
+            bar = figure.colorbar(figure.axes[0].images[0], ax=figure.axes, fraction=0.02)
+            bar.set_label(scale)

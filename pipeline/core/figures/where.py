@@ -80,6 +80,11 @@ def draw_maps(viewer: Any, test: Judged, store: Path, images: int, out: Path) ->
     usable = np.flatnonzero(masks.found[test.rows])
     if not len(usable):
         raise UserError("none of the test faces has landmarks, so none has masks to show.")
+    if viewer.attends or viewer.look(test.images(usable[:1])).where is None:
+        raise UserError(
+            "this network makes no maps: give the weights of an AttParseNet, or of a model that"
+            " was trained with masks."
+        )
     picked = usable[np.unique(np.linspace(0, len(usable) - 1, images).round().astype(int))]
     means = mean_maps(viewer, test, masks, picked)
     draw_means(test.said.attributes, means, len(picked), out)
