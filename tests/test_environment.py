@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 
@@ -108,3 +109,13 @@ def test_the_benchmark_of_training_runs_where_little_more_than_torch_is_installe
     assert run.returncode == 0, run.stderr
     rates = json.loads(run.stdout)["images_per_second"]
     assert all(rates[part]["median"] > 0 for part in ("model", "loader", "both"))
+
+
+def test_an_environment_that_was_cut_off_while_it_was_made_is_made_again(tmp_path):
+    (tmp_path / "envs").symlink_to(ROOT / "envs")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    venv = [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / ".venv")]
+    subprocess.run(venv, check=True)
+    make = ["make", ".venv/ready", f"PYTHON={sys.executable}", "PIP=true"]
+    subprocess.run(make, cwd=tmp_path, check=True)
+    subprocess.run([tmp_path / ".venv/bin/python", "-m", "pip", "--version"], check=True)
