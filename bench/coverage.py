@@ -1,26 +1,23 @@
 """How often 95 % intervals hold the truth, on simulated people: which kind of interval to trust.
 
-    python bench/coverage.py --people 15 50 200
+    python -m bench.coverage --people 15 50 200
 
-Each replication is an attribute of a data set of its own: people differ in how they look and in
-how well the model knows them, so that a person's pictures go right or wrong together. The truth
-is that of 200,000 people. Compared: the percentiles of the draws, the expanded percentiles that
-attparse reports (for the calibration error reflected), and BCa (Efron, 1987).
+People differ in how they look and in how well the model knows them, so that a person's pictures
+go right or wrong together, in each attribute for itself. The truth is that of 200,000 people.
+Compared: the expanded percentiles that attparse reports, the plain percentiles of the draws, and
+BCa (Efron, 1987), each for single attributes and for the mean over the attributes of a data set.
 """
 
 import argparse
-import sys
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from pipeline.core import bootstrap
-from pipeline.core.metrics import METRICS, Sample
+from pipeline.core.metrics import DRAWN, Sample
 
-ATTRIBUTES, IMAGES = 40, 5  # replications in one data set, images a person
+ATTRIBUTES, IMAGES = 4, 5  # attributes in one data set, images a person
 
 
 def simulate(
@@ -41,6 +38,7 @@ def simulate(
     return labels.reshape(flat), logits.reshape(flat), np.repeat(np.arange(people), IMAGES)
 
 
+@cache
 def truth() -> dict[str, float]:
     """Every metric of the population, which is the same for all attributes."""
     labels, logits, units = simulate(200_000, 1, np.random.default_rng(99))
@@ -54,7 +52,8 @@ def bca(draws: np.ndarray, value: np.ndarray, left_out: np.ndarray) -> tuple[np.
     below = ((draws < value).mean(axis=0) + (draws <= value).mean(axis=0)) / 2
     bias = stats.norm.ppf(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
     off = np.nanmean(left_out, axis=0) - left_out
-    skew = np.nansum(off**3, axis=0) / (6 * np.nansum(off**2, axis=0) ** 1.5)
+    with np.errstate(invalid="ignore"):
+        skew = np.nansum(off**3, axis=0) / (6 * np.nansum(off**2, axis=0) ** 1.5)
     ends = []
     for z in stats.norm.ppf([0.025, 0.975]):
         share = stats.norm.cdf(bias + (bias + z) / (1 - skew * (bias + z)))
@@ -63,28 +62,34 @@ def bca(draws: np.ndarray, value: np.ndarray, left_out: np.ndarray) -> tuple[np.
     return np.array(ends[0]), np.array(ends[1])
 
 
-def coverage(people: int, replications: int, draws: int) -> dict[str, dict[str, float]]:
-    """For each kind of interval and each metric, the share of replications that hold the truth."""
+def coverage(people: int, data_sets: int, draws: int) -> dict[tuple[str, str], float]:
+    """The share of intervals that hold the truth, by kind, and by metric or mean of a metric."""
     population, rng = truth(), np.random.default_rng(people)
-    held: dict[str, dict[str, list[np.ndarray]]] = {
-        kind: {name: [] for name in METRICS} for kind in ("percentile", "reported", "BCa")
-    }
-    for seed in range(replications // ATTRIBUTES):
+    held: dict[tuple[str, str], list[np.ndarray]] = {}
+    for seed in range(data_sets):
         labels, logits, units = simulate(people, ATTRIBUTES, rng)
         sample = Sample(labels, logits, np.full(ATTRIBUTES, 0.5), units)
         drawn = bootstrap.resample(sample, draws, seed)
         value = sample.judge(np.ones((1, people)))
         left_out = sample.judge(1 - np.eye(people))
-        for name in METRICS:
-            for kind, (low, high) in {
-                "percentile": np.nanquantile(drawn[name], [0.025, 0.975], axis=0),
-                "reported": bootstrap.interval(name, drawn[name], value[name][0], people),
-                "BCa": bca(drawn[name], value[name][0], left_out[name]),
-            }.items():
-                held[kind][name].append((low <= population[name]) & (population[name] <= high))
+        for name in DRAWN:
+            each = drawn[name], value[name], left_out[name]
+            mean = [bootstrap.mean_over_attributes(values)[:, None] for values in each]
+            for row, of_row in ((name, each), (f"mean {name}", mean)):
+                for kind, (low, high) in intervals(*of_row).items():
+                    inside = (low <= population[name]) & (population[name] <= high)
+                    held.setdefault((kind, row), []).append(inside)
+    return {key: float(np.concatenate(values).mean()) for key, values in held.items()}
+
+
+def intervals(
+    draws: np.ndarray, value: np.ndarray, left_out: np.ndarray
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """The ends by kind, from draws (D, A), the estimates (1, A), those without each unit (U, A)."""
     return {
-        kind: {name: float(np.concatenate(values).mean()) for name, values in names.items()}
-        for kind, names in held.items()
+        "reported": bootstrap.interval(draws, len(left_out)),
+        "percentiles": tuple(np.nanquantile(draws, [0.025, 0.975], axis=0, method="weibull")),
+        "BCa": bca(draws, value[0], left_out),
     }
 
 
@@ -93,16 +98,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--people", type=int, nargs="+", default=[15, 50, 200])
-    parser.add_argument("--replications", type=int, default=1_000)
-    parser.add_argument("--draws", type=int, default=1_000)
+    parser.add_argument("--data-sets", type=int, default=500)
+    parser.add_argument("--draws", type=int, default=400)
     args = parser.parse_args()
-    for people in args.people:
-        found = coverage(people, args.replications, args.draws)
-        print(f"{people} people, {args.replications} replications of {args.draws} draws, in %")
-        print(f"{'':>20}" + "".join(f"{kind:>12}" for kind in found))
-        for name in METRICS:
-            shares = "".join(f"{found[kind][name]:12.1%}" for kind in found)
-            print(f"{name:>20}{shares}")
+    found = {people: coverage(people, args.data_sets, args.draws) for people in args.people}
+    print(
+        f"{args.data_sets:,} data sets of {ATTRIBUTES} attributes, {IMAGES} images a person,"
+        f" {args.draws:,} draws; in %"
+    )
+    kinds = ("reported", "percentiles", "BCa")
+    print(f"{'':<24}" + "".join(f"{kind:>{6 * len(found)}}" for kind in kinds))
+    print(f"{'people':<24}" + "".join(f"{people:>6}" for _ in kinds for people in found))
+    for row in (*DRAWN, *(f"mean {name}" for name in DRAWN)):
+        shares = (100 * found[people][kind, row] for kind in kinds for people in found)
+        print(f"{row:<24}" + "".join(f"{share:>6.1f}" for share in shares))
 
 
 if __name__ == "__main__":
