@@ -6,15 +6,24 @@
 The folder has images and ``landmarks68.csv`` with hand-placed points. NME is normalised by the
 outer eye corners, over the faces that a detector found; a face that it did not find counts as a
 failure. Without ``--jitter`` the faces are aligned ones; with it each is looked for in the box
-around its points, moved and scaled at random by this share. The last table compares the cascade
-with a bare loop over MediaPipe's own call on the same decoded images, in one run.
+around its points, moved and scaled at random by this share. Detectors that are not installed are
+left out.
+
+    python -m bench.landmarks --faces results/celeba/faces --model face_landmarker.task --turns 5
+
+measures speed instead: the stage on a folder of faces, decoding included, against a bare loop over
+MediaPipe's own call on the same images, decoded before; and two processes, half the faces each,
+against one. The ratios are those of one run, taken in turns: by processor time the first, by the
+clock, on an idle machine, the second.
 
 The fitted map saw these faces: what it does on others says ``bench.fit_mesh_map``. dlib's model
 saw them too.
 """
 
 import argparse
+import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -24,8 +33,10 @@ import pandas as pd
 
 from pipeline.core import detectors
 from pipeline.core.detectors.mediapipe_mesh import open_landmarker
+from pipeline.core.faces import open_faces
 from pipeline.core.landmark_table import COLUMNS
 from pipeline.core.nme import INNER, PARTS, area_under_curve, failure_rate, nme
+from pipeline.landmarks import find_part
 
 SEED = 64
 
@@ -50,9 +61,10 @@ def jittered_boxes(truths: np.ndarray, jitter: float) -> list[detectors.Box]:
 
 def judge(found: list[np.ndarray | None], truths: np.ndarray) -> dict[str, float]:
     """One row of the table: a detector's errors in percent."""
+    points = np.stack([np.full((68, 2), np.nan) if one is None else one for one in found])
+    has = np.isfinite(points).all(axis=(1, 2))
+    errors = nme(points[has], truths[has])
     whole = np.full(len(truths), np.inf)
-    has = np.array([points is not None for points in found])
-    errors = nme(np.stack([points for points in found if points is not None]), truths[has])
     whole[has] = errors.mean(axis=1)
     row = {"found": float(has.mean()), "NME": errors.mean(), "inner": errors[:, INNER].mean()}
     row |= {part: errors[:, where].mean() for part, where in PARTS.items()}
@@ -63,9 +75,13 @@ def judge(found: list[np.ndarray | None], truths: np.ndarray) -> dict[str, float
 
 def main() -> None:
     args = arguments()
+    print(compare_speed(args) if args.faces else compare_errors(args))
+
+
+def compare_errors(args: argparse.Namespace) -> str:
+    """A row for each detector that is installed, and for the cascade."""
     images, truths = load(args.data)
-    aligned = args.jitter is None
-    boxes = [None] * len(images) if aligned else jittered_boxes(truths, args.jitter)
+    boxes = [None] * len(images) if args.jitter is None else jittered_boxes(truths, args.jitter)
     rows = {}
     for title, names, mesh_map in (
         ("mediapipe, hand-picked map", ["mediapipe"], "hand_picked"),
@@ -74,45 +90,73 @@ def main() -> None:
         ("dlib", ["dlib"], "fitted"),
         ("the cascade", list(detectors.DETECTORS), "fitted"),
     ):
+        if not detectors.usable(names):
+            continue
         with detectors.opened(names, args.model, mesh_map) as cascade:
             began = time.process_time()
             pairs = zip(images, boxes, strict=True)
             found = [detectors.find(image, cascade, box)[0] for image, box in pairs]
             rows[title] = judge(found, truths)
             rows[title]["images/core-s"] = len(images) / (time.process_time() - began)
-    print(pd.DataFrame(rows).T.round(2).to_string())
-    if aligned:
-        print(compare_speed(images, args))
+    return pd.DataFrame(rows).T.round(2).to_string()
 
 
-def compare_speed(images: list[np.ndarray], args: argparse.Namespace) -> str:
-    """The median of the cascade's time an image over that of MediaPipe's own call, turn by turn."""
-    ratios = []
-    with detectors.opened(list(detectors.DETECTORS), args.model, "fitted") as cascade:
-        landmarker = open_landmarker(args.model, confidence=0.5)
+def compare_speed(args: argparse.Namespace) -> str:
+    """What is to be read of ``measured_alone`` and ``timed``, medians over the turns."""
+    count = min(args.count, len(open_faces(args.faces)))
+    halves = [range(0, count // 2), range(count // 2, count)]
+    bare, scaled = [], []
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        started = [pool.submit(timed, args, range(4)) for _ in halves]  # both import and start
+        [one.result() for one in started]
         for _ in range(args.turns):
-            began = time.process_time()
-            for image in images:
-                landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, image))
-            middle = time.process_time()
-            for image in images:
-                detectors.find(image, cascade)
-            ratios.append((middle - began) / (time.process_time() - middle))
-        landmarker.close()
+            own, stage, alone = pool.submit(measured_alone, args, range(count)).result()
+            bare.append(own / stage)
+            began = [pool.submit(timed, args, half) for half in halves]
+            scaled.append(alone / max(one.result() for one in began))
     return (
-        f"the cascade reaches {np.median(ratios):.2f} of the speed of MediaPipe's own call"
-        f" (median of {args.turns} turns of {len(images)} images)"
+        f"the stage reaches {np.median(bare):.3f} of the speed of MediaPipe's own call (processor"
+        f" time, {min(bare):.3f} to {max(bare):.3f}), and two processes {np.median(scaled):.2f}"
+        f" times that of one (clock, {min(scaled):.2f} to {max(scaled):.2f});"
+        f" medians of {args.turns} turns of {count} faces"
     )
+
+
+def measured_alone(args: argparse.Namespace, rows: range) -> tuple[float, float, float]:
+    """Processor seconds of MediaPipe's own call and of the stage, and the stage's by the clock."""
+    faces = open_faces(args.faces)
+    images = [faces.image(row) for row in rows]
+    landmarker = open_landmarker(args.model, num_faces=4)
+    began = time.process_time()
+    for image in images:
+        landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, image))
+    own = time.process_time() - began
+    landmarker.close()
+    began = time.process_time()
+    clock = timed(args, rows)
+    return own, time.process_time() - began, clock
+
+
+def timed(args: argparse.Namespace, rows: range) -> float:
+    """Seconds by the clock of the stage on some faces, its models loaded."""
+    faces = open_faces(args.faces)
+    with detectors.opened(list(detectors.DETECTORS), args.model, "fitted") as cascade:
+        began = time.perf_counter()
+        find_part(faces, rows, cascade)
+        return time.perf_counter() - began
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, help="folder in the form of landmarks68: errors")
+    what.add_argument("--faces", type=Path, help="folder of faces: speed")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--jitter", type=float, help="of whole photographs: 0.1")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=5, help="of the speed")
+    parser.add_argument("--count", type=int, default=600, help="faces of the speed")
     return parser.parse_args()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.core import detectors, stage
 from pipeline.core.faces import SPLITS, Faces, open_faces
-from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.files import remove, replacing, sha256, write_json
 from pipeline.core.landmark_table import POINTS, Landmarks, read_landmarks, write_landmarks
 from pipeline.core.parts import part_rows
 from pipeline.core.stage import UserError
@@ -52,12 +52,13 @@ def gather_parts(faces: Faces, parts: Sequence[Landmarks]) -> Landmarks:
     return Landmarks(names, points, [name for part in parts for name in part.detectors])
 
 
-def summarise(faces: Faces, landmarks: Landmarks) -> dict[str, Any]:
-    """Counts by detector and by split, and the faces without points."""
+def summarise(faces: Faces, landmarks: Landmarks, cascade: Sequence[str]) -> dict[str, Any]:
+    """Counts by detector and by split, the faces without points, and who was asked."""
     found = landmarks.found
     return {
         "images": len(faces),
         "found": int(found.sum()),
+        "cascade": list(cascade),
         "detectors": dict(sorted(Counter(filter(None, landmarks.detectors)).items())),
         "without_landmarks": {
             split: [faces.names[row] for row in faces.rows(split) if not found[row]]
@@ -90,6 +91,8 @@ def choose_faces(landmarks: Landmarks, count: int, seed: int) -> dict[str, np.nd
         if len(rows)
     }
     found = np.flatnonzero(landmarks.found)
+    if not len(found):
+        return chosen
     odd = np.argsort(-implausibility(landmarks.points[found]), kind="stable")[:count]
     return chosen | {"least_plausible": found[odd]}
 
@@ -130,6 +133,7 @@ def arguments() -> argparse.ArgumentParser:
     gather.add_argument("--parts", type=Path, nargs="+", required=True, help="in order")
     gather.add_argument("--out", type=Path, required=True, help="landmarks.csv")
     gather.add_argument("--summary", type=Path, required=True, help="landmarks.json")
+    gather.add_argument("--settings", type=stage.settings, required=True, help="detectors")
     gather.set_defaults(run=run_gather)
     sheet = commands.add_parser("sheet", help="draw contact sheets: real faces, not to be shared")
     sheet.add_argument("--faces", type=Path, required=True)
@@ -148,8 +152,6 @@ def run_find(args: argparse.Namespace) -> None:
     rows = part_rows(args.part, len(faces), shard=1)
     names, mesh_map = args.settings["detectors"], args.settings["map"]
     with detectors.opened(names, args.model, mesh_map) as cascade:
-        for name in set(names) - {detector.name for detector in cascade}:
-            log.warning("%s is not installed: the cascade goes without it", name)
         write_landmarks(args.out, find_part(faces, rows, cascade))
 
 
@@ -157,7 +159,10 @@ def run_gather(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
     landmarks = gather_parts(faces, [read_landmarks(path) for path in args.parts])
     write_landmarks(args.out, landmarks)
-    summary = summarise(faces, landmarks)
+    cascade = detectors.usable(args.settings["detectors"])
+    for name in set(args.settings["detectors"]) - set(cascade):
+        log.warning("%s is not installed: the cascade went without it", name)
+    summary = summarise(faces, landmarks, cascade)
     for split, names in summary["without_landmarks"].items():
         log.info("%s: %d faces without landmarks %s", split, len(names), " ".join(names))
     write_json(args.summary, summary | {"sha256": sha256(args.out)})
@@ -170,6 +175,8 @@ def run_sheet(args: argparse.Namespace) -> None:
             f"{args.landmarks} is not of the faces in {args.faces}; make it again from them."
         )
     args.out.mkdir(parents=True, exist_ok=True)
+    for old in args.out.glob("*.png"):  # a group that has become empty leaves no picture behind
+        remove(old)
     for title, rows in choose_faces(landmarks, args.count, args.seed).items():
         image = draw_sheet(faces, landmarks, rows)[:, :, ::-1]
         with replacing(args.out / f"{title}.png") as partial:

@@ -1,12 +1,16 @@
 """The stage: a row for every face, the same bytes however the work is cut."""
 
 import json
+import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT
 from face_detection import ALL, box_around, fetched_model, known_faces, mean_face
 
 from bench.fit_mesh_map import fit_map, held_out, load, mirror_partners
@@ -15,9 +19,10 @@ from pipeline.core import detectors
 from pipeline.core.faces import Face, open_faces, write_faces
 from pipeline.core.landmark_table import Landmarks, read_landmarks, write_landmarks
 from pipeline.core.nme import INNER, nme
+from pipeline.core.stage import UserError
 
 SETTINGS = json.dumps({"detectors": ALL, "map": "fitted"})
-NAMES = ["000015.jpg", "075398.jpg", "093057.jpg"]  # the two last: none, and dlib, finds points
+NAMES = ["000015.jpg", "077942.jpg", "093057.jpg"]  # the two last: none, and dlib, finds points
 
 
 def face(name: str, encoded: bytes, split: str) -> Face:
@@ -49,7 +54,8 @@ def find(faces: Path, part: str, out: Path) -> Path:
 def gather(faces: Path, parts: list[Path], folder: Path) -> Path:
     out = folder / "landmarks.csv"
     arguments = ["gather", "--faces", str(faces), "--parts", *map(str, parts)]
-    landmarks.main([*arguments, "--out", str(out), "--summary", str(folder / "landmarks.json")])
+    arguments += ["--out", str(out), "--summary", str(folder / "landmarks.json")]
+    landmarks.main([*arguments, "--settings", SETTINGS])
     return out
 
 
@@ -73,7 +79,7 @@ def test_any_number_of_parts_gives_the_same_bytes(count, faces, gathered, tmp_pa
 def test_row_i_is_face_i_and_a_face_that_none_finds_has_an_empty_row(faces, gathered):
     table, opened = read_landmarks(gathered / "landmarks.csv"), open_faces(faces)
     assert table.names == opened.names
-    missing = table.names.index("075398.jpg")
+    missing = table.names.index("077942.jpg")
     assert not table.found[missing]
     assert table.detectors[missing] == ""
     assert table.found.sum() == 13
@@ -84,7 +90,7 @@ def test_the_summary_counts_by_detector_and_names_by_split_the_faces_without_poi
     summary = json.loads((gathered / "landmarks.json").read_text())
     assert (summary["images"], summary["found"]) == (14, 13)
     assert sum(summary["detectors"].values()) == 13
-    assert summary["without_landmarks"] == {"train": ["075398.jpg"], "valid": [], "test": []}
+    assert summary["without_landmarks"] == {"train": ["077942.jpg"], "valid": [], "test": []}
 
 
 def test_parts_of_other_faces_or_in_another_order_are_refused(faces, tmp_path, capsys):
@@ -162,10 +168,60 @@ def test_all_synthetic_faces_are_found_near_where_they_were_drawn(tmp_path):
     assert nme(np.stack(found), truth.points).mean() < 0.12
 
 
-def test_a_cascade_that_is_shorter_than_asked_for_says_so_once(faces, tmp_path, monkeypatch):
+def test_the_summary_names_the_cascade_and_a_shorter_one_is_told_once(
+    faces, gathered, tmp_path, monkeypatch, capsys
+):
+    assert json.loads((gathered / "landmarks.json").read_text())["cascade"] == ALL
     monkeypatch.setattr(detectors, "find_spec", lambda name: None)
-    log = tmp_path / "part.log"
+    parts = [find(faces, part, tmp_path / f"{part}.csv") for part in ("1-of-2", "2-of-2")]
+    gather(faces, parts, tmp_path)
+    assert json.loads((tmp_path / "landmarks.json").read_text())["cascade"] == ALL[:2]
+    assert capsys.readouterr().err.count("dlib is not installed") == 1
+
+
+def test_a_part_killed_in_the_middle_leaves_nothing_and_made_again_has_the_same_bytes(
+    faces, tmp_path
+):
+    whole = find(faces, "1-of-1", tmp_path / "whole.csv")
+    out, log = tmp_path / "killed.csv", tmp_path / "killed.log"
     arguments = ["find", "--faces", str(faces), "--model", str(fetched_model())]
-    arguments += ["--part", "1-of-14", "--out", str(tmp_path / "part.csv"), "--log", str(log)]
-    landmarks.main([*arguments, "--settings", SETTINGS])
-    assert log.read_text().count("dlib is not installed") == 1
+    arguments += ["--part", "1-of-1", "--out", str(out), "--settings", SETTINGS]
+    slow = (
+        "import sys, time; from pipeline import landmarks; from pipeline.core import detectors;"
+        "real = detectors.find\n"
+        "def find(*args):\n print('found', flush=True); time.sleep(0.2); return real(*args)\n"
+        "detectors.find = find; landmarks.main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", slow, *arguments, "--log", str(log)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        for _ in range(3):
+            running.stdout.readline()
+        running.kill()
+    assert not out.exists()
+    assert find(faces, "1-of-1", out).read_bytes() == whole.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.csv", "killed.csv", "killed.log"}
+
+
+def test_a_picture_of_a_group_that_has_become_empty_goes(faces, gathered, tmp_path):
+    nobody = Landmarks(open_faces(faces).names, np.full((14, 68, 2), np.nan), [""] * 14)
+    write_landmarks(tmp_path / "nobody.csv", nobody)
+    for table in (gathered / "landmarks.csv", tmp_path / "nobody.csv"):
+        arguments = ["sheet", "--faces", str(faces), "--landmarks", str(table)]
+        landmarks.main([*arguments, "--out", str(tmp_path / "sheets")])
+    left = {path.name for path in (tmp_path / "sheets").iterdir()}
+    assert left == {"random.png", "without_landmarks.png"}
+
+
+@pytest.mark.parametrize("part", ["17-of-16", "0-of-2", "2", "a-of-b"])
+def test_a_part_that_there_is_not_ends_in_one_sentence(part, faces, tmp_path):
+    with pytest.raises(SystemExit, match=f"no part '{part}'"):
+        find(faces, part, tmp_path / "part.csv")
+
+
+@pytest.mark.parametrize("content", [None, "", "image_name,x_0\na.jpg,abc\n", "\0\1\2"])
+def test_a_table_that_is_none_is_named(content, tmp_path):
+    path = tmp_path / "landmarks.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=re.escape(str(path))):
+        read_landmarks(path)

@@ -43,19 +43,22 @@ def write_landmarks(path: Path, landmarks: Landmarks) -> None:
 
 
 def read_landmarks(path: Path) -> Landmarks:
-    """Read the table; a missing or misplaced column is a ``UserError``."""
-    table = pd.read_csv(
-        path,
-        dtype={"image_name": str, "detector": str},
-        keep_default_na=False,
-        na_values={column: [""] for column in COLUMNS[1:-1]},
-    )
+    """Read the table; one that cannot be read, or has other columns, is a ``UserError``."""
+    kinds = dict.fromkeys(COLUMNS, np.float64) | {"image_name": str, "detector": str}
+    empty = {column: [""] for column in COLUMNS[1:-1]}
+    try:
+        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(
+            f"{path} cannot be read as a table of landmarks ({error}): make it again with the rule"
+            " landmarks."
+        ) from None
     if list(table.columns) != COLUMNS:
         wrong = next((c for c in COLUMNS if c not in table.columns), "their order")
         raise UserError(
             f"{path} is no table of landmarks: its columns are wrong at {wrong}; expected"
             " image_name, x_0 … x_67, y_0 … y_67, detector. Make it again with the rule landmarks."
         )
-    flat = table[COLUMNS[1:-1]].to_numpy(dtype=np.float64)
+    flat = table[COLUMNS[1:-1]].to_numpy()
     points = np.stack([flat[:, :POINTS], flat[:, POINTS:]], axis=-1)
     return Landmarks(table["image_name"].tolist(), points, table["detector"].tolist())

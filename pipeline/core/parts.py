@@ -1,5 +1,9 @@
 """Rows of a data set cut into parts that can be worked on at once."""
 
+import re
+
+from pipeline.core.stage import UserError
+
 
 def part_rows(part: str, rows: int, shard: int) -> range:
     """Rows of a part such as ``"2-of-16"`` (Snakemake's scatter item, counted from 1).
@@ -7,9 +11,10 @@ def part_rows(part: str, rows: int, shard: int) -> range:
     Parts are cut at multiples of ``shard``, so that no two of them share a shard; together
     they hold every row once, in order. Some are empty when there are more parts than shards.
     """
-    number, count = (int(word) for word in part.split("-of-"))
+    words = re.fullmatch(r"(\d{1,6})-of-(\d{1,6})", part)
+    number, count = map(int, words.groups()) if words else (0, 0)
     if not 1 <= number <= count:
-        raise ValueError(f"part {part!r} is not one of 1-of-{count} to {count}-of-{count}")
+        raise UserError(f"there is no part {part!r}: expected one like 2-of-16, counted from 1")
     shards = -(-rows // shard)
     first, last = (shards * k // count for k in (number - 1, number))
     return range(min(first * shard, rows), min(last * shard, rows))

@@ -14,12 +14,13 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.core.detectors.boxes import Box, aligned_box, plausible
+from pipeline.core.detectors.boxes import Box, aligned_box, inside, plausible
 from pipeline.core.detectors.dlib_points import DlibPoints
-from pipeline.core.detectors.mediapipe_mesh import EnlargedMesh, MediapipeMesh
+from pipeline.core.detectors.mediapipe_enlarged import EnlargedMesh
+from pipeline.core.detectors.mediapipe_mesh import MediapipeMesh
 from pipeline.core.stage import UserError
 
-__all__ = ["DETECTORS", "Box", "Detector", "aligned_box", "find", "opened", "plausible"]
+__all__ = ["DETECTORS", "Box", "Detector", "aligned_box", "find", "opened", "plausible", "usable"]
 
 DETECTORS = ("mediapipe", "mediapipe_enlarged", "dlib")
 
@@ -34,9 +35,10 @@ class Detector(Protocol):
         """Give back what the detector holds."""
 
 
-def available(name: str) -> bool:
-    """Whether what a detector needs is installed; only dlib is an extra."""
-    return name != "dlib" or all(map(find_spec, ("dlib", "face_recognition_models")))
+def usable(names: Sequence[str]) -> list[str]:
+    """Those of the detectors that are installed; only dlib is an extra."""
+    dlib = all(map(find_spec, ("dlib", "face_recognition_models")))
+    return [name for name in names if name != "dlib" or dlib]
 
 
 @contextmanager
@@ -45,20 +47,22 @@ def opened(names: Sequence[str], model: Path, mesh_map: str) -> Iterator[list[De
 
     ``model`` is MediaPipe's ``face_landmarker.task``; ``mesh_map`` is fitted or hand_picked.
     """
-    usable = [name for name in names if available(name)]
-    if not usable:
+    installed = usable(names)
+    if not installed:
         raise UserError(
             "landmarks.detectors has only dlib, which is not installed; install it with"
             " pip install -r envs/dlib.txt, or add mediapipe to the list."
         )
     with ExitStack() as stack:
-        yield [stack.enter_context(closing(make(name, model, mesh_map))) for name in usable]
+        yield [stack.enter_context(closing(make(name, model, mesh_map))) for name in installed]
 
 
 def make(name: str, model: Path, mesh_map: str) -> Detector:
     if name == "dlib":
         return DlibPoints()
-    return {"mediapipe": MediapipeMesh, "mediapipe_enlarged": EnlargedMesh}[name](model, mesh_map)
+    if name == "mediapipe_enlarged":
+        return EnlargedMesh(model, mesh_map)
+    return MediapipeMesh(model, mesh_map)
 
 
 def find(
@@ -66,6 +70,8 @@ def find(
 ) -> tuple[np.ndarray | None, str]:
     """Points (68, 2) and the name of the first detector with a plausible face; else None, ""."""
     place = box or aligned_box(image)
+    if not inside(place, image):
+        return None, ""
     for detector in detectors:
         points = detector.find(image, box)
         if points is not None and plausible(points, place):

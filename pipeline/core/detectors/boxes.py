@@ -34,6 +34,14 @@ def distance(points: np.ndarray, box: Box) -> float:
     return float(np.linalg.norm(centre_and_size(points)[0] - middle)) / size
 
 
+def inside(box: Box, image: np.ndarray) -> bool:
+    """Whether a box has an area, and its middle lies in the image (H, W, …)."""
+    left, top, right, bottom = box
+    height, width = image.shape[:2]
+    area = right > left and bottom > top
+    return area and 0 <= left + right <= 2 * width and 0 <= top + bottom <= 2 * height
+
+
 def plausible(points: np.ndarray, box: Box) -> bool:
     """Whether points (68, 2) are a face in the box: near it, of its size, eyes above the mouth.
 

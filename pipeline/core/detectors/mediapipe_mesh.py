@@ -9,19 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from pipeline.core.detectors.boxes import (
-    Box,
-    aligned_box,
-    as_aligned,
-    consensus,
-    distance,
-    plausible,
-)
+from pipeline.core.detectors.boxes import Box, aligned_box, distance
 from pipeline.core.mesh_map import MAPS
-from pipeline.core.nme import MIRRORED
 from pipeline.core.stage import UserError
 
 FACES = 4  # faces looked for in an image: the nearest to the box is taken
@@ -31,10 +22,11 @@ class MediapipeMesh:
     """The 68 points by way of the mesh of the face that is nearest to the box."""
 
     name = "mediapipe"
-    confidence = 0.5
 
     def __init__(self, model: Path, mesh_map: str) -> None:
-        self.landmarker = open_landmarker(model, self.confidence)
+        self.landmarker = open_landmarker(model, num_faces=FACES)
+        with quiet():
+            run(self.landmarker, np.zeros((64, 64, 3), np.uint8))
         self.mesh_map = MAPS[mesh_map]
 
     def close(self) -> None:
@@ -59,66 +51,6 @@ class MediapipeMesh:
         return run(self.landmarker, image)
 
 
-class EnlargedMesh(MediapipeMesh):
-    """The same on larger images with margins, and in the mirror, for faces that it misses.
-
-    It is asked with little confidence but several times; at least two must answer, and agree.
-    """
-
-    name = "mediapipe_enlarged"
-    confidence = 0.1
-    scale = 2
-    margins = (0.25, 0.5, 1.0)  # in sides of the image, or of the crop
-    votes = 2
-    spread = 0.03
-
-    def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
-        place, (left, top) = box or aligned_box(image), (0, 0)
-        if box is not None:
-            image, (left, top) = crop_around(image, box)
-            place = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
-        answers = [
-            answer
-            for margin in self.margins
-            for answer in (
-                self.ask(image, place, margin),
-                mirrored(self.ask(image[:, ::-1], mirrored_box(place, image), margin), image),
-            )
-            if answer is not None and plausible(answer, place)
-        ]
-        if len(answers) < self.votes:
-            return None
-        points, apart = consensus(answers)
-        if apart > self.spread or (box is None and not as_aligned(points, image)):
-            return None
-        return points + np.array([left, top])
-
-    def ask(self, image: np.ndarray, place: Box, margin: float) -> np.ndarray | None:
-        """The points (68, 2) as found on the enlarged image with a margin of its edge's colours."""
-        y, x = (int(margin * side) for side in image.shape[:2])
-        padded = cv2.copyMakeBorder(
-            np.ascontiguousarray(image), y, y, x, x, borderType=cv2.BORDER_REPLICATE
-        )
-        large = cv2.resize(
-            padded, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_CUBIC
-        )
-        meshes = [mesh / self.scale - np.array([x, y, 0]) for mesh in self.meshes(large)]
-        mesh = nearest(meshes, place)
-        return None if mesh is None else self.mesh_map(mesh)
-
-
-def mirrored(points: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
-    """Points (68, 2) of the mirrored image, in the image itself."""
-    return (
-        None if points is None else (np.array([image.shape[1] - 1, 0]) + points * (-1, 1))[MIRRORED]
-    )
-
-
-def mirrored_box(box: Box, image: np.ndarray) -> Box:
-    last = image.shape[1] - 1
-    return last - box[2], box[1], last - box[0], box[3]
-
-
 def nearest(meshes: list[np.ndarray], box: Box) -> np.ndarray | None:
     if len(meshes) == 1:
         return meshes[0]
@@ -134,35 +66,41 @@ def crop_around(image: np.ndarray, box: Box) -> tuple[np.ndarray, tuple[int, int
     return np.ascontiguousarray(image[rows, columns]), (columns.start, rows.start)
 
 
-def open_landmarker(model: Path, confidence: float) -> Any:
+def open_landmarker(model: Path, **options: Any) -> Any:
+    """MediaPipe's landmarker; ``options`` are those of its ``FaceLandmarkerOptions``."""
     from mediapipe.tasks.python import BaseOptions, vision
 
     if not model.is_file():
         raise UserError(
-            f"MediaPipe's model is not at {model}; fetch it with the rule landmark_model, or place"
+            f"MediaPipe's model is not at {model}: fetch it with the rule fetch_detector, or place"
             " face_landmarker.task there by hand."
         )
-    options = vision.FaceLandmarkerOptions(
-        base_options=BaseOptions(model_asset_path=str(model)),
-        running_mode=vision.RunningMode.IMAGE,
-        num_faces=FACES,
-        min_face_detection_confidence=confidence,
-        min_face_presence_confidence=confidence,
+    chosen = vision.FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(model)), **options
     )
-    with quiet():
-        landmarker = vision.FaceLandmarker.create_from_options(options)
-        run(landmarker, np.zeros((64, 64, 3), np.uint8))
-    return landmarker
+    try:
+        with quiet():
+            return vision.FaceLandmarker.create_from_options(chosen)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"MediaPipe cannot read its model {model} ({error}): remove the file and fetch it anew"
+            " with the rule fetch_detector."
+        ) from None
 
 
 def run(landmarker: Any, image: np.ndarray) -> list[np.ndarray]:
-    """All meshes (478, 3) in pixels, pixel centres at whole numbers; depth in the same unit."""
+    """All meshes (478, 3) of a still image in pixels; depth in the same unit."""
+    return in_pixels(landmarker.detect(as_mediapipe(image)), image)
+
+
+def as_mediapipe(image: np.ndarray) -> Any:
     import mediapipe
 
+    return mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image))
+
+
+def in_pixels(found: Any, image: np.ndarray) -> list[np.ndarray]:
     height, width = image.shape[:2]
-    found = landmarker.detect(
-        mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
-    )
     scale = np.array([width, height, width])
     return [
         np.fromiter((x for p in face for x in (p.x, p.y, p.z)), float).reshape(-1, 3) * scale
