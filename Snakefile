@@ -37,10 +37,12 @@ localrules:
 
 
 rule all:
-    """Every model of `train:`, trained and judged."""
+    """Every model of `train:`, trained, judged, set side by side and shown."""
     default_target: True
     input:
         [judgements(model) for model in config["train"]],
+        [shown(model) for model in config["train"]],
+        f"results/{DATASET}/comparisons/models.json",
 
 
 rule faces:

@@ -13,12 +13,16 @@ from pipeline.core.configuration import complete
 from pipeline.train import in_time
 
 
-def rules(config: dict[str, Any], jobs: int | None = 200) -> dict[str, Any]:
+def rules(config: dict[str, Any], jobs: int | None = 200, gpus: int = 1) -> dict[str, Any]:
     """The functions of resources.smk for a configuration; ``jobs`` None is plain --cores."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     published = yaml.safe_load((ROOT / "config.yaml").read_text())
     merged = merge(published, config)
-    workflow = SimpleNamespace(remote_exec=False, resource_settings=SimpleNamespace(nodes=jobs))
+    workflow = SimpleNamespace(
+        remote_exec=False,
+        resource_settings=SimpleNamespace(nodes=jobs),
+        global_resources={"gpu": SimpleNamespace(value=gpus)},
+    )
     names = {"config": complete(merged, schema), "workflow": workflow}
     return runpy.run_path(str(ROOT / "workflow/rules/resources.smk"), init_globals=names)
 
@@ -101,6 +105,15 @@ def test_a_training_asks_for_a_gpu_and_a_task_for_each_process(devices, nodes):
     assert (functions["mpi"](names) is None) == (launcher == "") == (processes == 1)
     if processes > 1:
         assert f"--nodes={nodes} --ntasks={processes} --ntasks-per-node={devices} " in launcher
+
+
+@pytest.mark.parametrize(("devices", "there", "wanted"), [(1, 1, 1), (2, 1, 1), (2, 4, 2)])
+def test_on_a_users_own_machine_a_training_asks_for_no_more_gpus_than_there_are(
+    devices, there, wanted
+):
+    model = {"devices": devices, "batch_size": 48}
+    functions = rules({"models": {"attparsenet": model}}, jobs=None, gpus=there)
+    assert functions["gpus"](Names(model="attparsenet")) == wanted
 
 
 def test_a_model_that_does_without_a_gpu_asks_for_none():

@@ -1,6 +1,7 @@
 """The workflow as its users meet it: plans, runs, reruns, mistakes."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -8,21 +9,33 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from face_sets import official_set
+from scipy.optimize import linear_sum_assignment
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.regions import attribute_masks, draw_regions
 
 TINY = """
 dataset: tiny
 datasets:
   tiny: {source: synthetic, images: 40, seed: 3}
+  other: {source: synthetic, images: 20, seed: 4}
+  official: {source: celeba, root: official, size: [24, 20]}
 landmarks: {parts: 2}
 masks: {parts: 2, shard: 10}
 models:
   attparsenet: {width: 0.05, epochs: 1, batch_size: 14, workers: 0, precision: 32-true}
   cnn_rnn: {epochs: 1, batch_size: 14, input_size: [64, 64], workers: 0, pretrained: false}
 evaluate: {draws: 20}
+compare: {seeds: [64], shares: [1]}
+predict: {photographs: holiday & family, align: false}
 """
+EXPORTED = "results/tiny/attparsenet/seed-64/export/model_card.md"
+MADE = ("all", "compare_segmentation", "predict", EXPORTED)
 
 
 class Project:
@@ -41,13 +54,16 @@ class Project:
             (folder / "downloads").mkdir()
             shutil.copy2(ROOT / "downloads/face_landmarker.task", folder / "downloads")
 
-    def snakemake(self, *arguments: str, overlay: str = "{}") -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, *arguments: str, overlay: str = "{}", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run Snakemake with the tiny configuration and an overlay over that."""
         (self.folder / "overlay.yaml").write_text(overlay)
         command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
         return subprocess.run(
             [*command, "--configfile", "tiny.yaml", "overlay.yaml"],
             cwd=self.folder,
+            env={**os.environ, **environment},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,  # a dry run reports on stdout, a real one on stderr
@@ -58,9 +74,13 @@ class Project:
         """Run Snakemake; how often each rule ran that did work."""
         run = self.snakemake(*arguments)
         assert run.returncode == 0, run.stdout
-        finished = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", run.stdout)
         targets = {"all", "faces", "landmarks", "masks"}
-        return Counter(r for r in finished if r not in targets and not r.startswith("train_"))
+        done = finished_rules(run)
+        return Counter(r for r in done if r not in targets and not r.startswith("train_"))
+
+
+def finished_rules(run: subprocess.CompletedProcess[str]) -> list[str]:
+    return re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", run.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +90,13 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(project):
-    """The project after a run of everything."""
-    run = project.snakemake()
+    """The project after a run of everything, three drawn faces as a user's photographs."""
+    assert project.snakemake("faces").returncode == 0
+    (project.folder / "holiday & family").mkdir()
+    for name in ("000001.jpg", "000002.jpg", "000003.jpg"):
+        drawn = project.folder / "results/tiny/drawn/img_align_celeba" / name
+        shutil.copy(drawn, project.folder / "holiday & family")
+    run = project.snakemake(*MADE)
     assert run.returncode == 0, run.stdout
     return project
 
@@ -91,7 +116,65 @@ def test_everything_is_made_and_then_nothing_is_to_be_done(finished):
         assert metrics["images"] > 0
         assert (judged / "predictions.parquet").exists()
         assert len(pd.read_csv(judged / "metrics.csv")) == (40 if model == "attparsenet" else 1)
-    assert "Nothing to be done" in finished.snakemake().stdout
+    results = finished.folder / "results/tiny"
+    models = json.loads((results / "comparisons/models.json").read_text())["models"]
+    assert set(models) == {"attparsenet", "cnn_rnn", "majority rule"}
+    assert "masks" in json.loads((results / "comparisons/segmentation.json").read_text())["says"]
+    assert (finished.folder / EXPORTED).with_name("model.onnx").exists()
+    assert len(pd.read_csv(results / "attparsenet/seed-64/predict/faces.csv")) == 3
+    assert "Nothing to be done" in finished.snakemake(*MADE).stdout
+
+
+@pytest.mark.parametrize(
+    ("targets", "comparisons"),
+    [
+        ([], ["models.svg"]),
+        (
+            ["figures", "compare_models", "compare_segmentation"],
+            ["models.svg", "segmentation.svg"],
+        ),
+    ],
+)
+def test_one_command_gathers_the_figures_into_a_report(finished, targets, comparisons):
+    run = finished.snakemake(*targets, "--report", "report.html")
+    assert run.returncode == 0, run.stdout
+    report = (finished.folder / "report.html").read_text()
+    for name in [f"comparisons/{name}" for name in comparisons]:
+        assert f"results/tiny/{name}" in report
+    for figure in ("training.svg", "attributes.svg", "grid.png", "maps.png", "gallery.html"):
+        assert f"results/tiny/attparsenet/seed-64/on-tiny/figures/{figure}" in report
+    for figure in ("counts.svg", "sheet_masks.png", "true_parts.csv"):
+        assert f"results/tiny/figures/{figure}" in report
+    assert "results/tiny/cnn_rnn/costs.svg" in report
+
+
+def test_the_costs_of_a_model_are_those_of_its_own_jobs(finished):
+    wanted = ["--force", "results/tiny/cnn_rnn/costs.svg"]
+    plan = finished.snakemake("--dry-run", "--printshellcmds", *wanted).stdout
+    named = re.search(r"--benchmarks (.*) --out", plan)[1].split()
+    folder = "benchmarks/tiny"
+    run = f"{folder}/cnn_rnn/seed-64"
+    assert named == [
+        f"{folder}/synthesize.tsv",
+        f"{folder}/acquire.tsv",
+        f"{run}/train.tsv",
+        f"{run}/on-tiny/evaluate.tsv",
+    ]
+
+
+def test_a_model_is_judged_and_shown_on_another_data_set_too(finished):
+    judged = "results/tiny/attparsenet/seed-64/on-other"
+    run = finished.snakemake(
+        "train_attparsenet", f"{judged}/figures/maps.png", overlay="judge_on: [other]"
+    )
+    assert run.returncode == 0, run.stdout
+    assert json.loads((finished.folder / judged / "metrics.json").read_text())["images"] > 0
+    assert "train" not in finished_rules(run)
+
+
+def points_of(table: pd.DataFrame) -> np.ndarray:
+    """(N, 68, 2) of a table of landmarks."""
+    return np.stack([table[[f"{axis}_{k}" for k in range(68)]] for axis in "xy"], axis=-1)
 
 
 def test_row_i_is_the_same_face_everywhere(finished):
@@ -99,18 +182,23 @@ def test_row_i_is_the_same_face_everywhere(finished):
     import zarr
 
     results = finished.folder / "results/tiny"
-    names = datasets.load_from_disk(str(results / "faces"))["image_name"]
+    faces = datasets.load_from_disk(str(results / "faces"))
     landmarks = pd.read_csv(results / "landmarks.csv")
     store = zarr.open_group(str(results / "masks.zarr"), mode="r")
-    assert list(names) == landmarks["image_name"].tolist() == list(store["names"][:])
-    # An order that all three share by mistake would still not fit the drawn faces.
-    truth = pd.read_csv(results / "drawn/landmarks.csv").set_index("image_name")
-    for i, name in enumerate(names):
-        eyes = [f"{axis}_{point}" for axis in "xy" for point in (36, 45)]
-        found = landmarks.loc[i, eyes].to_numpy(dtype=float)
-        assert abs(found - truth.loc[name, eyes].to_numpy(dtype=float)).max() < 8
-        x, y = (int(landmarks.loc[i, f"{axis}_36"]) for axis in "xy")
-        assert store["regions"][i][y - 2 : y + 3, x - 2 : x + 3].any()
+    names = list(faces["image_name"])
+    assert names == landmarks["image_name"].tolist() == list(store["names"][:])
+    # An order that all three share by mistake would not fit the drawn faces: of all orders this one
+    # brings the points found nearest to those that the faces were drawn with.
+    points = points_of(landmarks)
+    truth = points_of(
+        pd.read_csv(results / "drawn/landmarks.csv").set_index("image_name").loc[names]
+    )
+    apart = np.linalg.norm(points[:, None] - truth[None], axis=-1).mean(axis=-1)
+    assert linear_sum_assignment(apart)[1].tolist() == list(range(len(names)))
+    labels = np.stack([faces[name] for name in ATTRIBUTES], axis=1).astype(bool)
+    for i in range(len(names)):
+        drawn = attribute_masks(draw_regions(points[i], (218, 178)), labels[i])
+        np.testing.assert_array_equal(store["masks"][i], drawn)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +228,52 @@ def test_a_changed_stage_is_run_again(finished):
     assert finished.ran("train_attparsenet") == {"evaluate": 1}
 
 
+def test_a_fetched_file_that_is_there_is_kept_and_reruns_nothing_after_it(finished):
+    model = finished.folder / "downloads/face_landmarker.task"
+    before = model.stat().st_ino
+    with (finished.folder / "pipeline/fetch.py").open("a") as file:
+        file.write("# changed\n")
+    assert finished.ran("train_attparsenet") == {"fetch_detector": 1}
+    assert model.stat().st_ino == before
+
+
+@pytest.mark.parametrize("extra", ["dlib", "face_recognition_models"])
+def test_landmarks_are_found_again_where_a_detector_came_or_went(finished, tmp_path, extra):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        f"util.find_spec = lambda name, *more: None if name == {extra!r} else find(name, *more)\n"
+    )
+    plan = finished.snakemake("landmarks", "--dry-run", PYTHONPATH=str(tmp_path)).stdout
+    assert re.search(r"landmarks_part +2\n", plan)
+    assert "Params have changed" in plan
+
+
+def test_a_list_of_names_that_changed_is_read_again(project):
+    official(project)
+    overlay = "{dataset: official, datasets: {official: {names: names.txt}}}"
+    for names in (["000001.jpg"], ["000001.jpg", "000002.jpg"]):
+        (project.folder / "names.txt").write_text("\n".join(names))
+        run = project.snakemake("faces", overlay=overlay)
+        assert run.returncode == 0, run.stdout
+        summary = json.loads((project.folder / "results/official/faces.json").read_text())
+        assert summary["faces"] == len(names)
+
+
+def official(project: Project) -> Path:
+    """A small set in CelebA's form, put anew where the tiny configuration looks for it."""
+    root = project.folder / "official"
+    shutil.rmtree(root, ignore_errors=True)
+    official_set(root)
+    return root
+
+
+def test_a_model_may_have_the_name_of_a_figure(project):
+    overlay = "models: {data: {like: cnn_rnn}, sort: {like: cnn_rnn}}\ntrain: [data, sort]"
+    plan = project.snakemake("figures_data", "compare_models", "--dry-run", overlay=overlay)
+    assert plan.returncode == 0, plan.stdout
+
+
 @pytest.mark.parametrize(
     ("overlay", "says"),
     [
@@ -149,11 +283,37 @@ def test_a_changed_stage_is_run_again(finished):
     ],
 )
 def test_a_mistake_ends_in_one_sentence_before_any_work(project, overlay, says):
-    run = project.snakemake("train_attparsenet", overlay=overlay)
+    stops(project.snakemake("train_attparsenet", overlay=overlay), says)
+
+
+@pytest.mark.parametrize(
+    ("file", "spoilt", "says"),
+    [
+        (
+            "img_align_celeba.zip",
+            lambda content: b"<!DOCTYPE html><html>Quota exceeded</html>",
+            "img_align_celeba.zip is no zip but an HTML page",
+        ),
+        (
+            "list_attr_celeba.txt",
+            lambda content: b"".join(content.splitlines(keepends=True)[:-1]),
+            "announces 30 images in line 1 and has 29 rows",
+        ),
+    ],
+)
+def test_a_wrong_file_ends_in_one_sentence_before_any_work(project, file, spoilt, says):
+    root = official(project)
+    (root / file).write_bytes(spoilt((root / file).read_bytes()))
+    stops(project.snakemake("train_attparsenet", overlay="dataset: official"), says)
+
+
+def stops(run: subprocess.CompletedProcess[str], says: str) -> None:
+    """A run that fails with one sentence, and has done nothing but fetch, which may come first."""
     assert run.returncode != 0
     (sentence,) = {line for line in run.stdout.splitlines() if line.startswith("attparse: ")}
     assert says in sentence
     assert "Traceback" not in run.stdout
+    assert set(finished_rules(run)) <= {"fetch_detector"}
 
 
 def test_another_working_folder_is_refused_in_one_sentence(project, tmp_path):

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -32,6 +34,12 @@ except UserError as error:
     sys.exit(f"attparse: {error}")
 
 DATASET = config["dataset"]
+DETECTOR = "downloads/face_landmarker.task"
+# Who finds landmarks, for params: what is fetched is `ancient` and known by its pinned hash; dlib
+# is an extra, with which other faces are found.
+FINDERS = [config["landmarks"]["model"]["sha256"]]
+if all(map(find_spec, ("dlib", "face_recognition_models"))):
+    FINDERS.append("dlib")
 # In a rule `python` is the interpreter that runs Snakemake, or that of the rule's conda environment.
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
@@ -102,23 +110,43 @@ def synthesized(wildcards):
     return f"results/{wildcards.dataset}/drawn" if synthetic else []
 
 
-def detector_to_align(wildcards):
-    """The detector's model, where whole photographs are aligned by what it finds."""
-    aligned = config["datasets"][wildcards.dataset]["aligned"]
-    return [] if aligned else "downloads/face_landmarker.task"
+def aligned(wildcards):
+    """Whether a data set's images are aligned; else the detector finds the faces in them."""
+    return config["datasets"][wildcards.dataset]["aligned"]
+
+
+def names_file(wildcards):
+    """The file that lists a data set's images, where its entry names one that is there."""
+    names = config["datasets"][wildcards.dataset]["names"]
+    return names if isinstance(names, str) and Path(names).is_file() else []
+
+
+def learns_from_masks(model):
+    """Only for such a model are masks made, and read."""
+    return config["models"][model]["segmentation_weight"] > 0
 
 
 def with_masks(wildcards):
-    """Whether a model learns from masks: only then are they made for it, and read."""
-    return config["models"][wildcards.model]["segmentation_weight"] > 0
+    return learns_from_masks(wildcards.model)
+
+
+def from_imagenet(wildcards):
+    """The backbone whose ImageNet weights a model starts from, if it does."""
+    model = config["models"][wildcards.model]
+    fetched = model["pretrained"] and not model["initial_weights"]
+    return model["backbone"] if fetched else None
 
 
 def initial_weights(wildcards):
     """The file that a model starts from: its own, ImageNet's, or none."""
-    model = config["models"][wildcards.model]
-    if model["initial_weights"]:
-        return model["initial_weights"]
-    return f"downloads/{model['backbone']}-imagenet.pth" if model["pretrained"] else []
+    if backbone := from_imagenet(wildcards):
+        return ancient(f"downloads/{backbone}-imagenet.pth")
+    return config["models"][wildcards.model]["initial_weights"] or []
+
+
+def imagenet_hash(wildcards):
+    """What ImageNet's weights are known by, where a model starts from them."""
+    return config["imagenet"].get(from_imagenet(wildcards), {}).get("sha256", "")
 
 
 def option(flag, name):
@@ -127,7 +155,7 @@ def option(flag, name):
     def written(wildcards, input):
         file = Path(input.get(name) or "")
         folder = file.parent if file.name == "zarr.json" else file
-        return f"{flag} {folder}" if input.get(name) else ""
+        return f"{flag} {shlex.quote(str(folder))}" if input.get(name) else ""
 
     return written
 

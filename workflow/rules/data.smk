@@ -31,7 +31,8 @@ checkpoint acquire:
     input:
         code("acquire"),
         drawn=synthesized,
-        model=detector_to_align,
+        names=names_file,
+        model=branch(aligned, otherwise=ancient(DETECTOR)),
     output:
         faces=directory("results/{dataset}/faces"),
         manifest="results/{dataset}/manifest.csv",
@@ -47,6 +48,7 @@ checkpoint acquire:
     threads: 16
     params:
         settings=settings("datasets/{dataset}"),
+        finders=branch(aligned, then="", otherwise=FINDERS),
         drawn=option("--drawn", "drawn"),
         model=option("--model", "model"),
     message:
@@ -64,7 +66,8 @@ rule fetch_detector:
     input:
         code("fetch"),
     output:
-        model="downloads/face_landmarker.task",
+        # A right file that is there is kept: an output would be removed before the job.
+        model=update(DETECTOR),
     log:
         "logs/fetch_detector.log",
     conda:
@@ -83,7 +86,7 @@ rule landmarks_part:
         code("landmarks"),
         faces=ancient("results/{dataset}/faces"),
         whole=whole("acquire"),
-        model="downloads/face_landmarker.task",
+        model=ancient(DETECTOR),
     output:
         table="results/{dataset}/landmarks/{scatteritem}.csv",
     log:
@@ -97,6 +100,7 @@ rule landmarks_part:
         runtime=minutes,
     params:
         settings=settings("landmarks", "detectors", "map"),
+        finders=FINDERS,
     message:
         "Finding landmarks in {wildcards.dataset}, part {wildcards.scatteritem}"
     shell:
@@ -117,13 +121,18 @@ checkpoint landmarks_gather:
         summary="results/{dataset}/landmarks.json",
     log:
         "logs/{dataset}/landmarks.log",
+    benchmark:
+        "benchmarks/{dataset}/landmarks_gather.tsv"
     conda:
         "../../envs/attparse.yaml"
+    params:
+        settings=settings("landmarks", "detectors"),
     message:
         "Gathering the landmarks of {wildcards.dataset}"
     shell:
         "python -m pipeline.landmarks gather --faces {input.faces} --parts {input.parts}"
-        " --out {output.table} --summary {output.summary} --log {log}"
+        " --settings {params.settings:q} --out {output.table} --summary {output.summary}"
+        " --log {log}"
 
 
 rule masks_part:
@@ -167,6 +176,8 @@ checkpoint masks_gather:
         summary="results/{dataset}/masks.json",
     log:
         "logs/{dataset}/masks.log",
+    benchmark:
+        "benchmarks/{dataset}/masks_gather.tsv"
     conda:
         "../../envs/attparse.yaml"
     params:

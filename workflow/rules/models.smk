@@ -6,7 +6,7 @@ rule fetch_imagenet:
     input:
         code("fetch"),
     output:
-        weights="downloads/{backbone}-imagenet.pth",
+        weights=update("downloads/{backbone}-imagenet.pth"),
     log:
         "logs/fetch_imagenet/{backbone}.log",
     conda:
@@ -51,6 +51,7 @@ rule train:
         launcher=launcher,
     params:
         settings=settings("models/{model}"),
+        imagenet=imagenet_hash,
         checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
         masks=option("--masks", "masks"),
         initial=option("--initial", "initial"),
@@ -108,7 +109,7 @@ rule compare:
     """Set every model of `train:` beside the majority rule, on the same test faces."""
     input:
         code("compare"),
-        **{model: predictions(model) for model in config["train"]},
+        predictions=[predictions(model) for model in config["train"]],
     output:
         table="results/{dataset}/comparisons/models.csv",
         summary="results/{dataset}/comparisons/models.json",
@@ -130,9 +131,7 @@ rule compare:
     params:
         settings=settings("evaluate", "draws", "seed", "min_class"),
         predictions=lambda wildcards, input: [
-            f"--predictions {model}={file}"
-            for model in config["train"]
-            for file in input[model]
+            f"--predictions {Path(file).parts[2]}={file}" for file in input.predictions
         ],
     message:
         "Comparing the models of {wildcards.dataset}"

@@ -1,10 +1,10 @@
 """What a person sees and takes away: figures, the gallery, predictions, exported models.
 
-`snakemake figures --report report.html` gathers all that is marked report() into one file.
+`snakemake --report report.html` gathers all that is marked report() into one file.
 """
 
 
-rule figures_configuration:
+rule draw_configuration:
     """Show the configuration that holds, with every default."""
     input:
         code("figures"),
@@ -31,7 +31,7 @@ rule figures_configuration:
         " --out {params.out} --log {log}"
 
 
-rule figures_data:
+rule draw_data:
     """Count the faces at each step, and how common each attribute is."""
     input:
         code("figures"),
@@ -62,7 +62,7 @@ rule figures_data:
         " {params.landmarks} {params.masks} --out {params.out} --log {log}"
 
 
-rule figures_landmarks:
+rule draw_landmarks:
     """Draw contact sheets of faces with their 68 points."""
     input:
         code("landmarks"),
@@ -94,7 +94,7 @@ rule figures_landmarks:
         " --count 24 --out {params.out} --log {log}"
 
 
-rule figures_masks:
+rule draw_masks:
     """Draw mean masks, a face with its masks, and faces with the masks of one attribute."""
     input:
         code("masks_figure"),
@@ -119,7 +119,6 @@ rule figures_masks:
         **LIGHT,
     params:
         store=subpath(input.store, parent=True),
-        attribute="No_Beard",
     message:
         "Drawing the masks of {wildcards.dataset}"
     shell:
@@ -128,10 +127,10 @@ rule figures_masks:
         "python -m pipeline.masks_figure face --store {params.store} --faces {input.faces}"
         " --out {output.face} --log {log} && "
         "python -m pipeline.masks_figure sheet --store {params.store} --faces {input.faces}"
-        " --attribute {params.attribute} --out {output.sheet} --log {log}"
+        " --out {output.sheet} --log {log}"
 
 
-rule figures_true_parts:
+rule draw_true_parts:
     """Compare the regions of drawn faces with the parts that they were drawn with."""
     input:
         code("masks_truth"),
@@ -157,7 +156,7 @@ rule figures_true_parts:
         " --out {output} --log {log}"
 
 
-rule figures_numbers:
+rule draw_numbers:
     """Draw how a model learnt and how well it does."""
     input:
         code("figures"),
@@ -191,7 +190,7 @@ rule figures_numbers:
         " --out {params.out} --log {log}"
 
 
-rule figures_where:
+rule draw_where:
     """Draw test faces with truth and prediction, and where the network looks."""
     input:
         code("figures"),
@@ -217,7 +216,7 @@ rule figures_where:
         " --predictions {input.predictions} --out {params.out} --log {log}"
 
 
-rule figures_maps:
+rule draw_maps:
     """Draw the maps of a model that learnt from masks, beside the masks."""
     input:
         code("figures"),
@@ -277,7 +276,7 @@ rule gallery_page:
         " --out {output.page} --log {log}"
 
 
-rule figures_costs:
+rule draw_costs:
     """Draw the running time and memory of the rules that led to a model's judgement."""
     input:
         code("figures"),
@@ -296,7 +295,7 @@ rule figures_costs:
     resources:
         **LIGHT,
     params:
-        benchmarks="benchmarks/{dataset}",
+        benchmarks=lambda wildcards: benchmarks(wildcards.model, wildcards.dataset),
         out=subpath(output[0], parent=True),
     message:
         "Drawing what the work on {wildcards.dataset} cost"
@@ -312,7 +311,7 @@ rule predict_photographs:
         weights=f"{RUN}/weights.safetensors",
         metrics=f"{RUN}/on-{{dataset}}/metrics.json",
         photographs=config["predict"]["photographs"],
-        model="downloads/face_landmarker.task",
+        model=ancient(DETECTOR) if config["predict"]["align"] else [],
     output:
         table=f"{RUN}/predict/faces.csv",
         page=f"{RUN}/predict/index.html",
@@ -325,12 +324,14 @@ rule predict_photographs:
     params:
         out=subpath(output.table, parent=True),
         align="--align" if config["predict"]["align"] else "",
+        finders=FINDERS if config["predict"]["align"] else "",
+        model=option("--model", "model"),
         faces=config["predict"]["faces"],
     message:
         "Telling the attributes of the faces in {input.photographs}"
     shell:
         "python -m pipeline.predict --weights {input.weights} --metrics {input.metrics}"
-        " --photographs {input.photographs} --model {input.model} {params.align}"
+        " --photographs {input.photographs:q} {params.model} {params.align}"
         " --faces {params.faces} --out {params.out} --log {log}"
 
 

@@ -80,9 +80,17 @@ def nodes(wildcards):
 
 
 def gpus(wildcards):
-    """GPUs of one training, on all its nodes; none where the model is told to do without."""
-    cpu = config["models"][wildcards.model]["accelerator"] == "cpu"
-    return 0 if cpu else processes(wildcards)
+    """GPUs of one training, on all its nodes; none where the model is told to do without.
+
+    On a user's own machine no more than `--resources gpu=` has: a training takes all of these, and
+    Lightning says if a device is not there.
+    """
+    if config["models"][wildcards.model]["accelerator"] == "cpu":
+        return 0
+    wanted = processes(wildcards)
+    if on_cluster() or "gpu" not in workflow.global_resources:
+        return wanted
+    return min(wanted, workflow.global_resources["gpu"].value)
 
 
 def judging_gpus(wildcards):

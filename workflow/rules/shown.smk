@@ -5,26 +5,20 @@ JUDGED = "results/{dataset}/{model}/seed-{seed}/on-{judged}"
 # What a figure asks of a cluster: minutes for CelebA's 20,000 test faces, without a GPU.
 LIGHT = {"mem_mb": 6000, "runtime": 120}
 SHOWN = {
-    "figures_numbers": "training.svg",
-    "figures_where": "grid.png",
-    "figures_maps": "maps.png",
+    "draw_numbers": "training.svg",
+    "draw_where": "grid.png",
+    "draw_maps": "maps.png",
     "gallery_page": "gallery.html",
 }
 
-# Landmarks and masks are made, and shown, where a model needs them.
-MASKED = any(
-    config["models"][model]["segmentation_weight"] > 0 for model in config["train"]
-)
-
-
-def learns_from_masks(model):
-    return config["models"][model]["segmentation_weight"] > 0
+# The figures of the data count landmarks and masks where the experiment makes them.
+MASKED = any(map(learns_from_masks, config["train"]))
 
 
 def shown(model, dataset=DATASET):
     """The figures and the gallery of every judgement of a model, and those of its data."""
     masks = learns_from_masks(model)
-    one_each = [name for rule, name in SHOWN.items() if masks or rule != "figures_maps"]
+    one_each = [name for rule, name in SHOWN.items() if masks or rule != "draw_maps"]
     data = ["configuration.html", "counts.svg"]
     if masks:
         data += ["landmarks/random.png", "mean_masks.png"]
@@ -39,6 +33,22 @@ def shown(model, dataset=DATASET):
         *[f"results/{dataset}/figures/{name}" for name in data],
         f"results/{dataset}/{model}/costs.svg",
     ]
+
+
+def benchmarks(model, dataset):
+    """Where the jobs that lead to a model's judgement leave what they cost."""
+    steps = ["acquire"]
+    if config["datasets"][dataset]["source"] == "synthetic":
+        steps.insert(0, "synthesize")
+    if learns_from_masks(model):
+        for stage in ("landmarks", "masks"):
+            parts = config[stage]["parts"]
+            steps += [f"{stage}/{part}-of-{parts}" for part in range(1, parts + 1)]
+            steps.append(f"{stage}_gather")
+    for metrics in judgements(model, dataset):
+        judged = Path(metrics).parent.relative_to(f"results/{dataset}")
+        steps += [judged.parent / "train", judged / "evaluate"]
+    return [f"benchmarks/{dataset}/{step}.tsv" for step in dict.fromkeys(steps)]
 
 
 def data_figure(name, caption, category, **labels):
