@@ -1,8 +1,8 @@
 """The chain on a real SLURM of one node: what jobs ask for, what is killed, and how it goes on.
 
-Runs where ATTPARSE_TEST_SLURM=1 is set and no SLURM is configured or running. Everything that
-Snakemake submits is submitted at once, before the first test looks: a job takes some 20 seconds
-even if it has nothing to do.
+Runs where ATTPARSE_TEST_SLURM=1 is set, and fails there if a SLURM is configured or runs already.
+Everything that Snakemake submits is submitted at once, before the first test looks: a job takes
+some 20 seconds even if it has nothing to do.
 """
 
 import filecmp
@@ -94,7 +94,10 @@ def cluster() -> Iterator[Cluster]:
     if missing():
         pytest.fail(missing())
     if taken():
-        pytest.skip("a SLURM is configured or runs here: it is somebody's")
+        pytest.fail(
+            "a SLURM is configured or runs here: it is somebody's, and no second one is started;"
+            " unset ATTPARSE_TEST_SLURM"
+        )
     with Cluster() as cluster:
         yield cluster
 
