@@ -108,7 +108,11 @@ class Judge:
                 plugins=LightningEnvironment(),  # one process, inside a SLURM job too
             )
         except (MisconfigurationException, ValueError, RuntimeError) as error:
-            raise UserError(f"Lightning cannot judge as the settings say: {error}") from None
+            raise UserError(
+                f"Lightning cannot judge with accelerator {settings['accelerator']!r} and precision"
+                f" {settings['precision']!r} ({error}): change them in the section evaluate;"
+                " accelerator auto takes what there is."
+            ) from None
         self.network = self.fabric.setup_module(network).eval()
 
     @torch.inference_mode()

@@ -287,7 +287,7 @@ def test_means_of_masks_leave_out_attributes_with_too_few_of_them(tmp_path):
 
 def test_a_device_that_is_not_there_ends_in_one_sentence(judged, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(SystemExit, match="cannot judge as the settings say"):
+    with pytest.raises(SystemExit, match="cannot judge with accelerator 'gpu'"):
         call(judged, accelerator="gpu")
 
 
