@@ -1,10 +1,12 @@
-"""The Python lines in README.md and docs/ run, on a small result folder."""
+"""The Python lines in README.md and docs/ run, on a small result folder; so do their pictures."""
 
 import re
+import runpy
 import shutil
 
 import pytest
 from conftest import ROOT
+from PIL import Image
 from small_results import call, model, only, small_results
 
 from pipeline import export, predict
@@ -43,8 +45,8 @@ def test_the_python_lines_of_a_page_run(page, project, monkeypatch):
 
 def test_every_artifact_has_a_page_with_lines_to_run():
     with_lines = {page.stem for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))}
-    artifacts = {"faces", "masks", "models", "metrics", "report", "gallery", "predict", "export"}
-    assert artifacts <= with_lines
+    artifacts = {"faces", "landmarks", "masks", "models", "metrics", "comparisons", "report"}
+    assert artifacts | {"gallery", "predict", "export"} <= with_lines
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -53,3 +55,12 @@ def test_links_between_pages_and_to_pictures_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readmes_picture_is_made_of_results_and_small_enough(tmp_path):
+    script = runpy.run_path(str(ROOT / "docs/pictures.py"))
+    picture, judged = tmp_path / "learnt.png", model()["metrics"].parent
+    script["draw_learnt"](small_results(), judged, picture)
+    script["keep"](picture, picture.read_bytes())
+    assert picture.stat().st_size < script["LARGEST"]
+    assert Image.open(picture).width <= 900
