@@ -11,6 +11,11 @@ CODE := pipeline tests bench envs
 demo: .venv/ready
 	@$(SNAKEMAKE) --configfile workflow/presets/demo.yaml -- train_attparsenet
 	@$(BIN)/python -m pipeline.show --results results/synthetic --model attparsenet
+	@echo
+	@echo "To look at all of it, make the figures, then a report for any browser:"
+	@echo "  .venv/bin/snakemake --cores 2 --configfile workflow/presets/demo.yaml -- figures_attparsenet"
+	@echo "  .venv/bin/snakemake --cores 2 --configfile workflow/presets/demo.yaml \\"
+	@echo "      --report report.html -- figures_attparsenet"
 
 # A process for each file, two at once, the slow ones first: so many native libraries (MediaPipe,
 # onnxruntime, dlib, torch) in one process have been seen to crash it. TESTS names some files only.

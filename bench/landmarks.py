@@ -9,6 +9,11 @@ failure. Without ``--jitter`` the faces are aligned ones; with it each is looked
 around its points, moved and scaled at random by this share. Detectors that are not installed are
 left out.
 
+    python -m bench.landmarks --data …/aligned --covered 0.1 0.2 0.35 0.5 --model …
+
+covers the eyes, then the mouth of each face with a grey box, wider than their points by a share of
+the distance of the eyes, and judges what the fallbacks accept of the faces that MediaPipe misses.
+
     python -m bench.landmarks --faces results/celeba/faces --model face_landmarker.task --turns 5
 
 measures speed instead: the stage on a folder of faces, decoding included, against a bare loop over
@@ -73,9 +78,55 @@ def judge(found: list[np.ndarray | None], truths: np.ndarray) -> dict[str, float
     return {name: 100 * value for name, value in row.items()}
 
 
+def covered(image: np.ndarray, points: np.ndarray, margin: float) -> np.ndarray:
+    """An image with a grey box over points (P, 2), wider than these by so many pixels."""
+    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+    (left, top), (right, bottom) = np.maximum(low, 0).astype(int), high.astype(int)
+    image = image.copy()
+    image[top:bottom, left:right] = 128
+    return image
+
+
+def errors_when_covered(
+    images: list[np.ndarray], truths: np.ndarray, cascade: list[detectors.Detector], around: float
+) -> tuple[int, list[float]]:
+    """Of faces whose eyes or mouth are covered: how many the first detector misses, and the NME
+    of those among them that the others accept.
+    """
+    missed, errors = 0, []
+    for image, truth in zip(images, truths, strict=True):
+        margin = around * float(np.linalg.norm(truth[36] - truth[45]))
+        for part in (PARTS["eyes"], PARTS["mouth"]):
+            points, name = detectors.find(covered(image, truth[part], margin), cascade)
+            if name == cascade[0].name:
+                continue
+            missed += 1
+            if points is not None:
+                errors.append(float(nme(points[None], truth[None]).mean()))
+    return missed, errors
+
+
 def main() -> None:
     args = arguments()
-    print(compare_speed(args) if args.faces else compare_errors(args))
+    if args.faces:
+        print(compare_speed(args))
+    else:
+        print(compare_covered(args) if args.covered else compare_errors(args))
+
+
+def compare_covered(args: argparse.Namespace) -> str:
+    """A row for each width of the box."""
+    images, truths = load(args.data)
+    lines = [
+        f"| wider by | missed by MediaPipe, of {2 * len(images)} | accepted | their mean NME |"
+    ]
+    lines.append("|---|---|---|---|")
+    with detectors.opened(list(detectors.DETECTORS), args.model, "fitted") as cascade:
+        for around in args.covered:
+            missed, errors = errors_when_covered(images, truths, cascade, around)
+            mean = f"{100 * np.mean(errors):.1f} %" if errors else "–"
+            lines.append(f"| {around:g} | {missed} | {len(errors)} | {mean} |")
+    return "\n".join(lines)
 
 
 def compare_errors(args: argparse.Namespace) -> str:
@@ -155,6 +206,7 @@ def arguments() -> argparse.Namespace:
     what.add_argument("--faces", type=Path, help="folder of faces: speed")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--jitter", type=float, help="of whole photographs: 0.1")
+    parser.add_argument("--covered", type=float, nargs="+", help="cover eyes or mouth, so wide")
     parser.add_argument("--turns", type=int, default=5, help="of the speed")
     parser.add_argument("--count", type=int, default=600, help="faces of the speed")
     return parser.parse_args()

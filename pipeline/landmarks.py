@@ -52,13 +52,12 @@ def gather_parts(faces: Faces, parts: Sequence[Landmarks]) -> Landmarks:
     return Landmarks(names, points, [name for part in parts for name in part.detectors])
 
 
-def summarise(faces: Faces, landmarks: Landmarks, cascade: Sequence[str]) -> dict[str, Any]:
-    """Counts by detector and by split, the faces without points, and who was asked."""
+def summarise(faces: Faces, landmarks: Landmarks) -> dict[str, Any]:
+    """Counts by detector and by split, and the faces without points."""
     found = landmarks.found
     return {
         "images": len(faces),
         "found": int(found.sum()),
-        "cascade": list(cascade),
         "detectors": dict(sorted(Counter(filter(None, landmarks.detectors)).items())),
         "without_landmarks": {
             split: [faces.names[row] for row in faces.rows(split) if not found[row]]
@@ -159,10 +158,12 @@ def run_gather(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
     landmarks = gather_parts(faces, [read_landmarks(path) for path in args.parts])
     write_landmarks(args.out, landmarks)
-    cascade = detectors.usable(args.settings["detectors"])
-    for name in set(args.settings["detectors"]) - set(cascade):
+    asked = detectors.usable(args.settings["detectors"])
+    # In no summary: who was asked and found nothing more changes nothing that comes after.
+    log.info("asked: %s", ", ".join(asked))
+    for name in set(args.settings["detectors"]) - set(asked):
         log.warning("%s is not installed: the cascade went without it", name)
-    summary = summarise(faces, landmarks, cascade)
+    summary = summarise(faces, landmarks)
     for split, names in summary["without_landmarks"].items():
         log.info("%s: %d faces without landmarks %s", split, len(names), " ".join(names))
     write_json(args.summary, summary | {"sha256": sha256(args.out)})

@@ -7,6 +7,7 @@ from face_detection import ALL, box_around, fetched_model, known_faces, mean_fac
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.landmarks import errors_when_covered
 from pipeline.core import detectors
 from pipeline.core.detectors import boxes, dlib_points
 from pipeline.core.nme import nme
@@ -26,15 +27,6 @@ def cascade():
 @pytest.fixture(scope="module")
 def aligned(real_faces):
     return known_faces(real_faces / "landmarks68/aligned", slice(None))
-
-
-def covered(image: np.ndarray, points: np.ndarray, margin: float) -> np.ndarray:
-    """An image with a grey box over points, and around them by a share of the eyes' distance."""
-    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
-    (left, top), (right, bottom) = np.maximum(low, 0).astype(int), high.astype(int)
-    image = image.copy()
-    image[top:bottom, left:right] = 128
-    return image
 
 
 def test_each_detector_alone_finds_real_faces(cascade, aligned):
@@ -68,13 +60,7 @@ def test_in_an_aligned_image_the_face_in_the_middle_is_taken_and_not_that_at_the
 def test_what_the_fallbacks_accept_on_faces_with_covered_eyes_or_mouth_is_no_nonsense(
     around, cascade, aligned
 ):
-    errors = []
-    for image, truth in zip(*aligned, strict=True):
-        margin = around * np.linalg.norm(truth[36] - truth[45])
-        for part in (truth[36:48], truth[48:68]):
-            points, name = detectors.find(covered(image, part, margin), cascade)
-            if name in ALL[1:]:
-                errors.append(nme(points[None], truth[None]).mean())
+    _, errors = errors_when_covered(*aligned, cascade, around)
     assert len(errors) >= {0.15: 5, 0.2: 10, 0.35: 40}[around]
     assert np.mean(errors) <= 0.08
 
