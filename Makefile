@@ -4,7 +4,7 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES)
-CODE := pipeline tests bench envs
+CODE := pipeline tests bench envs docs/pictures.py docs/refill.py
 
 .PHONY: demo test check format clean
 

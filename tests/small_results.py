@@ -70,7 +70,7 @@ def make_data(folder: Path, config: dict[str, Any]) -> None:
     landmarks = read_landmarks(drawn / "landmarks.csv")
     landmarks.points[open_faces(faces).rows("test")[HIDDEN]] = float("nan")
     write_landmarks(folder / "landmarks.csv", landmarks)
-    write_json(folder / "landmarks.json", summarise(open_faces(faces), landmarks, ["construction"]))
+    write_json(folder / "landmarks.json", summarise(open_faces(faces), landmarks))
     how = {"shard": config["masks"]["shard"], "repair_labels": False}
     store = folder / "masks.zarr"
     call(masks, how, "draw", faces=faces, landmarks=folder / "landmarks.csv", part="1-of-1",
