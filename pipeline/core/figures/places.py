@@ -190,10 +190,10 @@ def grid(
     written out.
     """
     rows = -(-len(images) // 4)
-    with drawn(path, height=0.5 + 2.75 * rows) as figure:
-        figure.suptitle(
-            "Test faces: truth and prediction", x=0.01, ha="left", weight="bold", fontsize=10
-        )
+    few = len(attributes) <= 3
+    title = "Test faces: truth and prediction" + ("" if few else " (− missed, + wrongly found)")
+    with drawn(path, height=0.5 + (2.75 if few else 3.1) * rows) as figure:
+        figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
         cells = figure.subplots(rows, 4, squeeze=False)
         for axes in cells.flat:
             axes.set_axis_off()

@@ -37,9 +37,9 @@ def draw_examples(viewer: Any, test: Judged, path: Path) -> None:
         cells = [
             cell for kind in places.KINDS for cell in example_cells(viewer, test, k, by_kind[kind])
         ]
-        right = float((test.labels[:, k] == test.positive[:, k]).mean())
+        right = int((test.labels[:, k] == test.positive[:, k]).sum())
         words = style.readable(test.said.attributes[k]).replace(" ", "\n")
-        rows.append((f"{words}\n({style.share(right)} right)", cells))
+        rows.append((f"{words}\n({right:,} right)", cells))
     places.examples(rows, len(test.rows), path)
 
 
