@@ -27,14 +27,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from pipeline.core import bootstrap, groups, metrics, split_guard, stage, thresholds
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.batches import Batch, masks_for, prepare
+from pipeline.core.batches import prepare
 from pipeline.core.faces import Faces, open_faces
 from pipeline.core.files import replacing, sha256, write_json
-from pipeline.core.mask_metrics import MaskTally
-from pipeline.core.mask_store import Masks, open_masks
+from pipeline.core.mask_gauge import MaskGauge
 from pipeline.core.networks.weights import load_network
 from pipeline.core.predictions import Predictions, write_predictions
-from pipeline.core.regions import TABLE
 from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
@@ -97,7 +95,7 @@ class Judge:
 
     def __init__(self, weights: Path, settings: dict[str, Any]) -> None:
         network, self.model = load_network(weights)
-        self.attributes: list[str] = list(self.model["attributes"]) or list(ATTRIBUTES)
+        self.attributes: list[str] = self.model["attributes"]
         self.columns = [ATTRIBUTES.index(name) for name in self.attributes]
         self.settings = settings
         try:
@@ -123,7 +121,7 @@ class Judge:
 
         The latter is None without a store, or when the network makes no maps.
         """
-        gauge = MaskGauge(store, faces, self.columns) if store else None
+        gauge = MaskGauge(store, faces, self.columns, JUDGED) if store else None
         logits = np.empty((len(rows), len(self.attributes)), np.float32)
         size = self.settings["batch_size"]
         parts = list(range(0, len(rows), size))
@@ -144,61 +142,6 @@ class Judge:
             )
         summary = gauge.summary(self.attributes, self.settings["min_class"]) if gauge else None
         return logits, summary
-
-
-class MaskGauge:
-    """Predicted maps against the store's masks, at the maps' resolution, split by split."""
-
-    def __init__(self, store: Path, faces: Faces, columns: list[int]) -> None:
-        self.masks = open_masks(store)
-        if list(self.masks.names) != faces.names:
-            raise UserError(
-                f"the faces of {store} are not the faces that are judged: make the masks again."
-            )
-        self.splits, self.columns = faces.splits, columns
-        self.tallies = {split: MaskTally(len(columns)) for split in JUDGED}
-
-    def add(self, rows: np.ndarray, maps: torch.Tensor) -> None:
-        """Count the maps (B, A, h, w) of faces ``rows``; those without landmarks are left out."""
-        for split, tally in self.tallies.items():
-            at = np.flatnonzero((self.splits[rows] == split) & self.masks.found[rows])
-            if len(at):
-                targets = target_masks(self.masks, rows[at], self.columns, maps)
-                tally.add(maps[torch.from_numpy(at).to(maps.device)], targets)
-
-    def summary(self, attributes: list[str], min_class: int) -> dict[str, Any] | None:
-        """For each split: the faces, each attribute, and the mean over those that count.
-
-        These are the attributes of which at least ``min_class`` faces have a mask.
-        """
-        some = {split: tally for split, tally in self.tallies.items() if tally.faces}
-        return {
-            split: self._of(tally, attributes, min_class) for split, tally in some.items()
-        } or None
-
-    @staticmethod
-    def _of(tally: MaskTally, attributes: list[str], min_class: int) -> dict[str, Any]:
-        table = pd.DataFrame(tally.result(), index=attributes)
-        counted = table[table["positives"] >= min_class].drop(columns="positives")
-        return {
-            "images": tally.faces,
-            "attributes": len(counted),
-            "mean": plain(counted.mean().to_dict()),
-            "by_attribute": {name: plain(row.to_dict()) for name, row in table.iterrows()},
-        }
-
-
-def target_masks(
-    masks: Masks, rows: np.ndarray, columns: list[int], maps: torch.Tensor
-) -> torch.Tensor:
-    """The masks (B, A, h, w) bool that maps of this size were trained towards, unmoved."""
-    labels = torch.from_numpy(masks.labels[rows][:, columns])
-    bits = torch.from_numpy(masks.region_bits(rows).view(np.int16))
-    seen = torch.ones(len(rows), dtype=torch.bool)
-    batch = Batch(images=maps, labels=labels, bits=bits, found=seen, counted=seen)
-    batch = Batch(*(tensor.to(maps.device) for tensor in batch if tensor is not None))
-    table = torch.from_numpy(TABLE[columns]).to(maps.device)
-    return masks_for(batch, table, (maps.shape[-2], maps.shape[-1]))
 
 
 def decoded(faces: Faces, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -370,11 +313,6 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(item) for item in value]
     return round(value, 6) if isinstance(value, float) else value
-
-
-def plain(values: dict[Any, float]) -> dict[Any, float | None]:
-    """The same numbers for JSON, which has no NaN."""
-    return {key: float(value) if np.isfinite(value) else None for key, value in values.items()}
 
 
 if __name__ == "__main__":

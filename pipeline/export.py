@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.core import stage
-from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.files import read_json, read_table, replacing, sha256, write_text
 from pipeline.core.metrics_file import read_metrics
 from pipeline.core.model_card import model_card
@@ -105,7 +104,7 @@ class Whole(nn.Module):
 
 def about(settings: dict[str, Any], digest: str, metrics: dict[str, Any] | None) -> dict[str, str]:
     """The model's metadata: names and numbers as JSON."""
-    names = list(settings["attributes"]) or list(ATTRIBUTES)
+    names = settings["attributes"]
     chosen = metrics["thresholds"] if metrics else {}
     return {
         "attributes": json.dumps(names),

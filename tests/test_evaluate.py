@@ -35,7 +35,7 @@ SETTINGS = {
 MODEL = {
     "network": "attparsenet",
     "width": 0.05,
-    "attributes": [],
+    "attributes": list(ATTRIBUTES),
     "segmentation_weight": 1.0,
     "input_size": list(SIZE),
     "normalization": {"mean": [0.5] * 3, "std": [0.5] * 3},

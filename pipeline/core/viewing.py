@@ -45,7 +45,7 @@ class Viewer:
 
     def __init__(self, weights: Path) -> None:
         self.network, self.settings = load_network(weights)
-        self.attributes: list[str] = list(self.settings["attributes"]) or list(ATTRIBUTES)
+        self.attributes: list[str] = self.settings["attributes"]
         self.columns = [ATTRIBUTES.index(name) for name in self.attributes]
         self.attends = self.settings["network"] == "cnn_rnn"
 
