@@ -63,8 +63,7 @@ checkpoint acquire:
 
 rule fetch_detector:
     """Fetch the face detector's model from the first mirror that has the right bytes."""
-    input:
-        code("fetch"),
+    # No input: other code would bring the same bytes, which are known by their hash.
     output:
         # A right file that is there is kept: an output would be removed before the job.
         model=update(DETECTOR),
