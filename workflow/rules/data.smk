@@ -63,6 +63,7 @@ checkpoint acquire:
 
 rule fetch_detector:
     """Fetch the face detector's model from the first mirror that has the right bytes."""
+
     # No input: other code would bring the same bytes, which are known by their hash.
     output:
         # A right file that is there is kept: an output would be removed before the job.

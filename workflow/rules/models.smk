@@ -3,6 +3,7 @@
 
 rule fetch_imagenet:
     """Fetch a torchvision backbone's ImageNet weights, known by their hash."""
+
     # No input: other code would bring the same bytes, which are known by their hash.
     output:
         weights=update("downloads/{backbone}-imagenet.pth"),
