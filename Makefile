@@ -13,8 +13,9 @@ demo: .venv/ready
 	@$(BIN)/python -m pipeline.show --results results/synthetic --model attparsenet
 	@echo
 	@echo "To look at all of it, make the figures, then a report for any browser:"
-	@echo "  .venv/bin/snakemake --cores 2 --configfile workflow/presets/demo.yaml -- figures_attparsenet"
-	@echo "  .venv/bin/snakemake --cores 2 --configfile workflow/presets/demo.yaml \\"
+	@echo "  .venv/bin/snakemake --configfile workflow/presets/demo.yaml --cores 2 \\"
+	@echo "      -- figures_attparsenet"
+	@echo "  .venv/bin/snakemake --configfile workflow/presets/demo.yaml --cores 2 \\"
 	@echo "      --report report.html -- figures_attparsenet"
 
 # A process for each file, two at once, the slow ones first: so many native libraries (MediaPipe,
