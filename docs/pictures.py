@@ -4,11 +4,13 @@
 
 The folder is that of a judgement whose figures are there (the target figures_attparsenet).
 ``learnt.png`` (for the README) shows test faces with the mask to be learnt and the predicted map,
+for the attributes whose maps fit their masks best,
 ``maps.png`` the figure of that name, ``gallery.png`` the gallery in a browser (Debian's Chromium).
 Faces of people are refused: they may not be shown.
 """
 
 import io
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -25,7 +27,7 @@ from pipeline.core.style import drawn, picture, readable, share  # noqa: E402
 from pipeline.core.viewing import Viewer  # noqa: E402
 
 OUT = ROOT / "docs/pictures"
-SHOWN = ("Smiling", "Eyeglasses", "Bangs", "Big_Nose", "Goatee", "Wearing_Earrings")
+SHOWN = 6  # attributes
 COLUMNS = 3
 LARGEST = 300_000  # bytes of a picture in the repository
 
@@ -45,11 +47,14 @@ def draw_learnt(data: Path, judged: Path, path: Path) -> None:
     viewer = Viewer(judged.parent / "weights.safetensors")
     test = open_judged(data / "faces", judged / "predictions.parquet")
     masks = open_masks(data / "masks.zarr")
+    judgement = json.loads((judged / "metrics.json").read_text(encoding="utf-8"))
+    fits = judgement["masks"]["test"]["by_attribute"]
+    best = sorted(fits, key=lambda name: -(fits[name]["iou"] or 0))[:SHOWN]
     with drawn(path, height=2.3, width=6) as figure:
         title = "The surest test face of each attribute: face, target mask, predicted map"
         figure.suptitle(title, x=0.01, ha="left", fontsize=8, weight="bold")
-        cells = figure.subplots(-(-len(SHOWN) // COLUMNS), COLUMNS)
-        for name, axes in zip(SHOWN, cells.flat, strict=True):
+        cells = figure.subplots(-(-SHOWN // COLUMNS), COLUMNS)
+        for name, axes in zip(best, cells.flat, strict=True):
             k = test.said.attributes.index(name)
             usable = test.labels[:, k] & masks.found[test.rows]
             face = int(np.argmax(np.where(usable, test.chances[:, k], -1)))

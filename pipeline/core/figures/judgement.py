@@ -229,6 +229,8 @@ def _impossible(axes: Axes, rules: dict[str, dict[str, float]], images: int) -> 
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
+    highest = max((max(rule.values()) for rule in rules.values()), default=0)
+    axes.set_xlim(0, max(0.01, 1.05 * highest))  # where nobody contradicts himself too
     axes.set_xlabel("share of faces (%)")
     style.percent(axes.xaxis, decimals=1)
     if names:
