@@ -67,7 +67,7 @@ def train(args: argparse.Namespace) -> None:
     state = read_checkpoint(folder, may_write=RANK == 0)
     keeper = Keeper(folder, state, began)
     if not finished(keeper.history, settings):
-        make_trainer(settings, keeper).fit(learner, datamodule=data)
+        fit(make_trainer(settings, keeper), learner, data, keeper)
     if RANK == 0:
         best = ranked(keeper.history, settings)[0]
         account["epochs"], account["best_epoch"] = len(keeper.history), best
@@ -77,6 +77,19 @@ def train(args: argparse.Namespace) -> None:
         write_json(args.run, account)
         remove(folder / LAST)  # the training is over: to ask again is to train anew
     log.info("trained in %.1f min; %s has the best epochs", (time.monotonic() - began) / 60, folder)
+
+
+def fit(trainer: Any, learner: Learner, data: FaceData, keeper: Keeper) -> None:
+    """Train; loaders that were ended with the training, but before it, are no fault."""
+    try:
+        trainer.fit(learner, datamodule=data)
+    except RuntimeError:
+        if not keeper.sigterm:
+            raise
+        raise UserError(
+            "training was told to end (SIGTERM), and its loaders ended first: run the same command"
+            f" again and it goes on from its last checkpoint in {keeper.folder}."
+        ) from None
 
 
 def resolve(

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from itertools import count
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -183,6 +184,24 @@ def test_its_loaders_may_be_told_to_end_with_it(tmp_path):
         assert process.poll() is None, "it ended before there was a checkpoint"
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "SIGTERM" in said
+    assert "Traceback" not in said
+    assert last(tmp_path)
+
+
+def test_a_loader_that_ends_before_the_training_that_is_told_to_is_no_traceback(tmp_path):
+    write_data(tmp_path, train_faces=160)
+    process = start(command(tmp_path, tmp_path, workers=2, checkpoint_minutes=1e-9))
+    while not last(tmp_path):
+        assert process.poll() is None, "it ended before there was a checkpoint"
+        time.sleep(0.002)
+    loaders = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGSTOP)  # so that both signals are there when it goes on
+    os.kill(int(loaders[-1]), signal.SIGKILL)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "SIGTERM" in said

@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pipeline.core.batches import Batch
 
+GRACE = 20  # seconds that a loader goes on after SIGTERM
+
 
 class Images(Protocol):
     """What is read of faces: ``faces.Faces`` has it, and so has the benchmark's generated data."""
@@ -124,13 +126,18 @@ def loader(batches: FaceBatches, order: Order, workers: int, pin: bool) -> DataL
 
 
 def begin(worker: int) -> None:
-    """Processes are the parallelism; OpenCV's own threads would only be in each other's way.
-
-    Who ends a job sends SIGTERM to each of its processes: these are needed until the training has
-    written its checkpoint, and end with it.
-    """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Processes are the parallelism; OpenCV's own threads would only be in each other's way."""
+    signal.signal(signal.SIGTERM, end_soon)
     with suppress(ImportError):  # the benchmark does without
         import cv2
 
         cv2.setNumThreads(0)
+
+
+def end_soon(*_: object) -> None:
+    """Who ends a job sends SIGTERM to each of its processes, and the training writes a checkpoint.
+
+    Until then it needs its loaders. Then it tells them once more, or they end by themselves.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.alarm(GRACE)
