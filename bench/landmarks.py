@@ -177,7 +177,7 @@ def compare_speed(args: argparse.Namespace) -> str:
 def bare_loop(args: argparse.Namespace, rows: range) -> float:
     """Processor seconds of reading the faces and calling MediaPipe."""
     faces = open_faces(args.faces)
-    landmarker = open_landmarker(args.model, num_faces=4)
+    landmarker = open_landmarker(args.model)
     began = time.process_time()
     for row in rows:
         landmarker.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, faces.image(row)))

@@ -191,3 +191,17 @@ def test_dlib_loads_its_model_only_when_a_face_needs_it():
     detector = dlib_points.DlibPoints()
     assert detector.find(BLANK) is None
     assert "predictor" not in vars(detector)
+
+
+def test_where_one_face_fills_the_place_the_others_are_not_looked_for(
+    cascade, aligned, monkeypatch
+):
+    mesh = cascade[0]
+    asked = []
+    monkeypatch.setattr(mesh, "meshes", lambda image: asked.append(image.shape) or [])
+    for image in aligned[0][:8]:
+        assert mesh.find(image) is not None
+    assert asked == []
+    two = np.hstack([aligned[0][0], aligned[0][1]])
+    mesh.find(two, (0, 0, 356, 218))  # neither fills this place
+    assert len(asked) == 1

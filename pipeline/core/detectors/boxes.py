@@ -12,6 +12,7 @@ ALIGNED = (44.0, 97.0, 132.0, 181.0)
 # The mean eyes, nose tip and mouth corners of CelebA's aligned faces, by which they were aligned.
 FIVE_MARKS = np.array([(69.4, 112.7), (107.7, 112.7), (88.1, 134.9), (71.2, 152.8), (105.9, 152.8)])
 FARTHEST = 0.35  # from the middle of the box, in its sides
+NEAR = 0.2  # the same, where only one face can be
 SMALLEST, LARGEST = 0.5, 1.8  # in sides of the box
 
 
@@ -40,6 +41,12 @@ def inside(box: Box, image: np.ndarray) -> bool:
     height, width = image.shape[:2]
     area = right > left and bottom > top
     return area and 0 <= left + right <= 2 * width and 0 <= top + bottom <= 2 * height
+
+
+def fills(points: np.ndarray, box: Box) -> bool:
+    """Whether points (P, 2) are so near to the box's middle, and so large, that no others are."""
+    size = centre_and_size(points)[1] / centre_and_size(np.reshape(box, (2, 2)))[1]
+    return size > SMALLEST and distance(points, box) < NEAR
 
 
 def plausible(points: np.ndarray, box: Box) -> bool:
