@@ -176,13 +176,19 @@ def test_told_to_end_anywhere_it_keeps_what_it_did_and_says_so(data, tmp_path, m
     assert out == whole
 
 
-def test_its_loaders_may_be_told_to_end_with_it(tmp_path):
-    """As a scheduler does it: the signal goes to every process of the job."""
-    write_data(tmp_path, train_faces=160)
-    process = start(command(tmp_path, tmp_path, workers=2, checkpoint_minutes=1e-9))
-    while not last(tmp_path):
+def training_with_loaders(folder):
+    """A training with two loaders, in a process of its own, that has written a checkpoint."""
+    write_data(folder, train_faces=160)
+    process = start(command(folder, folder, workers=2, checkpoint_minutes=1e-9))
+    while not last(folder):
         assert process.poll() is None, "it ended before there was a checkpoint"
         time.sleep(0.002)
+    return process
+
+
+def test_its_loaders_may_be_told_to_end_with_it(tmp_path):
+    """As a scheduler does it: the signal goes to every process of the job."""
+    process = training_with_loaders(tmp_path)
     os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -192,11 +198,7 @@ def test_its_loaders_may_be_told_to_end_with_it(tmp_path):
 
 
 def test_a_loader_that_ends_before_the_training_that_is_told_to_is_no_traceback(tmp_path):
-    write_data(tmp_path, train_faces=160)
-    process = start(command(tmp_path, tmp_path, workers=2, checkpoint_minutes=1e-9))
-    while not last(tmp_path):
-        assert process.poll() is None, "it ended before there was a checkpoint"
-        time.sleep(0.002)
+    process = training_with_loaders(tmp_path)
     loaders = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(signal.SIGSTOP)  # so that both signals are there when it goes on
     os.kill(int(loaders[-1]), signal.SIGKILL)
