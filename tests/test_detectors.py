@@ -56,12 +56,12 @@ def test_in_an_aligned_image_the_face_in_the_middle_is_taken_and_not_that_at_the
     assert nme(points[None], truth[None]).mean() < 0.08
 
 
-@pytest.mark.parametrize("around", [0.15, 0.2, 0.35])
+@pytest.mark.parametrize("around", [0.15, 0.2, 0.35, 0.5])
 def test_what_the_fallbacks_accept_on_faces_with_covered_eyes_or_mouth_is_no_nonsense(
     around, cascade, aligned
 ):
     _, errors = errors_when_covered(*aligned, cascade, around)
-    assert len(errors) >= {0.15: 5, 0.2: 10, 0.35: 40}[around]
+    assert len(errors) >= {0.15: 5, 0.2: 10, 0.35: 40, 0.5: 115}[around]
     assert np.mean(errors) <= 0.08
 
 

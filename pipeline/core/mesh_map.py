@@ -27,6 +27,7 @@ HAND_PICKED = [
     for entry in " ".join([JAW, BROWS, NOSE, EYES, LIPS]).split()
 ]
 PAIRS = np.array([(entry[0], entry[-1]) for entry in HAND_PICKED])  # (68, 2)
+QUARTER_TURN = np.array([[0, 1], [-1, 0]])
 COEFFICIENTS = Path(__file__).with_suffix(".json")
 
 
@@ -60,7 +61,7 @@ def fitted(mesh: np.ndarray, fit: Fit | None = None) -> np.ndarray:
     pose, shape = normalised(mesh[..., fit.mesh_points, :], fit.mean)
     scores = flat(shape - fit.mean) @ fit.components.T
     # A face unlike all that were fitted on is corrected as the border case, not beyond.
-    scores = np.clip(scores, -fit.limits, fit.limits)
+    scores = np.minimum(np.maximum(scores, -fit.limits), fit.limits)
     correction = fit.offset + scores @ fit.coefficients
     return hand_picked(mesh) + pose.size * unflat(correction) @ pose.rotation
 
@@ -70,15 +71,14 @@ def normalised(points: np.ndarray, mean: np.ndarray) -> tuple[Pose, np.ndarray]:
 
     The size is taken in 3-D, because the distance of the eyes shrinks when a head turns.
     """
-    centre = points.mean(axis=-2, keepdims=True)
+    centre = points.sum(axis=-2, keepdims=True) / points.shape[-2]
     shape = points - centre
     size = np.sqrt((shape**2).sum(axis=(-2, -1), keepdims=True) / points.shape[-2])
     shape /= size
-    # The turn that brings the shape closest to the mean, as a complex number (x + iy).
-    turn = (shape[..., :2] @ (1, 1j)) @ np.conj(mean[:, :2] @ (1, 1j))
-    turn /= np.abs(turn)
-    rotation = np.stack([turn.real, turn.imag, -turn.imag, turn.real], axis=-1)
-    rotation = rotation.reshape(*turn.shape, 2, 2)
+    # The turn that brings the shape closest to the mean: that part of their moments.
+    moments = mean[:, :2].T @ shape[..., :2]  # (..., 2, 2)
+    turn = moments + QUARTER_TURN @ moments @ QUARTER_TURN.T
+    rotation = turn / np.hypot(turn[..., :1, :1], turn[..., :1, 1:])
     shape[..., :2] = shape[..., :2] @ np.swapaxes(rotation, -1, -2)
     return Pose(centre, size, rotation), shape
 

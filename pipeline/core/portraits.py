@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from pipeline.core.alignment import HEIGHT, WIDTH, Size, align, five_points
-from pipeline.core.detectors.boxes import centre_and_size
+from pipeline.core.detectors.boxes import around, distance, mean_side
 from pipeline.core.detectors.mediapipe_mesh import MediapipeMesh
 
 LONGEST = 2560  # pixels in which faces are looked for: larger photographs are reduced first
@@ -56,10 +56,10 @@ class Finder:
             for mesh in self.mesh.meshes(window)
             if inside(mesh, left, top, window, image)
         ]
-        candidates.sort(key=lambda points: -centre_and_size(points)[1])
+        candidates.sort(key=lambda points: -mean_side(around(points)))
         kept: list[np.ndarray] = []
         for points in candidates:
-            if centre_and_size(points)[1] >= SMALLEST and not any(same(points, k) for k in kept):
+            if mean_side(around(points)) >= SMALLEST and not any(same(points, k) for k in kept):
                 kept.append(points)
         return kept
 
@@ -86,13 +86,11 @@ def inside(mesh: np.ndarray, left: int, top: int, window: np.ndarray, image: np.
 
 def same(points: np.ndarray, other: np.ndarray) -> bool:
     """Whether two sets of points are one face: their middles are within half a face."""
-    (middle, _), (place, size) = centre_and_size(points), centre_and_size(other)
-    return float(np.linalg.norm(middle - place)) < size / 2
+    return distance(around(points), around(other)) < 0.5
 
 
 def box_of(points: np.ndarray) -> tuple[int, int, int, int]:
-    low, high = points.min(axis=0), points.max(axis=0)
-    left, top, right, bottom = (round(float(x)) for x in (*low, *high))
+    left, top, right, bottom = map(round, around(points))
     return left, top, right, bottom
 
 

@@ -1,19 +1,36 @@
 """Where a face is expected, and whether 68 points look like a face at that place."""
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+
+
+class Doubt(NamedTuple):
+    """How much the known place of an aligned face counts: see ``settle``."""
+
+    share: float
+    most: float
+
 
 # The mean box around the points of an aligned CelebA face (178 × 218).
 ALIGNED = (44.0, 97.0, 132.0, 181.0)
 
 # The mean eyes, nose tip and mouth corners of CelebA's aligned faces, by which they were aligned.
 FIVE_MARKS = np.array([(69.4, 112.7), (107.7, 112.7), (88.1, 134.9), (71.2, 152.8), (105.9, 152.8)])
-FARTHEST = 0.35  # from the middle of the box, in its sides
-NEAR = 0.3  # the same, where only one face can be: 99 % of CelebA's are
-SMALLEST, LARGEST = 0.5, 1.8  # in sides of the box
+FARTHEST = 0.4  # from the centre of the box, in its sizes
+SMALLEST, LARGEST = 0.5, 1.8  # in sizes of the box
+
+# (4, 68) times the points' y: the mean heights of brows, eyes, nostrils and mouth.
+HEIGHTS = np.array(
+    [
+        np.isin(np.arange(68), part) / len(part)
+        for part in (range(17, 27), range(36, 48), range(31, 36), range(48, 68))
+    ]
+)
 
 
 def aligned_box(image: np.ndarray) -> Box:
@@ -23,43 +40,53 @@ def aligned_box(image: np.ndarray) -> Box:
     return (left * width / 178, top * height / 218, right * width / 178, bottom * height / 218)
 
 
-def centre_and_size(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre (2,) of the smallest upright box around points, and the mean of its two sides."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    return (low + high) / 2, float((high - low).mean())
+def around(points: np.ndarray) -> Box:
+    """The smallest upright box around points (P, 2)."""
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, top, right, bottom
 
 
-def distance(points: np.ndarray, box: Box) -> float:
-    """From the middle of the points to the middle of the box, in mean sides of the box."""
-    middle, size = centre_and_size(np.reshape(box, (2, 2)))
-    return float(np.linalg.norm(centre_and_size(points)[0] - middle)) / size
+def centre(box: Box) -> tuple[float, float]:
+    left, top, right, bottom = box
+    return (left + right) / 2, (top + bottom) / 2
+
+
+def mean_side(box: Box) -> float:
+    """The mean of the two sides."""
+    left, top, right, bottom = box
+    return (right - left + bottom - top) / 2
+
+
+def distance(box: Box, other: Box) -> float:
+    """From the one's centre to the other's, in sizes of the other."""
+    return math.dist(centre(box), centre(other)) / mean_side(other)
 
 
 def inside(box: Box, image: np.ndarray) -> bool:
-    """Whether a box has an area, and its middle lies in the image (H, W, …)."""
+    """Whether a box has an area, and its centre lies in the image (H, W, …)."""
     left, top, right, bottom = box
     height, width = image.shape[:2]
     area = right > left and bottom > top
     return area and 0 <= left + right <= 2 * width and 0 <= top + bottom <= 2 * height
 
 
-def fills(points: np.ndarray, box: Box) -> bool:
-    """Whether points (P, 2) are so near to the box's middle, and so large, that no others are."""
-    size = centre_and_size(points)[1] / centre_and_size(np.reshape(box, (2, 2)))[1]
-    return size > SMALLEST and distance(points, box) < NEAR
-
-
-def plausible(points: np.ndarray, box: Box) -> bool:
-    """Whether points (68, 2) are a face in the box: near it, of its size, eyes above the mouth.
+def fills(face: Box, box: Box) -> bool:
+    """Whether a face is near to the box's centre and of about its size, so that no other is.
 
     The limits are wide: profiles are narrower, and annotated boxes differ from those of points.
     """
-    if not np.isfinite(points).all():
+    return distance(face, box) < FARTHEST and SMALLEST < mean_side(face) / mean_side(box) < LARGEST
+
+
+def plausible(points: np.ndarray, box: Box) -> bool:
+    """Whether points (68, 2) are a face that fills the box, brows above eyes above nose above mouth
+    above chin.
+    """
+    face = around(points)
+    if not all(map(math.isfinite, face)):
         return False
-    size = centre_and_size(points)[1] / centre_and_size(np.reshape(box, (2, 2)))[1]
-    y = points[:, 1]
-    in_order = y[17:27].mean() < y[36:48].mean() < y[31:36].mean() < y[48:].mean() < y[6:11].max()
-    return bool(distance(points, box) < FARTHEST and SMALLEST < size < LARGEST and in_order)
+    brows, eyes, nostrils, mouth = (HEIGHTS @ points[:, 1]).tolist()
+    return fills(face, box) and brows < eyes < nostrils < mouth < max(points[6:11, 1].tolist())
 
 
 def as_aligned(points: np.ndarray, image: np.ndarray) -> bool:
@@ -110,4 +137,21 @@ def consensus(answers: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
     """
     points = np.median(answers, axis=0)
     apart = np.linalg.norm(answers - points, axis=-1).mean()
-    return points, float(apart / centre_and_size(points)[1])
+    return points, float(apart / mean_side(around(points)))
+
+
+def settle(
+    answers: Sequence[np.ndarray], image: np.ndarray, aligned: bool, spread: float, doubt: Doubt
+) -> np.ndarray | None:
+    """The points (68, 2) on which a fallback's answers agree, or None.
+
+    ``spread`` is how far apart they may be. In an aligned image they must lie about where the
+    alignment puts a face, and are drawn towards it: by ``doubt.share`` for each unit of their
+    being apart, at most by ``doubt.most`` of the way.
+    """
+    points, apart = consensus(answers)
+    if apart > spread or (aligned and not as_aligned(points, image)):
+        return None
+    if not aligned:
+        return points
+    return drawn_to_alignment(points, image, min(doubt.most, doubt.share * apart))

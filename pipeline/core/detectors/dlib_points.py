@@ -12,14 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.detectors.boxes import (
-    Box,
-    aligned_box,
-    as_aligned,
-    centre_and_size,
-    consensus,
-    drawn_to_alignment,
-)
+from pipeline.core.detectors.boxes import Box, Doubt, aligned_box, centre, mean_side, settle
 
 # The square that dlib's own detector draws, in terms of the box around the 68 points: measured on
 # aligned HELEN faces, as the square with the least error.
@@ -29,7 +22,7 @@ TRIALS = [(0, 0, 1), (0.1, 0, 1), (-0.1, 0, 1), (0, 0.1, 1), (0, -0.1, 1), (0, 0
 SPREAD = 0.065  # on noise it is 0.08, on a clear face below 0.03
 # The less the answers agree, the more the known place of an aligned face counts. On aligned faces
 # with eyes or mouth covered that MediaPipe misses it takes a tenth off the error.
-DOUBT = 12
+DOUBT = Doubt(share=12, most=0.5)
 CONTRAST = 4  # grey levels: the standard deviation below which there is nothing to see
 
 
@@ -46,18 +39,13 @@ class DlibPoints:
     def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
         if image.mean(axis=2).std() < CONTRAST:
             return None
-        points, apart = consensus(self.trials(image, box or aligned_box(image)))
-        if apart > SPREAD or (box is None and not as_aligned(points, image)):
-            return None
-        if box is None:
-            points = drawn_to_alignment(points, image, min(0.5, DOUBT * apart))
-        return points
+        answers = self.trials(image, box or aligned_box(image))
+        return settle(answers, image, box is None, SPREAD, DOUBT)
 
     def trials(self, image: np.ndarray, box: Box) -> list[np.ndarray]:
         """The points (68, 2) as predicted from each of the squares near the box."""
-        corners = np.reshape(box, (2, 2))
-        (x, y), size = centre_and_size(corners)
-        y, half = y - RAISED * (corners[1, 1] - corners[0, 1]), HALF_SIDE * size
+        (x, y), (_, top, _, bottom) = centre(box), box
+        y, half = y - RAISED * (bottom - top), HALF_SIDE * mean_side(box)
         return [
             self.predict(image, x + right * half, y + down * half, grown * half)
             for right, down, grown in TRIALS

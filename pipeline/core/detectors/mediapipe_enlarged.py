@@ -2,11 +2,12 @@
 
 MediaPipe looks for faces first and fits its mesh to what it has found; on profiles, hats, hands
 and paint the first step fails though the second would not. In a film it skips the first step: it
-fits the mesh where the face was a moment before. So the image is shown to it as the second
-picture of a film, after a drawn face at the place that is known. This is done with the drawn face
-at several places near by; where there is a face, the answers agree.
+fits the mesh where the face was a moment before. So the image is shown to it twice in a film,
+after a drawn face at the place that is known: the second answer starts from the first. Where they
+differ, the film goes on with the drawn face at other places near by, until two answers agree.
 """
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ import numpy as np
 from pipeline.core.detectors.boxes import (
     ALIGNED,
     Box,
+    Doubt,
     aligned_box,
-    as_aligned,
-    centre_and_size,
+    centre,
     consensus,
+    mean_side,
     plausible,
+    settle,
 )
 from pipeline.core.detectors.mediapipe_mesh import as_mediapipe, in_pixels, open_landmarker, quiet
 from pipeline.core.drawing import draw
@@ -35,10 +38,10 @@ DRAWN = (7, 2)  # seed and number of the drawn face: a plain one
 # Places of the drawn face: to the right and down in pixels of an aligned face, and its size.
 LEADS = [(0, 0, 1), (8, 0, 1), (-8, 0, 1), (0, 8, 1), (0, -8, 1), (0, 0, 1.12), (0, 0, 0.9)]
 PRESENCE = 0.003  # noise and even grey are below it, profiles above
-VOTES = 2  # answers that there must be
-SILENT = 2  # first places without an answer after which no other is tried
-AGREED = 0.03  # how near together answers are when no more are asked for; on clear faces 0.01
+AGREED = 0.04  # how near together answers are when no more are asked for; on clear faces 0.01
 SPREAD = 0.06  # how far apart all of them may be
+# Takes a tenth off the error of what is accepted when eyes or mouth are covered widely.
+DOUBT = Doubt(share=30, most=0.3)
 LATER = 10_000_000  # ms between two pictures: no smoothing reaches so far
 
 
@@ -48,7 +51,8 @@ class EnlargedMesh:
     name = "mediapipe_enlarged"
 
     def __init__(self, model: Path, mesh_map: str) -> None:
-        self.model, self.mesh_map, self.time = model, MAPS[mesh_map], 0
+        self.model, self.mesh_map = model, MAPS[mesh_map]
+        self.time, self.seen = 0, False  # of the film; whether its last picture showed a face
 
     @cached_property
     def landmarker(self) -> Any:
@@ -61,7 +65,7 @@ class EnlargedMesh:
     @cached_property
     def leads(self) -> list[np.ndarray]:
         """The drawn face, enlarged, at each of its places."""
-        drawn, middle = draw(face(*DRAWN)).image, centre_and_size(np.reshape(ALIGNED, (2, 2)))[0]
+        drawn, middle = draw(face(*DRAWN)).image, np.array(centre(ALIGNED))
         moves = [
             np.column_stack([grown * np.eye(2), (1 - grown) * middle + (right, down)])
             for right, down, grown in LEADS
@@ -72,41 +76,46 @@ class EnlargedMesh:
     def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
         place = box or aligned_box(image)
         answers = self.answers(enlarged(image, place), place)
-        if len(answers) < VOTES:
-            return None
-        points, apart = consensus(answers)
-        if apart > SPREAD or (box is None and not as_aligned(points, image)):
-            return None
-        return points
+        return settle(answers, image, box is None, SPREAD, DOUBT) if len(answers) > 1 else None
 
     def answers(self, large: np.ndarray, place: Box) -> list[np.ndarray]:
-        """Points (68, 2) in the image, from one place after another until they agree."""
+        """Points (68, 2) in the image, from one lead after another until they agree.
+
+        Where the first lead brings nothing the others would not either.
+        """
         answers: list[np.ndarray] = []
-        for tried, lead in enumerate(self.leads):
-            agreed = len(answers) >= VOTES and consensus(answers)[1] < AGREED
-            if agreed or (tried >= SILENT and not answers):
+        self.forget()
+        for lead in self.leads:
+            for found in self.follow(lead, large):
+                points = to_original(found, place)
+                if plausible(points, place):
+                    answers.append(points)
+                if len(answers) > 1 and consensus(answers)[1] < AGREED:
+                    return answers
+            if not answers:
                 break
-            found = self.follow(lead, large)
-            points = None if found is None else to_original(found, place)
-            if points is not None and plausible(points, place):
-                answers.append(points)
         return answers
 
-    def follow(self, lead: np.ndarray, image: np.ndarray) -> np.ndarray | None:
-        """The points (68, 2) in the enlarged image, when the drawn face has led there."""
-        for _ in range(3):  # the last face is forgotten once there is none to see
-            if not self.see(np.zeros_like(lead)):
-                break
-        meshes = self.see(image) if self.see(lead) else []
-        return self.mesh_map(meshes[0]) if meshes else None
+    def forget(self) -> None:
+        """The last image's face, so that this one's points do not depend on it."""
+        for _ in range(3):
+            if self.seen:
+                self.see(np.zeros_like(self.leads[0]))
+
+    def follow(self, lead: np.ndarray, image: np.ndarray) -> Iterator[np.ndarray]:
+        """The points (68, 2) in the enlarged image, twice, while it is seen after the lead."""
+        seen = self.see(lead)
+        for _ in range(2):
+            seen = self.see(image) if seen else []
+            yield from map(self.mesh_map, seen)
 
     def see(self, image: np.ndarray) -> list[np.ndarray]:
-        """The film's next picture."""
+        """The meshes in the film's next picture."""
         self.time += LATER
         with quiet():
-            return in_pixels(
-                self.landmarker.detect_for_video(as_mediapipe(image), self.time), image
-            )
+            found = self.landmarker.detect_for_video(as_mediapipe(image), self.time)
+        self.seen = bool(found.face_landmarks)
+        return in_pixels(found, image)
 
     def close(self) -> None:
         """Needed, as for ``MediapipeMesh``."""
@@ -131,8 +140,5 @@ def to_original(points: np.ndarray, place: Box) -> np.ndarray:
 
 def view(place: Box) -> tuple[float, np.ndarray]:
     """The factor and the shift (2,) that lead from the image to the enlarged one."""
-    (middle, size), (known, usual) = (
-        centre_and_size(np.reshape(box, (2, 2))) for box in (place, ALIGNED)
-    )
-    factor = SCALE * usual / size
-    return factor, SCALE * (known + MARGIN) - factor * middle
+    factor = SCALE * mean_side(ALIGNED) / mean_side(place)
+    return factor, SCALE * (np.array(centre(ALIGNED)) + MARGIN) - factor * np.array(centre(place))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.detectors.boxes import Box, aligned_box, distance, fills
+from pipeline.core.detectors.boxes import Box, aligned_box, around, distance, fills
 from pipeline.core.mesh_map import MAPS
 from pipeline.core.stage import UserError
 
@@ -54,7 +54,7 @@ class MediapipeMesh:
         first = run(self.one, image)
         if not first:
             return None
-        return first[0] if fills(first[0][:, :2], box) else nearest(self.meshes(image), box)
+        return first[0] if fills(outline(first[0]), box) else nearest(self.meshes(image), box)
 
     def meshes(self, image: np.ndarray) -> list[np.ndarray]:
         """The meshes (478, 3) of all faces in an image (H, W, 3), in its pixels."""
@@ -64,7 +64,12 @@ class MediapipeMesh:
 def nearest(meshes: list[np.ndarray], box: Box) -> np.ndarray | None:
     if len(meshes) == 1:
         return meshes[0]
-    return min(meshes, key=lambda mesh: distance(mesh[:, :2], box), default=None)
+    return min(meshes, key=lambda mesh: distance(outline(mesh), box), default=None)
+
+
+def outline(mesh: np.ndarray) -> Box:
+    """The box around a mesh (478, 3)."""
+    return around(mesh[:, :2])
 
 
 def crop_around(image: np.ndarray, box: Box) -> tuple[np.ndarray, tuple[int, int]]:
@@ -113,7 +118,7 @@ def in_pixels(found: Any, image: np.ndarray) -> list[np.ndarray]:
     height, width = image.shape[:2]
     scale = np.array([width, height, width])
     return [
-        np.fromiter((x for p in face for x in (p.x, p.y, p.z)), float).reshape(-1, 3) * scale
+        np.array([[p.x for p in face], [p.y for p in face], [p.z for p in face]]).T * scale
         for face in found.face_landmarks
     ]
 
