@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from pipeline.core.detectors.mediapipe_mesh import MediapipeMesh
+from pipeline.core.detectors.boxes import around
+from pipeline.core.detectors.mediapipe_mesh import MediapipeMesh, nearest, view
 from pipeline.core.files import write_text
 from pipeline.core.landmark_table import COLUMNS
 from pipeline.core.mesh_map import HAND_PICKED, Fit, fitted, flat, hand_picked, normalised
@@ -56,8 +57,9 @@ def load(folder: Path, model: Path, boxes: bool) -> Examples:
     meshes = []
     for name, truth in zip(table.image_name, truths, strict=True):
         image = cv2.imread(str(folder / name), cv2.IMREAD_COLOR_RGB)
-        box = (*truth.min(axis=0), *truth.max(axis=0)) if boxes else None
-        meshes.append(detector.find_mesh(image, box))
+        seen = view(image, tuple(around(truth).tolist()) if boxes else None)
+        mesh = nearest(detector.meshes(seen.image), seen.place)
+        meshes.append(None if mesh is None else mesh + np.array([*seen.corner, 0]))
     detector.close()
     found = np.array([mesh is not None for mesh in meshes])
     photographs = table.image_name.str.rsplit("_", n=1).str[0].to_numpy()
@@ -104,6 +106,7 @@ def fit_map(examples: Examples, partners: np.ndarray, ridge: float) -> Fit:
         mean = shapes.mean(axis=0)
     centred = flat(shapes - mean)
     axes = np.linalg.eigh(centred.T @ centred)[1].T[: -COMPONENTS - 1 : -1]
+    axes = axes * np.sign(axes @ np.arange(1, axes.shape[1] + 1))[:, None]  # else left to chance
     scores = centred @ axes.T
     missing = doubled.truths - hand_picked(doubled.meshes)
     errors = flat(missing @ np.swapaxes(pose.rotation, -1, -2) / pose.size)
@@ -149,11 +152,14 @@ def held_out(examples: Examples, count: int, fit: Callable[[Examples], Fit]) -> 
 
 
 def as_json(fit: Fit, about: str) -> str:
-    """A line for each array, with the digits that still move a point by a thousandth of a pixel."""
+    """A line for each array, with the digits that still move a point by a thousandth of a pixel.
+
+    What is nothing but rounding becomes 0, so that every machine writes the same file.
+    """
     lines = [f'  "about": "{about}"']
     for name, array in zip(Fit._fields, fit, strict=True):
         numbers = np.array2string(
-            array,
+            array.round(8) + 0.0,
             separator=",",
             threshold=array.size + 1,
             max_line_width=10**9,

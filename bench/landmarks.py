@@ -65,9 +65,8 @@ def jittered_boxes(truths: np.ndarray, jitter: float) -> list[detectors.Box]:
     return [tuple(map(float, box)) for box in moved]
 
 
-def judge(found: list[np.ndarray | None], truths: np.ndarray) -> dict[str, float]:
+def judge(points: np.ndarray, truths: np.ndarray) -> dict[str, float]:
     """One row of the table: a detector's errors in percent."""
-    points = np.stack([np.full((68, 2), np.nan) if one is None else one for one in found])
     has = np.isfinite(points).all(axis=(1, 2))
     errors = nme(points[has], truths[has])
     whole = np.full(len(truths), np.inf)
@@ -98,12 +97,12 @@ def errors_when_covered(
     for image, truth in zip(images, truths, strict=True):
         margin = around * float(np.linalg.norm(truth[36] - truth[45]))
         for part in (PARTS["eyes"], PARTS["mouth"]):
-            points, name = detectors.find(covered(image, truth[part], margin), cascade)
+            points, (name,) = detectors.find([covered(image, truth[part], margin)], cascade)
             if name == cascade[0].name:
                 continue
             missed += 1
-            if points is not None:
-                errors.append(float(nme(points[None], truth[None]).mean()))
+            if name:
+                errors.append(float(nme(points, truth[None]).mean()))
     return missed, errors
 
 
@@ -133,7 +132,7 @@ def compare_covered(args: argparse.Namespace) -> str:
 def compare_errors(args: argparse.Namespace) -> str:
     """A row for each detector that is installed, and for the cascade."""
     images, truths = load(args.data)
-    boxes = [None] * len(images) if args.jitter is None else jittered_boxes(truths, args.jitter)
+    boxes = None if args.jitter is None else jittered_boxes(truths, args.jitter)
     rows = {}
     for title, names, mesh_map in (
         ("mediapipe, hand-picked map", ["mediapipe"], "hand_picked"),
@@ -146,9 +145,8 @@ def compare_errors(args: argparse.Namespace) -> str:
             continue
         with detectors.opened(names, args.model, mesh_map) as cascade:
             began = time.process_time()
-            pairs = zip(images, boxes, strict=True)
-            found = [detectors.find(image, cascade, box)[0] for image, box in pairs]
-            rows[title] = judge(found, truths)
+            points, _ = detectors.find(images, cascade, boxes)
+            rows[title] = judge(points, truths)
             rows[title]["images/core-s"] = len(images) / (time.process_time() - began)
     return pd.DataFrame(rows).T.round(2).to_string()
 
@@ -206,7 +204,7 @@ def timed(args: argparse.Namespace, rows: range) -> float:
 def warm_up(cascade: list[detectors.Detector], faces: Faces) -> None:
     """Some detectors load their models when they are asked first."""
     for detector in cascade:
-        detector.find(faces.image(0))
+        detector.find([faces.image(0)], [None])
 
 
 def arguments() -> argparse.Namespace:

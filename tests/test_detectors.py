@@ -7,7 +7,7 @@ from face_detection import ALL, box_around, fetched_model, known_faces, mean_fac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.landmarks import errors_when_covered
+from bench.landmarks import covered, errors_when_covered
 from pipeline.core import detectors
 from pipeline.core.detectors import boxes, dlib_points
 from pipeline.core.nme import nme
@@ -16,6 +16,12 @@ from pipeline.core.stage import UserError
 BLANK = np.full((218, 178, 3), 128, np.uint8)
 NOISE = np.random.default_rng(0).integers(0, 256, (218, 178, 3), dtype=np.uint8)
 PLACE = boxes.aligned_box(BLANK)
+
+
+def nothing(found: tuple[np.ndarray, list[str]]) -> bool:
+    """Whether no face has been found in one image."""
+    points, names = found
+    return names == [""] and bool(np.isnan(points).all())
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +38,7 @@ def aligned(real_faces):
 def test_each_detector_alone_finds_real_faces(cascade, aligned):
     images, truths = aligned[0][:12], aligned[1][:12]
     for detector in cascade:
-        found = np.stack([detector.find(image) for image in images])
+        found = detector.find(images, [None] * 12)
         assert nme(found, truths).mean(axis=1).max() < 0.08, detector.name
 
 
@@ -42,9 +48,8 @@ def test_of_two_people_the_one_in_the_box_is_taken(cascade, aligned):
         image = np.hstack([aligned[0][first], aligned[0][second]])
         truths = aligned[1][[first, second]] + np.array([[[0, 0]], [[178, 0]]])
         for truth in truths:
-            points, _ = detectors.find(image, cascade, box_around(truth))
-            assert points is not None
-            assert nme(points[None], truth[None]).mean() < 0.08
+            points, _ = detectors.find([image], cascade, [box_around(truth)])
+            assert nme(points, truth[None]).mean() < 0.08
 
 
 def test_in_an_aligned_image_the_face_in_the_middle_is_taken_and_not_that_at_the_edge(
@@ -52,8 +57,8 @@ def test_in_an_aligned_image_the_face_in_the_middle_is_taken_and_not_that_at_the
 ):
     image, truth = aligned[0][0], aligned[1][0]
     double = np.hstack([np.full((218, 60, 3), 90, np.uint8), image, image[:, :60]])
-    points, _ = detectors.find(double[:, 60:238], cascade)
-    assert nme(points[None], truth[None]).mean() < 0.08
+    points, _ = detectors.find([double[:, 60:238]], cascade)
+    assert nme(points, truth[None]).mean() < 0.08
 
 
 @pytest.mark.parametrize("around", [0.15, 0.2, 0.35, 0.5])
@@ -67,12 +72,12 @@ def test_what_the_fallbacks_accept_on_faces_with_covered_eyes_or_mouth_is_no_non
 
 @pytest.mark.parametrize("image", [BLANK, NOISE], ids=["blank", "noise"])
 def test_no_detector_sees_a_face_where_there_is_none(cascade, image):
-    assert detectors.find(image, cascade) == (None, "")
+    assert nothing(detectors.find([image], cascade))
 
 
 @pytest.mark.parametrize("box", [(50, 50, 50, 90), (90, 90, 50, 50), (500, 500, 600, 600)])
 def test_a_box_without_area_or_beyond_the_image_holds_no_face(box, cascade, aligned):
-    assert detectors.find(aligned[0][0], cascade, box) == (None, "")
+    assert nothing(detectors.find([aligned[0][0]], cascade, [box]))
 
 
 @pytest.mark.parametrize("size", [0.6, 2.5])
@@ -81,15 +86,16 @@ def test_the_enlarged_image_leads_to_a_face_at_any_place_and_size(size, cascade,
     large = cv2.resize(image, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
     whole = cv2.copyMakeBorder(large, 90, 20, 150, 30, cv2.BORDER_CONSTANT, value=(90, 90, 90))
     there = size * truth + (150, 90)
-    points = cascade[1].find(whole, box_around(there))
-    assert nme(points[None], there[None]).mean() < 0.08
+    points = cascade[1].find([whole], [box_around(there)])
+    assert nme(points, there[None]).mean() < 0.08
 
 
 def test_the_same_image_gives_the_same_points_whatever_was_seen_before(cascade, aligned):
-    first = detectors.find(aligned[0][0], cascade)[0]
-    for image in aligned[0][1:6]:
-        detectors.find(image, cascade)
-    np.testing.assert_array_equal(detectors.find(aligned[0][0], cascade)[0], first)
+    images = aligned[0][:6]
+    alone = [detector.find(images[:1], [None]) for detector in cascade]
+    for detector, first in zip(cascade, alone, strict=True):
+        after = detector.find(images[::-1], [None] * 6)[-1:]
+        np.testing.assert_array_equal(after, first)
 
 
 def test_a_terminal_stays_clean_while_a_model_starts(capfd):
@@ -102,11 +108,11 @@ def test_a_terminal_stays_clean_while_a_model_starts(capfd):
 class Answers:
     """A detector that always gives the same answer."""
 
-    def __init__(self, name: str, points: np.ndarray | None) -> None:
+    def __init__(self, name: str, points: np.ndarray) -> None:
         self.name, self.points = name, points
 
-    def find(self, image, box=None):
-        return self.points
+    def find(self, images, boxes):
+        return np.stack([self.points] * len(images))
 
     def close(self) -> None:
         pass
@@ -114,11 +120,23 @@ class Answers:
 
 def test_a_face_that_fails_the_checks_goes_on_to_the_next_detector():
     upside_down = mean_face() * (1, -1) + np.array([0, 278])
-    nothing, wrong = Answers("nothing", None), Answers("wrong", upside_down)
-    points, name = detectors.find(BLANK, [nothing, wrong, Answers("right", mean_face())])
-    assert name == "right"
-    np.testing.assert_array_equal(points, mean_face())
-    assert detectors.find(BLANK, [nothing, wrong]) == (None, "")
+    none, wrong = Answers("none", np.full((68, 2), np.nan)), Answers("wrong", upside_down)
+    points, names = detectors.find([BLANK], [none, wrong, Answers("right", mean_face())])
+    assert names == ["right"]
+    np.testing.assert_array_equal(points[0], mean_face())
+    assert nothing(detectors.find([BLANK], [none, wrong]))
+
+
+def test_each_of_many_images_gets_the_first_detector_that_finds_its_face(cascade, aligned):
+    images = [aligned[0][0], BLANK, covered(aligned[0][2], aligned[1][2][36:48], 60), aligned[0][3]]
+    points, names = detectors.find(images, cascade)
+    assert names[0] == names[3] == "mediapipe"
+    assert names[1] == ""
+    assert names[2] != "mediapipe"
+    for image, found, name in zip(images, points, names, strict=True):
+        again, names_again = detectors.find([image], cascade)
+        assert names_again == [name]
+        np.testing.assert_array_equal(again[0], found)
 
 
 @given(st.floats(0.8, 1.3), st.floats(-15, 15), st.floats(-15, 15))
@@ -189,7 +207,7 @@ def test_a_damaged_model_is_named(tmp_path):
 
 def test_dlib_loads_its_model_only_when_a_face_needs_it():
     detector = dlib_points.DlibPoints()
-    assert detector.find(BLANK) is None
+    assert np.isnan(detector.find([BLANK], [None])).all()
     assert "predictor" not in vars(detector)
 
 
@@ -199,9 +217,8 @@ def test_where_one_face_fills_the_place_the_others_are_not_looked_for(
     mesh = cascade[0]
     asked = []
     monkeypatch.setattr(mesh, "meshes", lambda image: asked.append(image.shape) or [])
-    for image in aligned[0][:8]:
-        assert mesh.find(image) is not None
+    assert np.isfinite(mesh.find(aligned[0][:8], [None] * 8)).all()
     assert asked == []
     two = np.hstack([aligned[0][0], aligned[0][1]])
-    mesh.find(two, (0, 0, 356, 218))  # neither fills this place
+    mesh.find([two], [(0, 0, 356, 218)])  # neither fills this place
     assert len(asked) == 1

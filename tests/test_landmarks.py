@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from face_detection import ALL, box_around, fetched_model, known_faces, mean_face
+from face_detection import ALL, fetched_model, known_faces, mean_face
 
 from bench.fit_mesh_map import fit_map, held_out, load, mirror_partners
+from bench.landmarks import jittered_boxes
 from pipeline import landmarks, synthesize
 from pipeline.core import detectors
 from pipeline.core.faces import Face, open_faces, write_faces
@@ -142,15 +143,9 @@ def test_all_200_aligned_faces_are_found_and_the_map_is_exact_on_faces_it_was_no
 
 def test_in_whole_photographs_the_annotated_face_is_found_from_a_rough_box(real_faces):
     images, truths = known_faces(real_faces / "landmarks68/wild", slice(0, 30))
-    moves = np.random.default_rng(64).uniform(-0.1, 0.1, (len(images), 4))
-    errors = []
     with detectors.opened(ALL, fetched_model(), "fitted") as cascade:
-        for image, truth, move in zip(images, truths, moves, strict=True):
-            left, top, right, bottom = box_around(truth)
-            sides = np.tile([right - left, bottom - top], 2)
-            box = tuple(np.array([left, top, right, bottom]) + move * sides)
-            points, _ = detectors.find(image, cascade, box)
-            errors.append(nme(points[None], truth[None]).mean())
+        points, _ = detectors.find(images, cascade, jittered_boxes(truths, 0.1))
+    errors = nme(points, truths).mean(axis=1)
     assert np.mean(errors) <= 0.06
     assert np.max(errors) <= 0.15  # another person's face would be off by more than a whole face
 
@@ -164,8 +159,8 @@ def test_all_synthetic_faces_are_found_near_where_they_were_drawn(tmp_path):
         for name in truth.names
     ]
     with detectors.opened(ALL, fetched_model(), "fitted") as cascade:
-        found = [detectors.find(image, cascade)[0] for image in images]
-    assert nme(np.stack(found), truth.points).mean() < 0.12
+        found, _ = detectors.find(images, cascade)
+    assert nme(found, truth.points).mean() < 0.12
 
 
 def test_a_cascade_that_is_shorter_than_asked_for_is_told_once(
@@ -186,7 +181,7 @@ def test_a_part_killed_in_the_middle_leaves_nothing_and_made_again_has_the_same_
     arguments += ["--part", "1-of-1", "--out", str(out), "--settings", SETTINGS]
     slow = (
         "import sys, time; from pipeline import landmarks; from pipeline.core import detectors;"
-        "real = detectors.find\n"
+        "real, landmarks.AT_ONCE = detectors.find, 2\n"
         "def find(*args):\n print('found', flush=True); time.sleep(0.2); return real(*args)\n"
         "detectors.find = find; landmarks.main(sys.argv[1:])"
     )

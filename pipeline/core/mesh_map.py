@@ -56,13 +56,17 @@ def hand_picked(mesh: np.ndarray) -> np.ndarray:
 
 
 def fitted(mesh: np.ndarray, fit: Fit | None = None) -> np.ndarray:
-    """Mesh (..., 478, 3) in pixels -> (..., 68, 2): the hand-picked points, corrected."""
+    """Mesh (..., 478, 3) in pixels -> (..., 68, 2): the hand-picked points, corrected.
+
+    To the last bit the same for each mesh, however many there are.
+    """
     fit = fit or read_fit()
-    pose, shape = normalised(mesh[..., fit.mesh_points, :], fit.mean)
-    scores = flat(shape - fit.mean) @ fit.components.T
+    pose, shape = normalised(mesh.take(fit.mesh_points, axis=-2), fit.mean)
+    # As (..., 1, K): a product of many rows at once would sum in another order than of one.
+    scores = flat(shape - fit.mean)[..., None, :] @ fit.components.T
     # A face unlike all that were fitted on is corrected as the border case, not beyond.
     scores = np.minimum(np.maximum(scores, -fit.limits), fit.limits)
-    correction = fit.offset + scores @ fit.coefficients
+    correction = fit.offset + (scores @ fit.coefficients)[..., 0, :]
     return hand_picked(mesh) + pose.size * unflat(correction) @ pose.rotation
 
 
@@ -73,7 +77,8 @@ def normalised(points: np.ndarray, mean: np.ndarray) -> tuple[Pose, np.ndarray]:
     """
     centre = points.sum(axis=-2, keepdims=True) / points.shape[-2]
     shape = points - centre
-    size = np.sqrt((shape**2).sum(axis=(-2, -1), keepdims=True) / points.shape[-2])
+    squares = (flat(shape) ** 2).sum(axis=-1)[..., None, None]
+    size = np.sqrt(squares / points.shape[-2])
     shape /= size
     # The turn that brings the shape closest to the mean: that part of their moments.
     moments = mean[:, :2].T @ shape[..., :2]  # (..., 2, 2)

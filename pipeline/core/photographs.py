@@ -82,14 +82,15 @@ def find_points(
     image: np.ndarray, box: np.ndarray | None, detectors: Sequence[Detector]
 ) -> tuple[np.ndarray | None, str]:
     """Five points (5, 2) of the face nearest to the box, and the detector's name; else None, ""."""
-    landmarks, name = None, ""
     if box is not None and np.isfinite(box).all():
         left, top, width, height = (float(side) for side in box)
-        landmarks, name = find(image, detectors, (left, top, left + width, top + height))
+        landmarks, names = find([image], detectors, [(left, top, left + width, top + height)])
     elif detectors:  # MediaPipe; the others are for a face whose place is known
         height, width = image.shape[:2]
-        landmarks, name = detectors[0].find(image, (0, 0, width, height)), detectors[0].name
-    return (None, "") if landmarks is None else (five_points(landmarks), name)
+        landmarks, names = detectors[0].find([image], [(0, 0, width, height)]), [detectors[0].name]
+    else:
+        return None, ""
+    return (five_points(landmarks[0]), names[0]) if np.isfinite(landmarks).all() else (None, "")
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def inside(mesh: np.ndarray, left: int, top: int, window: np.ndarray, image: np.
 
 def same(points: np.ndarray, other: np.ndarray) -> bool:
     """Whether two sets of points are one face: their middles are within half a face."""
-    return distance(around(points), around(other)) < 0.5
+    return bool(distance(around(points), around(other)) < 0.5)
 
 
 def box_of(points: np.ndarray) -> tuple[int, int, int, int]:

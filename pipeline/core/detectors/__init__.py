@@ -1,9 +1,8 @@
 """Detectors of 68 facial landmarks, and the cascade that asks them in turn.
 
-A detector finds the face that a box marks: ``find(image, box) -> points or None``. The box is
-(left, top, right, bottom) in pixels; without one the image is taken for an aligned CelebA face,
-whose place is known. Each face that a detector brings is checked (``plausible``); one that fails
-goes on to the next detector.
+A detector finds in each image the face that a box marks: (left, top, right, bottom) in pixels.
+Without a box the image is taken for an aligned CelebA face, whose place is known. Each face that a
+detector brings is checked (``plausible``); one that fails goes on to the next detector.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,8 +27,8 @@ DETECTORS = ("mediapipe", "mediapipe_enlarged", "dlib")
 class Detector(Protocol):
     name: str
 
-    def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
-        """Image (H, W, 3) uint8 RGB -> points (68, 2) in pixels, or None where no face is."""
+    def find(self, images: Sequence[np.ndarray], boxes: Sequence[Box | None]) -> np.ndarray:
+        """N images (H, W, 3) uint8 RGB -> points (N, 68, 2) in pixels, NaN where no face is."""
 
     def close(self) -> None:
         """Give back what the detector holds."""
@@ -66,14 +65,23 @@ def make(name: str, model: Path, mesh_map: str) -> Detector:
 
 
 def find(
-    image: np.ndarray, detectors: Sequence[Detector], box: Box | None = None
-) -> tuple[np.ndarray | None, str]:
-    """Points (68, 2) and the name of the first detector with a plausible face; else None, ""."""
-    place = box or aligned_box(image)
-    if not inside(place, image):
-        return None, ""
+    images: Sequence[np.ndarray],
+    detectors: Sequence[Detector],
+    boxes: Sequence[Box | None] | None = None,
+) -> tuple[np.ndarray, list[str]]:
+    """Points (N, 68, 2) of N images, and the name of the first detector that found each plausibly;
+    NaN and "" where none did.
+    """
+    boxes = boxes or [None] * len(images)
+    places = [box or aligned_box(image) for image, box in zip(images, boxes, strict=True)]
+    points, names = np.full((len(images), 68, 2), np.nan), [""] * len(images)
+    left = [i for i, image in enumerate(images) if inside(places[i], image)]
     for detector in detectors:
-        points = detector.find(image, box)
-        if points is not None and plausible(points, place):
-            return points, detector.name
-    return None, ""
+        if not left:
+            break
+        found = detector.find([images[i] for i in left], [boxes[i] for i in left])
+        good = plausible(found, np.array([places[i] for i in left]))
+        for i, answer in zip(np.array(left)[good], found[good], strict=True):
+            points[i], names[i] = answer, detector.name
+        left = [i for i in left if not names[i]]
+    return points, names

@@ -1,6 +1,5 @@
 """Where a face is expected, and whether 68 points look like a face at that place."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,26 +39,26 @@ def aligned_box(image: np.ndarray) -> Box:
     return (left * width / 178, top * height / 218, right * width / 178, bottom * height / 218)
 
 
-def around(points: np.ndarray) -> Box:
-    """The smallest upright box around points (P, 2)."""
-    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return left, top, right, bottom
+def around(points: np.ndarray) -> np.ndarray:
+    """The smallest upright box (..., 4) around points (..., P, 2)."""
+    return np.concatenate([points.min(axis=-2), points.max(axis=-2)], axis=-1)
 
 
-def centre(box: Box) -> tuple[float, float]:
-    left, top, right, bottom = box
-    return (left + right) / 2, (top + bottom) / 2
+def centre(box: Box | np.ndarray) -> np.ndarray:
+    """Of a box (..., 4): (..., 2)."""
+    box = np.asarray(box)
+    return np.asarray((box[..., :2] + box[..., 2:]) / 2)
 
 
-def mean_side(box: Box) -> float:
-    """The mean of the two sides."""
-    left, top, right, bottom = box
-    return (right - left + bottom - top) / 2
+def mean_side(box: Box | np.ndarray) -> np.ndarray:
+    """The mean of the two sides of a box (..., 4): (...)."""
+    box = np.asarray(box)
+    return np.asarray((box[..., 2:] - box[..., :2]).sum(axis=-1) / 2)
 
 
-def distance(box: Box, other: Box) -> float:
-    """From the one's centre to the other's, in sizes of the other."""
-    return math.dist(centre(box), centre(other)) / mean_side(other)
+def distance(box: Box | np.ndarray, other: Box | np.ndarray) -> np.ndarray:
+    """(...) from the one's centre to the other's, in sizes of the other."""
+    return np.asarray(np.linalg.norm(centre(box) - centre(other), axis=-1) / mean_side(other))
 
 
 def inside(box: Box, image: np.ndarray) -> bool:
@@ -70,23 +69,20 @@ def inside(box: Box, image: np.ndarray) -> bool:
     return area and 0 <= left + right <= 2 * width and 0 <= top + bottom <= 2 * height
 
 
-def fills(face: Box, box: Box) -> bool:
-    """Whether a face is near to the box's centre and of about its size, so that no other is.
+def plausible(points: np.ndarray, box: Box | np.ndarray) -> np.ndarray:
+    """Whether points (..., 68, 2) are a face in its box (..., 4): (...) bool, not where NaN.
 
-    The limits are wide: profiles are narrower, and annotated boxes differ from those of points.
-    """
-    return distance(face, box) < FARTHEST and SMALLEST < mean_side(face) / mean_side(box) < LARGEST
-
-
-def plausible(points: np.ndarray, box: Box) -> bool:
-    """Whether points (68, 2) are a face that fills the box, brows above eyes above nose above mouth
-    above chin.
+    It is near the centre and of about the box's size, with brows above eyes above nose above mouth
+    above chin. The limits are wide: profiles are narrower, and annotated boxes differ from those
+    of points.
     """
     face = around(points)
-    if not all(map(math.isfinite, face)):
-        return False
-    brows, eyes, nostrils, mouth = (HEIGHTS @ points[:, 1]).tolist()
-    return fills(face, box) and brows < eyes < nostrils < mouth < max(points[6:11, 1].tolist())
+    size = mean_side(face) / mean_side(box)
+    there = (distance(face, box) < FARTHEST) & (size > SMALLEST) & (size < LARGEST)
+    y = points[..., 1]
+    chin = y[..., 6:11].max(axis=-1, keepdims=True)
+    downwards = np.diff(np.concatenate([y @ HEIGHTS.T, chin], axis=-1), axis=-1) > 0
+    return np.asarray(there & downwards.all(axis=-1))
 
 
 def as_aligned(points: np.ndarray, image: np.ndarray) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.detectors.boxes import Box, Doubt, aligned_box, centre, mean_side, settle
+from pipeline.core.detectors.one_by_one import OneByOne
 
 # The square that dlib's own detector draws, in terms of the box around the 68 points: measured on
 # aligned HELEN faces, as the square with the least error.
@@ -26,7 +27,7 @@ DOUBT = Doubt(share=12, most=0.5)
 CONTRAST = 4  # grey levels: the standard deviation below which there is nothing to see
 
 
-class DlibPoints:
+class DlibPoints(OneByOne):
     name = "dlib"
 
     @cached_property
@@ -36,7 +37,7 @@ class DlibPoints:
 
         return dlib.shape_predictor(str(models() / "shape_predictor_68_face_landmarks.dat"))
 
-    def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
+    def find_one(self, image: np.ndarray, box: Box | None) -> np.ndarray | None:
         if image.mean(axis=2).std() < CONTRAST:
             return None
         answers = self.trials(image, box or aligned_box(image))
@@ -45,7 +46,7 @@ class DlibPoints:
     def trials(self, image: np.ndarray, box: Box) -> list[np.ndarray]:
         """The points (68, 2) as predicted from each of the squares near the box."""
         (x, y), (_, top, _, bottom) = centre(box), box
-        y, half = y - RAISED * (bottom - top), HALF_SIDE * mean_side(box)
+        y, half = y - RAISED * (bottom - top), HALF_SIDE * float(mean_side(box))
         return [
             self.predict(image, x + right * half, y + down * half, grown * half)
             for right, down, grown in TRIALS

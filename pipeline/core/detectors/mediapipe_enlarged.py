@@ -27,6 +27,7 @@ from pipeline.core.detectors.boxes import (
     settle,
 )
 from pipeline.core.detectors.mediapipe_mesh import as_mediapipe, in_pixels, open_landmarker, quiet
+from pipeline.core.detectors.one_by_one import OneByOne
 from pipeline.core.drawing import draw
 from pipeline.core.drawing.people import face
 from pipeline.core.mesh_map import MAPS
@@ -45,7 +46,7 @@ DOUBT = Doubt(share=30, most=0.3)
 LATER = 10_000_000  # ms between two pictures: no smoothing reaches so far
 
 
-class EnlargedMesh:
+class EnlargedMesh(OneByOne):
     """The 68 points by way of the mesh at the place of the box."""
 
     name = "mediapipe_enlarged"
@@ -65,7 +66,7 @@ class EnlargedMesh:
     @cached_property
     def leads(self) -> list[np.ndarray]:
         """The drawn face, enlarged, at each of its places."""
-        drawn, middle = draw(face(*DRAWN)).image, np.array(centre(ALIGNED))
+        drawn, middle = draw(face(*DRAWN)).image, centre(ALIGNED)
         moves = [
             np.column_stack([grown * np.eye(2), (1 - grown) * middle + (right, down)])
             for right, down, grown in LEADS
@@ -73,7 +74,7 @@ class EnlargedMesh:
         size, edge = (drawn.shape[1], drawn.shape[0]), cv2.BORDER_REPLICATE
         return [enlarged(cv2.warpAffine(drawn, move, size, borderMode=edge)) for move in moves]
 
-    def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
+    def find_one(self, image: np.ndarray, box: Box | None) -> np.ndarray | None:
         place = box or aligned_box(image)
         answers = self.answers(enlarged(image, place), place)
         return settle(answers, image, box is None, SPREAD, DOUBT) if len(answers) > 1 else None
@@ -140,5 +141,5 @@ def to_original(points: np.ndarray, place: Box) -> np.ndarray:
 
 def view(place: Box) -> tuple[float, np.ndarray]:
     """The factor and the shift (2,) that lead from the image to the enlarged one."""
-    factor = SCALE * mean_side(ALIGNED) / mean_side(place)
-    return factor, SCALE * (np.array(centre(ALIGNED)) + MARGIN) - factor * np.array(centre(place))
+    factor = float(SCALE * mean_side(ALIGNED) / mean_side(place))
+    return factor, SCALE * (centre(ALIGNED) + MARGIN) - factor * centre(place)

@@ -4,14 +4,14 @@ Still images, no tracking from one to the next: an image's points depend on that
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.core.detectors.boxes import Box, aligned_box, around, distance, fills
+from pipeline.core.detectors.boxes import Box, aligned_box, around, distance, plausible
 from pipeline.core.mesh_map import MAPS
 from pipeline.core.stage import UserError
 
@@ -37,48 +37,56 @@ class MediapipeMesh:
         self.one.close()
         self.several.close()
 
-    def find(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
-        mesh = self.find_mesh(image, box)
-        return None if mesh is None else self.mesh_map(mesh)
+    def find(self, images: Sequence[np.ndarray], boxes: Sequence[Box | None]) -> np.ndarray:
+        """See ``Detector``. The first face that is seen, if it is plausible; else the nearest."""
+        views = list(map(view, images, boxes))
+        places = np.array([seen.place for seen in views])
+        points = self.mapped([first(run(self.one, seen.image)) for seen in views])
+        for i in np.flatnonzero(np.isfinite(points[:, 0, 0]) & ~plausible(points, places)):
+            points[i] = self.mapped([nearest(self.meshes(views[i].image), places[i])])[0]
+        return points + np.array([seen.corner for seen in views])[:, None]
 
-    def find_mesh(self, image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
-        """(478, 3) x, y and depth in pixels of the face nearest to the box, or None."""
-        if box is None:
-            return self.at(image, aligned_box(image))
-        crop, (left, top) = crop_around(image, box)
-        mesh = self.at(crop, (box[0] - left, box[1] - top, box[2] - left, box[3] - top))
-        return None if mesh is None else mesh + np.array([left, top, 0])
-
-    def at(self, image: np.ndarray, box: Box) -> np.ndarray | None:
-        """The mesh of the first face that is seen, if it is in the box; else of the nearest."""
-        first = run(self.one, image)
-        if not first:
-            return None
-        return first[0] if fills(outline(first[0]), box) else nearest(self.meshes(image), box)
+    def mapped(self, meshes: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Points (N, 68, 2) of N meshes, NaN where none is; in one go, which is faster."""
+        points = np.full((len(meshes), 68, 2), np.nan)
+        seen = {i: mesh for i, mesh in enumerate(meshes) if mesh is not None}
+        if seen:
+            points[list(seen)] = self.mesh_map(np.stack(list(seen.values())))
+        return points
 
     def meshes(self, image: np.ndarray) -> list[np.ndarray]:
         """The meshes (478, 3) of all faces in an image (H, W, 3), in its pixels."""
         return run(self.several, image)
 
 
-def nearest(meshes: list[np.ndarray], box: Box) -> np.ndarray | None:
-    if len(meshes) == 1:
-        return meshes[0]
-    return min(meshes, key=lambda mesh: distance(outline(mesh), box), default=None)
+class View(NamedTuple):
+    """What the detector is shown: the image or a part of it, the box's place in it, its corner."""
+
+    image: np.ndarray
+    place: Box
+    corner: tuple[int, int]
 
 
-def outline(mesh: np.ndarray) -> Box:
-    """The box around a mesh (478, 3)."""
-    return around(mesh[:, :2])
-
-
-def crop_around(image: np.ndarray, box: Box) -> tuple[np.ndarray, tuple[int, int]]:
-    """The part of an image within half a box of a box, and its upper left corner."""
+def view(image: np.ndarray, box: Box | None) -> View:
+    """An aligned image as it is; of another what lies within half a box of the box."""
+    if box is None:
+        return View(image, aligned_box(image), (0, 0))
     left, top, right, bottom = box
     x, y = (right - left) / 2, (bottom - top) / 2
     rows = slice(max(0, int(top - y)), max(1, int(bottom + y)))
     columns = slice(max(0, int(left - x)), max(1, int(right + x)))
-    return np.ascontiguousarray(image[rows, columns]), (columns.start, rows.start)
+    crop, corner = np.ascontiguousarray(image[rows, columns]), (columns.start, rows.start)
+    return View(
+        crop, (left - corner[0], top - corner[1], right - corner[0], bottom - corner[1]), corner
+    )
+
+
+def first(meshes: list[np.ndarray]) -> np.ndarray | None:
+    return meshes[0] if meshes else None
+
+
+def nearest(meshes: list[np.ndarray], box: Box) -> np.ndarray | None:
+    return min(meshes, key=lambda mesh: distance(around(mesh[:, :2]), box), default=None)
 
 
 def open_landmarker(model: Path, **options: Any) -> Any:
