@@ -8,9 +8,8 @@ in ``rejected.csv``; more of them than the data set's entry allows end the stage
 import csv
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from pipeline.core import stage
 from pipeline.core.faces import SPLITS, Face, write_faces
 from pipeline.core.files import replacing, sha256, write_json, write_text
 from pipeline.core.image_files import find_fault
+from pipeline.core.parts import batched
 from pipeline.core.photographs import AlignedSource, open_detectors
 from pipeline.core.sources import Source, open_source
 from pipeline.core.sources.labels import Labels, is_subset, select, shared_identities
@@ -157,12 +157,6 @@ def warn_of_shared_identities(labels: Labels) -> None:
 def write_rejected(path: Path, rejected: list[tuple[str, str]]) -> None:
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows([("image_name", "reason"), *rejected])
-
-
-def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while some := list(islice(iterator, size)):
-        yield some
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import argparse
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from pipeline.core import detectors, stage
 from pipeline.core.faces import SPLITS, Faces, open_faces
 from pipeline.core.files import remove, replacing, sha256, write_json
 from pipeline.core.landmark_table import POINTS, Landmarks, read_landmarks, write_landmarks
-from pipeline.core.parts import part_rows
+from pipeline.core.parts import batched, part_rows
 from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
@@ -32,10 +31,9 @@ def find_part(faces: Faces, rows: Sequence[int], cascade: list[detectors.Detecto
     """The landmarks of some rows, read in order."""
     points, names = np.full((len(rows), POINTS, 2), np.nan), [""] * len(rows)
     ticking = stage.progress(range(len(rows)), len(rows), "landmarks")
-    while block := list(islice(ticking, AT_ONCE)):
-        images = [faces.image(rows[i]) for i in block]
+    for block in batched(ticking, AT_ONCE):
         at = slice(block[0], block[-1] + 1)
-        points[at], names[at] = detectors.find(images, cascade)
+        points[at], names[at] = detectors.find([faces.image(rows[i]) for i in block], cascade)
     for row, name in zip(rows, names, strict=True):
         if not name:
             log.info("no landmarks on %s", faces.names[row])

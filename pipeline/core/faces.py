@@ -9,10 +9,9 @@ equal faces are equal bytes, and the fingerprint is a function of them.
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.parts import batched
 from pipeline.core.stage import UserError
 
 SPLITS = ("train", "valid", "test")
@@ -131,15 +131,10 @@ def write_faces(path: Path, faces: Iterable[Face], size: tuple[int, int]) -> Non
     with replacing(path) as folder:
         folder.mkdir()
         with pa.ipc.new_stream(str(folder / DATA), schema) as writer:
-            for batch in _batches(iter(faces)):
+            for batch in batched(faces, ROWS_A_BATCH):
                 writer.write_batch(_record_batch(batch, schema))
         write_json(folder / INFO, {"description": "CelebA's attributes", "features": FEATURES})
         write_json(folder / STATE, _state(sha256(folder / DATA)[:16]))
-
-
-def _batches(faces: Iterator[Face]) -> Iterator[list[Face]]:
-    while batch := list(islice(faces, ROWS_A_BATCH)):
-        yield batch
 
 
 def _record_batch(faces: list[Face], schema: pa.Schema) -> pa.RecordBatch:

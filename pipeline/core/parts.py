@@ -1,8 +1,13 @@
-"""Rows of a data set cut into parts that can be worked on at once."""
+"""Rows of a data set cut into parts that can be worked on at once, and items into batches."""
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
 
 from pipeline.core.stage import UserError
+
+Item = TypeVar("Item")
 
 
 def part_rows(part: str, rows: int, shard: int) -> range:
@@ -18,3 +23,10 @@ def part_rows(part: str, rows: int, shard: int) -> range:
     shards = -(-rows // shard)
     first, last = (shards * k // count for k in (number - 1, number))
     return range(min(first * shard, rows), min(last * shard, rows))
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of ``size``, the last perhaps shorter, as Python 3.12 has it."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

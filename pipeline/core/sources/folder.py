@@ -132,7 +132,7 @@ def _numbers(path: Path, table: pd.DataFrame, columns: list[str]) -> np.ndarray 
     there = [column for column in columns if column in table]
     if not there:
         return None
-    if there != columns and len(there) < len(columns):
+    if len(there) < len(columns):
         lacking = next(column for column in columns if column not in table)
         raise UserError(f"{path} has {there[0]} and no column {lacking}; expected all or none.")
     try:
