@@ -14,7 +14,7 @@
 holds ``shard`` faces, each compressed by itself. A shard is written and read here, in Zarr's
 format ("sharding_indexed": the chunks, then a table of where each lies) but not through zarr:
 so faces are written one by one in little memory, a shard appears whole by one rename, and a
-single face is read some ten times faster. The tests hold both ways to the same bits.
+single face is read many times faster. The tests hold both ways to the same bits.
 
 The group's own ``zarr.json`` comes last, so that a store that is not whole does not open.
 """

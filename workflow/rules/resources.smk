@@ -22,7 +22,7 @@ class Need:
 
 NEEDS = {
     "synthesize": Need(3000, rate=37),
-    "landmarks_part": Need(1500, per_face=0.01, rate=78),
+    "landmarks_part": Need(1500, per_face=0.01, rate=76),
     "masks_part": Need(1000, per_face=0.01, rate=1000),
     "train": Need(8000, per_face=0.02),
     "evaluate": Need(6000, per_face=0.02, rate=200),
