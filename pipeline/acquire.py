@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.faces import SPLITS, Face, write_faces
-from pipeline.core.files import replacing, sha256, write_json, write_text
+from pipeline.core.files import replacing, sha256, write_json, write_text, written
 from pipeline.core.image_files import find_fault
 from pipeline.core.parts import batched
 from pipeline.core.photographs import AlignedSource, open_detectors
@@ -69,12 +69,16 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
     """Check the selected images of a source and write every file of ``out``."""
     height, width = settings["size"]
     rows = select(source.labels, settings)
-    rejected = [] if is_subset(settings) else list(source.odd)
+    odd = [] if is_subset(settings) else source.odd
+    rejected = [(written(name), reason) for name, reason in odd]  # names of labels are UTF-8
     total = len(rows) + len(rejected)
     budget = Budget(total, settings["max_rejected"], rejected)
     warn_of_shared_identities(source.labels)
     counts = dict.fromkeys(SPLITS, 0)
-    with replacing(out.manifest) as partial, partial.open("w", newline="") as stream:
+    with (
+        replacing(out.manifest) as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+    ):
         manifest = csv.writer(stream, lineterminator="\n")
         manifest.writerow(["image_name", "sha256", "bytes", "split"])
 

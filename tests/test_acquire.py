@@ -2,11 +2,16 @@
 
 import hashlib
 import io
+import json
+import os
+import subprocess
+import sys
 import zipfile
 
 import datasets
 import numpy as np
 import pytest
+from conftest import ROOT
 from face_sets import (
     SMALL,
     encoded,
@@ -169,6 +174,38 @@ def test_an_image_without_label_and_a_label_without_image_are_listed(source, tmp
         "999999.jpg": "has no label",
         "000004.jpg": "has a label and no image",
     }
+
+
+def test_an_image_whose_name_is_no_utf8_is_listed_and_named_in_the_log(source, tmp_path, capsys):
+    with zipfile.ZipFile(source.root / ZIP) as archive:
+        archive.extractall(source.root)
+    (source.root / ZIP).unlink()
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (source.root / "img_align_celeba" / name).write_bytes(encoded(picture(0)))
+    got = run(tmp_path / "out", {**source.entry, "max_rejected": 0.1})
+    assert got.rejected == {"caf\\xe9.jpg": "has no label"}
+    assert "rejected caf\\xe9.jpg: has no label" in (tmp_path / "out/acquire.log").read_text()
+    assert "Logging error" not in capsys.readouterr().err
+    assert "the last is caf\\xe9.jpg, which" in stopped(
+        tmp_path, {**source.entry, "max_rejected": 0}, capsys
+    )
+
+
+def test_names_are_written_as_utf8_whatever_the_locale(source, tmp_path):
+    for file in (ATTR, PARTITION, IDENTITY):
+        path = source.root / file
+        path.write_text(path.read_text().replace("000004", "José"), encoding="utf-8")
+    images = {name.replace("000004", "José"): image for name, image in source.images.items()}
+    zip_images(source.root, {**images, "Zoé.jpg": b""}.items())
+    paths = {"manifest": "manifest.csv", "rejected": "rejected.csv", "terms": "TERMS.txt"}
+    paths |= {"out": "faces", "summary": "faces.json", "downloads": "downloads", "log": "log"}
+    flags = [word for flag, name in paths.items() for word in (f"--{flag}", str(tmp_path / name))]
+    settings = json.dumps({**source.entry, "max_rejected": 0.1})
+    command = [sys.executable, "-m", "pipeline.acquire", "--settings", settings, *flags]
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **plain}, check=True)
+    assert "\nJosé.jpg," in (tmp_path / "manifest.csv").read_text(encoding="utf-8")
+    assert "\nZoé.jpg,has no label" in (tmp_path / "rejected.csv").read_text(encoding="utf-8")
 
 
 def test_what_systems_leave_in_archives_is_no_image(source, tmp_path):
