@@ -25,6 +25,7 @@ from face_sets import (
 from PIL import Image
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.faces import decode
 from pipeline.core.files import sha256
 from pipeline.core.sources import celeba
 
@@ -103,10 +104,10 @@ def large(_):
     return file.getvalue()
 
 
-def turned(image):
+def turned(image, orientation=6):
     file = io.BytesIO()
     exif = Image.Exif()
-    exif[274] = 6
+    exif[274] = orientation
     Image.fromarray(image).save(file, "JPEG", exif=exif)
     return file.getvalue()
 
@@ -135,6 +136,15 @@ def test_an_image_that_cannot_be_used_is_rejected_with_its_reason_and_the_rest_s
     assert got.rejected["000004.jpg"].startswith(reason)
     assert got.faces.names == [name for name in source.names if name != "000004.jpg"]
     assert got.summary["rejected"] == 1
+
+
+@pytest.mark.parametrize("undefined", [0, 9])
+def test_an_exif_orientation_without_meaning_is_upright(source, tmp_path, undefined):
+    image = turned(picture(3), undefined)
+    zip_images(source.root, {**source.images, "000004.jpg": image}.items())
+    got = run(tmp_path / "out", source.entry)
+    assert got.rejected == {}
+    assert (got.faces.image(3) == decode(turned(picture(3), 1))).all()
 
 
 def test_a_png_named_jpg_is_taken_with_its_own_bytes(source, tmp_path):
