@@ -22,7 +22,8 @@ from pipeline.core.image_files import find_fault
 from pipeline.core.parts import batched
 from pipeline.core.photographs import AlignedSource, open_detectors
 from pipeline.core.sources import Source, open_source
-from pipeline.core.sources.labels import Labels, is_subset, select, shared_identities
+from pipeline.core.sources.labels import Labels, is_subset, select
+from pipeline.core.split_guard import identities_apart
 from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,10 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
     rejected = [(written(name), reason) for name, reason in odd]  # names of labels are UTF-8
     total = len(rows) + len(rejected)
     budget = Budget(total, settings["max_rejected"], rejected)
-    warn_of_shared_identities(source.labels)
+    for warning in identities_apart(
+        np.array(SPLITS)[source.labels.splits], source.labels.identities
+    ):
+        log.warning("%s", warning)
     counts = dict.fromkeys(SPLITS, 0)
     with (
         replacing(out.manifest) as partial,
@@ -151,11 +155,6 @@ def make_face(labels: Labels, row: int, encoded: bytes) -> Face:
     return Face(
         labels.names[row], split, int(labels.identities[row]), labels.attributes[row], encoded
     )
-
-
-def warn_of_shared_identities(labels: Labels) -> None:
-    if shared := shared_identities(labels):
-        log.warning("%d identities have images in more than one split", shared)
 
 
 def write_rejected(path: Path, rejected: list[tuple[str, str]]) -> None:

@@ -425,4 +425,4 @@ def test_a_subset_that_cannot_be_is_told_in_one_sentence(source, tmp_path, capsy
 def test_identities_in_two_splits_are_counted_in_a_warning(tmp_path, capsys):
     official_set(tmp_path / "root", 12, splits=[0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
     run(tmp_path / "out", entry(source="celeba", root=tmp_path / "root"))
-    assert "2 identities have images in more than one split" in capsys.readouterr().err
+    assert "WARNING: 2 of 4 people are in two splits or more" in capsys.readouterr().err

@@ -33,13 +33,6 @@ class Labels:
         return len(self.names)
 
 
-def shared_identities(labels: Labels) -> int:
-    """How many identities have images in more than one split."""
-    known = labels.identities >= 0
-    pairs = np.unique(np.stack([labels.identities[known], labels.splits[known]], axis=1), axis=0)
-    return int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())
-
-
 def select(labels: Labels, settings: dict[str, Any]) -> np.ndarray:
     """The rows that ``names``, ``filter`` and then ``limit`` leave: train, valid, test.
 
