@@ -1,5 +1,6 @@
 """Acquisition: every image accounted for, in its split, or the run ends in one sentence."""
 
+import codecs
 import hashlib
 import io
 import json
@@ -395,7 +396,8 @@ def test_a_filter_takes_the_images_with_these_labels_and_limit_counts_among_them
 def test_names_may_be_a_list_or_a_file(source, tmp_path):
     chosen = ["000025.jpg", "000003.jpg"]
     (tmp_path / "names.txt").write_text("\n".join(chosen) + "\n")
-    for names in (chosen, str(tmp_path / "names.txt")):
+    (tmp_path / "windows.txt").write_bytes(codecs.BOM_UTF8 + "\r\n".join(chosen).encode())
+    for names in (chosen, str(tmp_path / "names.txt"), str(tmp_path / "windows.txt")):
         got = run(tmp_path / "out", {**source.entry, "names": names})
         assert got.faces.names == ["000003.jpg", "000025.jpg"]
         assert got.faces.splits.tolist() == ["train", "test"]

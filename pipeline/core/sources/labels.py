@@ -61,8 +61,8 @@ def is_subset(settings: dict[str, Any]) -> bool:
 def _named(labels: Labels, names: str | list[str]) -> np.ndarray:
     """(N,) bool of the rows in a list of names, which may lie in a file, one a line."""
     if isinstance(names, str):
-        try:
-            wanted = set(Path(names).read_text(encoding="utf-8").split("\n")) - {""}
+        try:  # as Windows writes it too: lines that end in \r\n, a mark before the first
+            wanted = set(Path(names).read_text(encoding="utf-8-sig").split("\n")) - {""}
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
                 f"the list of names {names} cannot be read ({error}); expected a text file with"
