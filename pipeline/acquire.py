@@ -48,12 +48,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--model", type=Path, help="MediaPipe's model, for photographs without points"
     )
-    parser.add_argument("--threads", type=int, default=1, help="images to check at once")
+    parser.add_argument("--threads", type=int, default=1, help="images to work on at once")
     args = parser.parse_args(argv)
     with stage.running(args.log), open_detectors(args.model) as detectors:
         source = open_source(args.settings, args.downloads, args.drawn)
         if not args.settings["aligned"]:
-            source = AlignedSource(source, tuple(args.settings["size"]), detectors)
+            size = tuple(args.settings["size"])
+            source = AlignedSource(source, size, detectors, args.threads)
         outputs = Outputs(args.out, args.manifest, args.rejected, args.terms, args.summary)
         acquire(source, args.settings, outputs, args.threads)
 
