@@ -17,12 +17,13 @@ import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.faces import SPLITS, Face, write_faces
-from pipeline.core.files import replacing, sha256, write_json, write_text
+from pipeline.core.files import replacing, sha256, write_json, write_text, written
 from pipeline.core.image_files import find_fault
 from pipeline.core.parts import batched
 from pipeline.core.photographs import AlignedSource, open_detectors
 from pipeline.core.sources import Source, open_source
-from pipeline.core.sources.labels import Labels, is_subset, select, shared_identities
+from pipeline.core.sources.labels import Labels, is_subset, select
+from pipeline.core.split_guard import identities_apart
 from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--model", type=Path, help="MediaPipe's model, for photographs without points"
     )
-    parser.add_argument("--threads", type=int, default=1, help="images to check at once")
+    parser.add_argument("--threads", type=int, default=1, help="images to work on at once")
     args = parser.parse_args(argv)
     with stage.running(args.log), open_detectors(args.model) as detectors:
         source = open_source(args.settings, args.downloads, args.drawn)
         if not args.settings["aligned"]:
-            source = AlignedSource(source, tuple(args.settings["size"]), detectors)
+            size = tuple(args.settings["size"])
+            source = AlignedSource(source, size, detectors, args.threads)
         outputs = Outputs(args.out, args.manifest, args.rejected, args.terms, args.summary)
         acquire(source, args.settings, outputs, args.threads)
 
@@ -69,12 +71,19 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
     """Check the selected images of a source and write every file of ``out``."""
     height, width = settings["size"]
     rows = select(source.labels, settings)
-    rejected = [] if is_subset(settings) else list(source.odd)
+    odd = [] if is_subset(settings) else source.odd
+    rejected = [(written(name), reason) for name, reason in odd]  # names of labels are UTF-8
     total = len(rows) + len(rejected)
     budget = Budget(total, settings["max_rejected"], rejected)
-    warn_of_shared_identities(source.labels)
+    for warning in identities_apart(
+        np.array(SPLITS)[source.labels.splits], source.labels.identities
+    ):
+        log.warning("%s", warning)
     counts = dict.fromkeys(SPLITS, 0)
-    with replacing(out.manifest) as partial, partial.open("w", newline="") as stream:
+    with (
+        replacing(out.manifest) as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+    ):
         manifest = csv.writer(stream, lineterminator="\n")
         manifest.writerow(["image_name", "sha256", "bytes", "split"])
 
@@ -147,11 +156,6 @@ def make_face(labels: Labels, row: int, encoded: bytes) -> Face:
     return Face(
         labels.names[row], split, int(labels.identities[row]), labels.attributes[row], encoded
     )
-
-
-def warn_of_shared_identities(labels: Labels) -> None:
-    if shared := shared_identities(labels):
-        log.warning("%d identities have images in more than one split", shared)
 
 
 def write_rejected(path: Path, rejected: list[tuple[str, str]]) -> None:

@@ -1,12 +1,18 @@
 """Acquisition: every image accounted for, in its split, or the run ends in one sentence."""
 
+import codecs
 import hashlib
 import io
+import json
+import os
+import subprocess
+import sys
 import zipfile
 
 import datasets
 import numpy as np
 import pytest
+from conftest import ROOT
 from face_sets import (
     SMALL,
     encoded,
@@ -20,6 +26,7 @@ from face_sets import (
 from PIL import Image
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.faces import decode
 from pipeline.core.files import sha256
 from pipeline.core.sources import celeba
 
@@ -98,10 +105,10 @@ def large(_):
     return file.getvalue()
 
 
-def turned(image):
+def turned(image, orientation=6):
     file = io.BytesIO()
     exif = Image.Exif()
-    exif[274] = 6
+    exif[274] = orientation
     Image.fromarray(image).save(file, "JPEG", exif=exif)
     return file.getvalue()
 
@@ -130,6 +137,15 @@ def test_an_image_that_cannot_be_used_is_rejected_with_its_reason_and_the_rest_s
     assert got.rejected["000004.jpg"].startswith(reason)
     assert got.faces.names == [name for name in source.names if name != "000004.jpg"]
     assert got.summary["rejected"] == 1
+
+
+@pytest.mark.parametrize("undefined", [0, 9])
+def test_an_exif_orientation_without_meaning_is_upright(source, tmp_path, undefined):
+    image = turned(picture(3), undefined)
+    zip_images(source.root, {**source.images, "000004.jpg": image}.items())
+    got = run(tmp_path / "out", source.entry)
+    assert got.rejected == {}
+    assert (got.faces.image(3) == decode(turned(picture(3), 1))).all()
 
 
 def test_a_png_named_jpg_is_taken_with_its_own_bytes(source, tmp_path):
@@ -169,6 +185,38 @@ def test_an_image_without_label_and_a_label_without_image_are_listed(source, tmp
         "999999.jpg": "has no label",
         "000004.jpg": "has a label and no image",
     }
+
+
+def test_an_image_whose_name_is_no_utf8_is_listed_and_named_in_the_log(source, tmp_path, capsys):
+    with zipfile.ZipFile(source.root / ZIP) as archive:
+        archive.extractall(source.root)
+    (source.root / ZIP).unlink()
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (source.root / "img_align_celeba" / name).write_bytes(encoded(picture(0)))
+    got = run(tmp_path / "out", {**source.entry, "max_rejected": 0.1})
+    assert got.rejected == {"caf\\xe9.jpg": "has no label"}
+    assert "rejected caf\\xe9.jpg: has no label" in (tmp_path / "out/acquire.log").read_text()
+    assert "Logging error" not in capsys.readouterr().err
+    assert "the last is caf\\xe9.jpg, which" in stopped(
+        tmp_path, {**source.entry, "max_rejected": 0}, capsys
+    )
+
+
+def test_names_are_written_as_utf8_whatever_the_locale(source, tmp_path):
+    for file in (ATTR, PARTITION, IDENTITY):
+        path = source.root / file
+        path.write_text(path.read_text().replace("000004", "José"), encoding="utf-8")
+    images = {name.replace("000004", "José"): image for name, image in source.images.items()}
+    zip_images(source.root, {**images, "Zoé.jpg": b""}.items())
+    paths = {"manifest": "manifest.csv", "rejected": "rejected.csv", "terms": "TERMS.txt"}
+    paths |= {"out": "faces", "summary": "faces.json", "downloads": "downloads", "log": "log"}
+    flags = [word for flag, name in paths.items() for word in (f"--{flag}", str(tmp_path / name))]
+    settings = json.dumps({**source.entry, "max_rejected": 0.1})
+    command = [sys.executable, "-m", "pipeline.acquire", "--settings", settings, *flags]
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **plain}, check=True)
+    assert "\nJosé.jpg," in (tmp_path / "manifest.csv").read_text(encoding="utf-8")
+    assert "\nZoé.jpg,has no label" in (tmp_path / "rejected.csv").read_text(encoding="utf-8")
 
 
 def test_what_systems_leave_in_archives_is_no_image(source, tmp_path):
@@ -348,7 +396,8 @@ def test_a_filter_takes_the_images_with_these_labels_and_limit_counts_among_them
 def test_names_may_be_a_list_or_a_file(source, tmp_path):
     chosen = ["000025.jpg", "000003.jpg"]
     (tmp_path / "names.txt").write_text("\n".join(chosen) + "\n")
-    for names in (chosen, str(tmp_path / "names.txt")):
+    (tmp_path / "windows.txt").write_bytes(codecs.BOM_UTF8 + "\r\n".join(chosen).encode())
+    for names in (chosen, str(tmp_path / "names.txt"), str(tmp_path / "windows.txt")):
         got = run(tmp_path / "out", {**source.entry, "names": names})
         assert got.faces.names == ["000003.jpg", "000025.jpg"]
         assert got.faces.splits.tolist() == ["train", "test"]
@@ -378,4 +427,4 @@ def test_a_subset_that_cannot_be_is_told_in_one_sentence(source, tmp_path, capsy
 def test_identities_in_two_splits_are_counted_in_a_warning(tmp_path, capsys):
     official_set(tmp_path / "root", 12, splits=[0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
     run(tmp_path / "out", entry(source="celeba", root=tmp_path / "root"))
-    assert "2 identities have images in more than one split" in capsys.readouterr().err
+    assert "WARNING: 2 of 4 people are in two splits or more" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """Alignment: five points of any photograph come to CelebA's places."""
 
 import os
+import threading
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import align as stage
+from pipeline.core import photographs as photographs_of
 from pipeline.core.alignment import PLACES, align, five_points, places, similarity
-from pipeline.core.photographs import align_photograph
+from pipeline.core.photographs import AlignedSource, align_photograph
 
 SIZE = (218, 178)
 
@@ -298,6 +301,44 @@ def test_celeba_in_the_wild_is_aligned_by_its_points_with_its_labels_and_splits(
     assert got.faces.size == SIZE
     wanted = picture(1, (300, 260))[40:258, 40:218, ::-1]
     assert np.abs(got.faces.image(0).astype(int) - wanted).mean() < 3
+
+
+def source_of(photographs, points):
+    labels = SimpleNamespace(points=points, boxes=None)
+    return SimpleNamespace(
+        labels=labels, odd=[], terms="", images=lambda rows: (photographs[row] for row in rows)
+    )
+
+
+def test_photographs_with_points_are_aligned_by_all_threads_at_once_in_their_order(monkeypatch):
+    together = threading.Barrier(3, timeout=20)
+
+    def aligned(*arguments):
+        together.wait()
+        return align_photograph(*arguments)
+
+    files = [encoded(picture(i, (300, 260))) for i in range(9)]
+    source = source_of(files, np.stack([PLACES + 40] * 9))
+    rows = np.array([8, *range(8)])
+    one = list(AlignedSource(source, SIZE, []).images(rows))
+    monkeypatch.setattr(photographs_of, "align_photograph", aligned)
+    assert list(AlignedSource(source, SIZE, [], threads=3).images(rows)) == one
+    assert len(set(one)) == 9
+
+
+def test_a_detector_is_asked_by_the_thread_that_opened_it_alone():
+    asked = []
+
+    class Noting(Finder):
+        def find(self, images, boxes):
+            asked.append(threading.current_thread())
+            return super().find(images, boxes)
+
+    points = np.stack([PLACES + 40] * 6)
+    points[2:4] = np.nan
+    source = source_of([encoded(picture(i, (400, 500))) for i in range(6)], points)
+    assert len(list(AlignedSource(source, SIZE, [Noting()], threads=3).images(np.arange(6)))) == 6
+    assert asked == [threading.main_thread()] * 2
 
 
 def test_celeba_in_the_wild_without_its_photographs_is_told(tmp_path):

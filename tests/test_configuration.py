@@ -1,5 +1,10 @@
 """What a user writes in config.yaml, and what is said when it is wrong."""
 
+import json
+import shlex
+import subprocess
+from bisect import bisect
+
 import pytest
 import yaml
 from conftest import ROOT
@@ -99,3 +104,19 @@ def test_a_wrong_configuration_is_told_in_one_sentence(config, change, says):
     assert says in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["{:06d}.jpg", "{:06d}'.jpg", "{:06d}é.jpg"])
+def test_a_list_of_names_is_refused_before_it_is_longer_than_a_command_may_be(config, name):
+    def says(count):
+        config["datasets"]["celeba"]["names"] = [name.format(i) for i in range(count)]
+        try:
+            return json.dumps(complete(config, SCHEMA)["datasets"]["celeba"])
+        except UserError as error:
+            return str(error)
+
+    first = bisect(range(20_000), 0, key=lambda count: "put them into" in says(count))
+    assert f"datasets.celeba.names lists {first:,} names, too many" in says(first)
+    assert first > 2_000
+    command = f"python --settings {shlex.quote(says(first - 1))} {'x' * 50_000}"
+    subprocess.run(["true", command], check=True)

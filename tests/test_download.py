@@ -1,6 +1,7 @@
 """Downloads against a server on loopback: whole and verified under the name, or not at all."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -8,8 +9,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
+import gdown
 import numpy as np
 import pytest
+import requests
 from face_sets import entry, official_set, run
 
 from pipeline.core.download import download
@@ -44,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, b"nothing here")
         first = int(begin[1]) if begin and not state.ignores_range else 0
         headers = {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
+        headers["Content-Type"] = "text/html" if content == PAGE else "application/zip"
         if first:
             headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
         return self.answer(206 if first else 200, content[first:], fault == "cut off", **headers)
@@ -117,6 +121,51 @@ def test_an_html_page_with_status_200_is_told_by_its_title_and_not_kept(server, 
     server.files["/file"] = CONTENT
     fetch()
     assert left(server) == {"file": CONTENT}
+
+
+DRIVE = "https://drive.google.com/uc?id=0B7EVK8r0v71pblRyaVFSWGxPY0U"
+
+
+@pytest.fixture
+def drive(server, monkeypatch):
+    """Google Drive's addresses lead to ``/file`` of the server."""
+    get = requests.Session.get
+    monkeypatch.setattr(
+        requests.Session, "get", lambda session, _, **how: get(session, f"{server.url}/file", **how)
+    )
+
+
+def test_google_drives_page_is_asked_for_once_told_and_costs_no_byte_that_is_there(
+    server, fetch, drive
+):
+    server.faults = ["cut off"]
+    with pytest.raises(UserError, match="incomplete"):
+        fetch(attempts=1)
+    before, server.files["/file"] = left(server), PAGE
+    server.requests.clear()
+    with pytest.raises(UserError) as error:
+        download(DRIVE, server.path, DIGEST, wait=0.01)
+    assert len(server.requests) == 1
+    assert str(error.value) == (
+        f"file could not be fetched from {DRIVE}: Google Drive gave an HTML page in place of the"
+        f" file (often its quota). Get it in another way (sha256 {DIGEST}) and place it at"
+        f" {server.path}, or name a mirror in the data set's urls: {{file: ...}}."
+    )
+    assert left(server) == before
+
+
+def test_a_full_disk_and_a_folder_that_takes_no_file_end_in_a_sentence(
+    server, fetch, monkeypatch, tmp_path
+):
+    def full(*_, **how):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UserError, match=r"file/file cannot be written \(.*\); make room there"):
+        download(f"{server.url}/file", tmp_path / "file/file", attempts=2, wait=0.01)
+    monkeypatch.setattr(gdown, "download", full)
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\); make"):
+        fetch()
 
 
 def test_a_file_that_is_cut_off_is_resumed_in_the_same_run(server, fetch):

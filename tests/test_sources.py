@@ -320,3 +320,17 @@ class TestFolder:
             take(own, tmp_path, change(own.table))
         assert says in str(ended.value.code)
         assert "labels.csv" in str(ended.value.code)
+
+    @pytest.mark.parametrize("lines", [[2], [3], [2, 5], [2, 3, 4, 5, 6, 7, 8, 9]])
+    def test_a_row_with_more_fields_than_columns_ends_in_a_sentence_that_names_its_line(
+        self, own, tmp_path, lines
+    ):
+        text = own.table.to_csv(index=False).splitlines()
+        for line in lines:
+            text[line - 1] += ","
+        (own.root / "labels.csv").write_text("\n".join(text))
+        with pytest.raises(SystemExit) as ended:
+            run(tmp_path / "out", entry(source="folder", root=own.root))
+        assert f"line {lines[0]}" in str(ended.value.code)
+        assert "fields" in str(ended.value.code)
+        assert "\n" not in str(ended.value.code)

@@ -1,6 +1,8 @@
 """The configuration as the workflow uses it: checked, completed, every model written out."""
 
 import difflib
+import json
+import shlex
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -12,6 +14,7 @@ from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.stage import UserError
 
 Config = dict[str, Any]
+LONGEST = 65_536  # bytes of a list of names: half of what Linux takes in one argument
 
 
 def complete(config: Config, schema: Config) -> Config:
@@ -29,6 +32,7 @@ def complete(config: Config, schema: Config) -> Config:
         raise UserError(_sentence(min(errors, key=partial(_distance, config))))
     _fill(whole, schema)
     _check_names(whole)
+    _check_lists(whole)
     _check_weights(whole)
     _add_shares(whole)
     return whole
@@ -133,6 +137,17 @@ def _check_names(config: Config) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
             raise UserError(f"The configuration's {key} names {name!r}, which is not there; {hint}")
+
+
+def _check_lists(config: Config) -> None:
+    """Settings travel to a stage inside of one argument of a command, as quoted JSON."""
+    for name, dataset in config["datasets"].items():
+        if len(shlex.quote(json.dumps(dataset["names"]))) > LONGEST:
+            raise UserError(
+                f"The configuration's datasets.{name}.names lists {len(dataset['names']):,} names,"
+                " too many for a command; put them into a text file, one a line, and name that"
+                " file."
+            )
 
 
 def _check_weights(config: Config) -> None:

@@ -36,6 +36,11 @@ def download(url: str, path: Path, digest: str = "any", attempts: int = 6, wait:
         obtain(url, path, digest, attempts, wait)
     except UnobtainableError as reason:
         raise UserError(_sentence(url, path, digest, str(reason))) from None
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); make room there, or have the"
+            " rights of its folder changed."
+        ) from None
 
 
 def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> None:
@@ -43,7 +48,7 @@ def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> Non
 
     ``digest`` is an md5, a sha256 or ``any``. After a failure that may pass, the next attempt
     comes after ``wait`` seconds, then twice that, and so on. ``UnobtainableError`` says what came
-    instead of the file.
+    instead of the file; a disk that takes no more is another ``OSError``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unchecked = path.with_name(f".{path.name}.unchecked")
@@ -52,15 +57,15 @@ def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> Non
         try:
             _fetch(url, unchecked)
             break
-        except (DownloadError, requests.RequestException) as error:
-            log.info("attempt %d of %d for %s: %s", attempt, attempts, url, error)
-            if attempt == attempts or not _may_pass(error):
-                raise UnobtainableError(_reason(error)) from None
-        except FileURLRetrievalError as error:
+        except FileURLRetrievalError as error:  # a DownloadError that waiting does not mend
             log.info("%s: %s", url, error)
             raise UnobtainableError(
                 "Google Drive gave an HTML page in place of the file (often its quota)"
             ) from None
+        except (DownloadError, requests.RequestException) as error:
+            log.info("attempt %d of %d for %s: %s", attempt, attempts, url, error)
+            if attempt == attempts or not _may_pass(error):
+                raise UnobtainableError(_reason(error)) from None
         time.sleep(wait * 2 ** (attempt - 1))
     if fault := _fault(unchecked, digest):
         unchecked.unlink()
@@ -112,6 +117,8 @@ def _fetch(url: str, unchecked: Path) -> None:
                 url, str(unchecked), quiet=True, resume=True, use_cookies=False,
                 timeout=TIMEOUT, progress=progress,
             )  # fmt: skip
+        except FileURLRetrievalError:  # says nothing about the part that is there
+            raise
         except DownloadError:
             if _received(unchecked) <= before:  # the server does not continue it: begin again
                 for part in _parts(unchecked):

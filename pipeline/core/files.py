@@ -100,7 +100,7 @@ def unfit(path: Path, what: str, names: tuple[str, ...], error: Exception) -> Us
 
 def written(name: str) -> str:
     """A file's name as text for tables and pages; bytes that are no UTF-8 are written in hex."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def sha256(path: Path) -> str:

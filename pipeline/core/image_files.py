@@ -4,7 +4,8 @@ import io
 
 from PIL import Image
 
-ORIENTATION = 274  # the EXIF tag: 1 is upright
+ORIENTATION = 274  # the EXIF tag
+TURNED = range(2, 9)  # its values that turn or mirror; decoders take any other for 1, upright
 LARGEST = 60_000_000  # pixels: more is no photograph, or a trap
 Image.MAX_IMAGE_PIXELS = None  # sizes are compared here, before a pixel is decoded
 
@@ -22,7 +23,7 @@ def find_fault(encoded: bytes, size: tuple[int, int] | None = None) -> str | Non
             if fault:
                 return fault
             image.load()
-            if size and image.getexif().get(ORIENTATION, 1) != 1:
+            if size and image.getexif().get(ORIENTATION) in TURNED:
                 return "is turned by its EXIF orientation, expected upright"
     except (OSError, SyntaxError, ValueError) as error:
         return f"cannot be decoded as JPEG or PNG ({str(error).split(' <')[0]})"

@@ -2,6 +2,7 @@
 
 import mimetypes
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -13,25 +14,40 @@ from pipeline.core.alignment import Size, align, five_points
 from pipeline.core.detectors import DETECTORS, Detector, find, opened
 from pipeline.core.faces import decode
 from pipeline.core.image_files import find_fault
+from pipeline.core.parts import batched
 from pipeline.core.sources import Source
 
 JPEG_QUALITY = 95
+AT_ONCE = 64  # photographs in memory, as files
 
 
 class AlignedSource:
     """A source of photographs, as a source of aligned faces."""
 
-    def __init__(self, source: Source, size: Size, detectors: Sequence[Detector]) -> None:
-        self.source, self.size, self.detectors = source, size, detectors
+    def __init__(
+        self, source: Source, size: Size, detectors: Sequence[Detector], threads: int = 1
+    ) -> None:
+        self.source, self.size, self.detectors, self.threads = source, size, detectors, threads
         self.labels, self.odd, self.terms = source.labels, source.odd, source.terms
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
-        labels = self.labels
-        for row, encoded in zip(rows, self.source.images(rows), strict=True):
-            points = None if labels.points is None else labels.points[row]
-            box = None if labels.boxes is None else labels.boxes[row]
-            done = align_photograph(encoded, points, box, self.size, self.detectors)
-            yield done if isinstance(done, str) else done.encoded
+        """The aligned faces in order, ``threads`` at once where every photograph has points.
+
+        Detectors are not made for threads: where one may be asked, all goes through this one.
+        """
+        points = self.labels.points
+        given = points is not None and np.isfinite(points[rows]).all()
+        pairs = zip(rows, self.source.images(rows), strict=True)
+        with ThreadPoolExecutor(self.threads) as pool:
+            spread = pool.map if given else map
+            for some in batched(pairs, AT_ONCE):
+                yield from spread(self._aligned, *zip(*some, strict=True))
+
+    def _aligned(self, row: int, encoded: bytes | str) -> bytes | str:
+        points = None if self.labels.points is None else self.labels.points[row]
+        box = None if self.labels.boxes is None else self.labels.boxes[row]
+        done = align_photograph(encoded, points, box, self.size, self.detectors)
+        return done if isinstance(done, str) else done.encoded
 
 
 class Aligned(NamedTuple):

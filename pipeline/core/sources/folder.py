@@ -67,8 +67,13 @@ def read_csv(path: Path) -> Labels:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise UserError(
-            f"{path} cannot be read as CSV: it is {what_it_is(path)} ({error})."
+            f"{path} cannot be read as CSV: it is {what_it_is(path)} ({str(error).strip()})."
         ) from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first fields for an index
+        raise UserError(
+            f"{path}, line 2: more fields than line 1 has columns; remove what is too much, such"
+            " as a comma at the end."
+        )
     required = ["image_name", *ATTRIBUTES]
     if missing := [column for column in required if column not in table]:
         raise UserError(

@@ -33,13 +33,6 @@ class Labels:
         return len(self.names)
 
 
-def shared_identities(labels: Labels) -> int:
-    """How many identities have images in more than one split."""
-    known = labels.identities >= 0
-    pairs = np.unique(np.stack([labels.identities[known], labels.splits[known]], axis=1), axis=0)
-    return int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())
-
-
 def select(labels: Labels, settings: dict[str, Any]) -> np.ndarray:
     """The rows that ``names``, ``filter`` and then ``limit`` leave: train, valid, test.
 
@@ -68,8 +61,8 @@ def is_subset(settings: dict[str, Any]) -> bool:
 def _named(labels: Labels, names: str | list[str]) -> np.ndarray:
     """(N,) bool of the rows in a list of names, which may lie in a file, one a line."""
     if isinstance(names, str):
-        try:
-            wanted = set(Path(names).read_text(encoding="utf-8").split("\n")) - {""}
+        try:  # as Windows writes it too: lines that end in \r\n, a mark before the first
+            wanted = set(Path(names).read_text(encoding="utf-8-sig").split("\n")) - {""}
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
                 f"the list of names {names} cannot be read ({error}); expected a text file with"
