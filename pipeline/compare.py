@@ -30,16 +30,13 @@ MAJORITY = "majority rule"
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="models | segmentation")
-    models = commands.add_parser("models", help="any models and the majority rule")
+    parser, command = stage.commands(__doc__)
+    models = command("models", "any models and the majority rule")
     models.set_defaults(run=compare_models)
     models.add_argument(
         "--predictions", type=named, action="append", required=True, metavar="NAME=FILE"
     )
-    segmentation = commands.add_parser("segmentation", help="AttParseNet with and without masks")
+    segmentation = command("segmentation", "AttParseNet with and without masks")
     segmentation.set_defaults(run=compare_segmentation)
     for side in ("with", "without"):
         segmentation.add_argument(
@@ -50,12 +47,11 @@ def main(argv: list[str] | None = None) -> None:
             required=True,
             metavar="SHARE/SEED=FILE",
         )
-    for command in (models, segmentation):
-        command.add_argument("--settings", type=stage.settings, required=True)
-        command.add_argument("--out-table", type=Path, required=True)
-        command.add_argument("--out-json", type=Path, required=True)
-        command.add_argument("--out-figure", type=Path, required=True)
-        command.add_argument("--log", type=Path, help="write the details to this file")
+    for one in (models, segmentation):
+        one.add_argument("--settings", type=stage.settings, required=True)
+        one.add_argument("--out-table", type=Path, required=True)
+        one.add_argument("--out-json", type=Path, required=True)
+        one.add_argument("--out-figure", type=Path, required=True)
     args = parser.parse_args(argv)
     with stage.running(args.log):
         args.run(args)
