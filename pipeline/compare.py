@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     for one in (models, segmentation):
         one.add_argument("--settings", type=stage.settings, required=True)
+        one.add_argument("--threads", type=int, default=1, help="parts of the draws at once")
         one.add_argument("--out-table", type=Path, required=True)
         one.add_argument("--out-json", type=Path, required=True)
         one.add_argument("--out-figure", type=Path, required=True)
@@ -84,7 +85,7 @@ def compare_models(args: argparse.Namespace) -> None:
     for (name, _), run in zip(args.predictions, runs, strict=True):
         by_name.setdefault(name, []).append(run)
     by_name[MAJORITY] = [comparison.majority_rule(runs[0])]
-    judged = {name: judge(of_one, args.settings) for name, of_one in by_name.items()}
+    judged = {name: judge(of_one, args) for name, of_one in by_name.items()}
     values = {name: comparison.summarise(of_one) for name, of_one in judged.items()}
     pairs = {
         (one, other): comparison.summarise(comparison.difference(judged[one], judged[other]))
@@ -173,9 +174,7 @@ def compare_segmentation(args: argparse.Namespace) -> None:
     differences, tables = {}, []
     for share in sorted({share for share, _ in keys["with"]}):
         seeds = [seed for at, seed in keys["with"] if at == share]
-        one, other = (
-            judge([runs[side, share, seed] for seed in seeds], args.settings) for side in sides
-        )
+        one, other = (judge([runs[side, share, seed] for seed in seeds], args) for side in sides)
         between = comparison.difference(one, other)
         differences[share] = comparison.summarise(between)
         tables.append(
@@ -217,8 +216,9 @@ def read_sides(
     return dict(zip(keys, runs, strict=True))
 
 
-def judge(runs: list[Predictions], settings: dict[str, Any]) -> Judged:
-    return comparison.judge(runs, settings["min_class"], settings["draws"], settings["seed"])
+def judge(runs: list[Predictions], args: argparse.Namespace) -> Judged:
+    how = args.settings
+    return comparison.judge(runs, how["min_class"], how["draws"], how["seed"], args.threads)
 
 
 def about(runs: list[Predictions]) -> dict[str, Any]:

@@ -108,6 +108,14 @@ def test_a_fresh_checkout_plans_every_stage(project):
         assert f"\n{rule} " in plan.stdout
 
 
+def test_who_gives_two_cores_gets_no_more_threads(project):
+    plan = project.snakemake("compare_models", "compare_segmentation", "-n", "--printshellcmds")
+    assert plan.returncode == 0, plan.stdout
+    stages = re.findall(r"python -m pipeline\.(\w+) .*--threads 2 ", plan.stdout)
+    assert set(stages) == {"synthesize", "acquire", "train", "evaluate", "compare"}
+    assert set(re.findall(r"--threads (\d+)", plan.stdout)) == {"2"}
+
+
 def test_everything_is_made_and_then_nothing_is_to_be_done(finished):
     for model in ("attparsenet", "cnn_rnn"):
         judged = finished.folder / f"results/tiny/{model}/seed-64/on-tiny"
