@@ -21,7 +21,7 @@ from pipeline.core import bootstrap, comparison, stage
 from pipeline.core.comparison import MEAN, Judged
 from pipeline.core.comparison_text import as_text
 from pipeline.core.figures import comparison as figures
-from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.predictions import Predictions
 from pipeline.core.stage import UserError
 
@@ -96,7 +96,7 @@ def compare_models(args: argparse.Namespace) -> None:
         [of_one.assign(model=name, minus="") for name, of_one in values.items()]
         + [of_pair.assign(model=one, minus=other) for (one, other), of_pair in pairs.items()]
     )
-    write_table(args.out_table, table, ["model", "minus"])
+    write_table(args.out_table, led_by(table, "model", "minus"))
     summary: dict[str, Any] = {
         "judged": about(runs),
         "models": {name: means(of_one) for name, of_one in values.items()},
@@ -202,7 +202,7 @@ def compare_segmentation(args: argparse.Namespace) -> None:
         },
     }
     print(as_text(summary))
-    write_table(args.out_table, pd.concat(tables), ["share"])
+    write_table(args.out_table, led_by(pd.concat(tables), "share"))
     figures.segmentation(differences, judged, args.out_figure)
     write_json(args.out_json, summary)
 
@@ -250,11 +250,9 @@ def means(table: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def write_table(path: Path, table: pd.DataFrame, first: list[str]) -> None:
-    """Write CSV with six decimals, the columns ``first`` first."""
-    columns = [*first, *(column for column in table.columns if column not in first)]
-    with replacing(path) as partial:
-        table[columns].to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+def led_by(table: pd.DataFrame, *first: str) -> pd.DataFrame:
+    """The same table with the columns ``first`` first."""
+    return table[[*first, *(column for column in table.columns if column not in first)]]
 
 
 if __name__ == "__main__":

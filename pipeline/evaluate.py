@@ -28,7 +28,7 @@ from pipeline.core import bootstrap, groups, metrics, split_guard, stage, thresh
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.batches import prepare
 from pipeline.core.faces import Faces, open_faces
-from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.mask_gauge import MaskGauge
 from pipeline.core.networks.weights import load_network
 from pipeline.core.predictions import Predictions, write_predictions
@@ -280,12 +280,6 @@ def as_table(
             low, high = bootstrap.interval(draws[name], units)
             columns[f"{name}_low"], columns[f"{name}_high"] = low, high
     return pd.DataFrame(columns)
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write CSV with six decimals; a metric without meaning is an empty field."""
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
 
 
 def doubts(

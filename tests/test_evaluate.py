@@ -18,6 +18,7 @@ from pipeline import evaluate, masks
 from pipeline.core import bootstrap
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.files import write_table
 from pipeline.core.landmark_table import Landmarks, write_landmarks
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights
@@ -116,7 +117,7 @@ def test_every_metric_can_be_computed_again_from_the_parquet_alone(judged):
     call(judged)
     predictions = read_predictions(judged / "out/predictions.parquet")
     again, table = evaluate.assess(predictions, SETTINGS)
-    evaluate.write_table(judged / "again.csv", table)
+    write_table(judged / "again.csv", table)
     assert (judged / "again.csv").read_bytes() == (judged / "out/metrics.csv").read_bytes()
     summary = json.loads((judged / "out/metrics.json").read_text())
     assert evaluate.rounded(again).items() <= summary.items()

@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from pipeline import evaluate, show
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.files import write_table
 from pipeline.core.model_card import model_card
 from pipeline.core.predictions import Predictions
 
@@ -44,7 +45,7 @@ def results(tmp_path_factory) -> Path:
         judged.mkdir(parents=True)
         content = summary | {"warnings": [WARNING], "masks": masks}
         (judged / "metrics.json").write_text(json.dumps(content))
-        evaluate.write_table(judged / "metrics.csv", table)
+        write_table(judged / "metrics.csv", table)
         for name in ("predictions.parquet", "figures", "../weights.safetensors", "../run.json"):
             (judged / name).mkdir()
     for name in ("faces", "drawn", "manifest.csv"):
