@@ -29,7 +29,7 @@ BYTES = 7_000  # a CelebA image's
 class Drawn:
     """What stands for the network: logits that follow the labels."""
 
-    def __init__(self, weights: Path, settings: dict) -> None:
+    def __init__(self, weights: Path, settings: dict, threads: int) -> None:
         self.attributes, self.model = list(ATTRIBUTES), {}
 
     def see(self, faces: Faces, rows: np.ndarray, store: None) -> tuple[np.ndarray, None]:
@@ -68,7 +68,7 @@ def main() -> None:
             flags = (
                 f"--weights {folder}/weights --faces {folder}/faces --trained-on {folder}/faces"
                 f" --predictions {folder}/predictions.parquet --metrics {folder}/metrics.json"
-                f" --table {folder}/metrics.csv"
+                f" --table {folder}/metrics.csv --threads {os.cpu_count()}"
             )
             seconds, busy = [], []
             for _ in range(args.runs):

@@ -21,7 +21,7 @@ from pipeline.core import bootstrap, comparison, stage
 from pipeline.core.comparison import MEAN, Judged
 from pipeline.core.comparison_text import as_text
 from pipeline.core.figures import comparison as figures
-from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.predictions import Predictions
 from pipeline.core.stage import UserError
 
@@ -30,16 +30,13 @@ MAJORITY = "majority rule"
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="models | segmentation")
-    models = commands.add_parser("models", help="any models and the majority rule")
+    parser, command = stage.commands(__doc__)
+    models = command("models", "any models and the majority rule")
     models.set_defaults(run=compare_models)
     models.add_argument(
         "--predictions", type=named, action="append", required=True, metavar="NAME=FILE"
     )
-    segmentation = commands.add_parser("segmentation", help="AttParseNet with and without masks")
+    segmentation = command("segmentation", "AttParseNet with and without masks")
     segmentation.set_defaults(run=compare_segmentation)
     for side in ("with", "without"):
         segmentation.add_argument(
@@ -50,12 +47,12 @@ def main(argv: list[str] | None = None) -> None:
             required=True,
             metavar="SHARE/SEED=FILE",
         )
-    for command in (models, segmentation):
-        command.add_argument("--settings", type=stage.settings, required=True)
-        command.add_argument("--out-table", type=Path, required=True)
-        command.add_argument("--out-json", type=Path, required=True)
-        command.add_argument("--out-figure", type=Path, required=True)
-        command.add_argument("--log", type=Path, help="write the details to this file")
+    for one in (models, segmentation):
+        one.add_argument("--settings", type=stage.settings, required=True)
+        one.add_argument("--threads", type=int, default=1, help="parts of the draws at once")
+        one.add_argument("--out-table", type=Path, required=True)
+        one.add_argument("--out-json", type=Path, required=True)
+        one.add_argument("--out-figure", type=Path, required=True)
     args = parser.parse_args(argv)
     with stage.running(args.log):
         args.run(args)
@@ -88,7 +85,7 @@ def compare_models(args: argparse.Namespace) -> None:
     for (name, _), run in zip(args.predictions, runs, strict=True):
         by_name.setdefault(name, []).append(run)
     by_name[MAJORITY] = [comparison.majority_rule(runs[0])]
-    judged = {name: judge(of_one, args.settings) for name, of_one in by_name.items()}
+    judged = {name: judge(of_one, args) for name, of_one in by_name.items()}
     values = {name: comparison.summarise(of_one) for name, of_one in judged.items()}
     pairs = {
         (one, other): comparison.summarise(comparison.difference(judged[one], judged[other]))
@@ -99,7 +96,7 @@ def compare_models(args: argparse.Namespace) -> None:
         [of_one.assign(model=name, minus="") for name, of_one in values.items()]
         + [of_pair.assign(model=one, minus=other) for (one, other), of_pair in pairs.items()]
     )
-    write_table(args.out_table, table, ["model", "minus"])
+    write_table(args.out_table, led_by(table, "model", "minus"))
     summary: dict[str, Any] = {
         "judged": about(runs),
         "models": {name: means(of_one) for name, of_one in values.items()},
@@ -177,9 +174,7 @@ def compare_segmentation(args: argparse.Namespace) -> None:
     differences, tables = {}, []
     for share in sorted({share for share, _ in keys["with"]}):
         seeds = [seed for at, seed in keys["with"] if at == share]
-        one, other = (
-            judge([runs[side, share, seed] for seed in seeds], args.settings) for side in sides
-        )
+        one, other = (judge([runs[side, share, seed] for seed in seeds], args) for side in sides)
         between = comparison.difference(one, other)
         differences[share] = comparison.summarise(between)
         tables.append(
@@ -207,7 +202,7 @@ def compare_segmentation(args: argparse.Namespace) -> None:
         },
     }
     print(as_text(summary))
-    write_table(args.out_table, pd.concat(tables), ["share"])
+    write_table(args.out_table, led_by(pd.concat(tables), "share"))
     figures.segmentation(differences, judged, args.out_figure)
     write_json(args.out_json, summary)
 
@@ -221,8 +216,9 @@ def read_sides(
     return dict(zip(keys, runs, strict=True))
 
 
-def judge(runs: list[Predictions], settings: dict[str, Any]) -> Judged:
-    return comparison.judge(runs, settings["min_class"], settings["draws"], settings["seed"])
+def judge(runs: list[Predictions], args: argparse.Namespace) -> Judged:
+    how = args.settings
+    return comparison.judge(runs, how["min_class"], how["draws"], how["seed"], args.threads)
 
 
 def about(runs: list[Predictions]) -> dict[str, Any]:
@@ -254,11 +250,9 @@ def means(table: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def write_table(path: Path, table: pd.DataFrame, first: list[str]) -> None:
-    """Write CSV with six decimals, the columns ``first`` first."""
-    columns = [*first, *(column for column in table.columns if column not in first)]
-    with replacing(path) as partial:
-        table[columns].to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+def led_by(table: pd.DataFrame, *first: str) -> pd.DataFrame:
+    """The same table with the columns ``first`` first."""
+    return table[[*first, *(column for column in table.columns if column not in first)]]
 
 
 if __name__ == "__main__":

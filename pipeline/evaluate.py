@@ -7,7 +7,6 @@ them. The test split chooses nothing: thresholds come from valid, or are 0.5.
 
 import argparse
 import logging
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -29,7 +28,7 @@ from pipeline.core import bootstrap, groups, metrics, split_guard, stage, thresh
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.batches import prepare
 from pipeline.core.faces import Faces, open_faces
-from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.mask_gauge import MaskGauge
 from pipeline.core.networks.weights import load_network
 from pipeline.core.predictions import Predictions, write_predictions
@@ -48,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--predictions", type=Path, required=True, help="write: labels and logits")
     parser.add_argument("--metrics", type=Path, required=True, help="write: means, as JSON")
     parser.add_argument("--table", type=Path, required=True, help="write: a row an attribute")
+    parser.add_argument("--threads", type=int, default=1, help="images, or draws, at once")
     parser.add_argument("--settings", type=stage.settings, required=True)
     args = parser.parse_args(argv)
     with stage.running(args.log):
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Write the three results; ``metrics.json`` last, when the others are whole."""
     settings = args.settings
-    judge = Judge(args.weights, settings)
+    judge = Judge(args.weights, settings, args.threads)
     faces, trained = open_faces(args.faces), open_faces(args.trained_on)
     rows = judged_rows(faces, args.faces)
     logits, masks = judge.see(faces, rows, args.masks)
@@ -74,7 +74,7 @@ def evaluate(args: argparse.Namespace) -> None:
     )
     predictions = with_thresholds(predictions, settings)
     predictions = replace(predictions, warnings=doubts(trained, faces, predictions, settings))
-    summary, table = assess(predictions, settings)
+    summary, table = assess(predictions, settings, args.threads)
     chosen = {"thresholds": summary["thresholds"]}  # a rare attribute's may be next to nothing
     summary = rounded(summary | {"masks": masks}) | chosen
     summary["warnings"] = list(predictions.warnings)
@@ -91,13 +91,13 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 class Judge:
-    """A trained network that looks at faces on the configured device."""
+    """A trained network that looks at faces, decoded by ``threads``, on the configured device."""
 
-    def __init__(self, weights: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, weights: Path, settings: dict[str, Any], threads: int) -> None:
         network, self.model = load_network(weights)
         self.attributes: list[str] = self.model["attributes"]
         self.columns = [ATTRIBUTES.index(name) for name in self.attributes]
-        self.settings = settings
+        self.settings, self.threads = settings, threads
         try:
             self.fabric = Fabric(
                 accelerator=settings["accelerator"],
@@ -125,7 +125,7 @@ class Judge:
         logits = np.empty((len(rows), len(self.attributes)), np.float32)
         size = self.settings["batch_size"]
         parts = list(range(0, len(rows), size))
-        batches = decoded(faces, [rows[at : at + size] for at in parts])
+        batches = decoded(faces, [rows[at : at + size] for at in parts], self.threads)
         for at, (batch, images) in zip(
             parts, stage.progress(batches, len(parts), "judging", "batch"), strict=True
         ):
@@ -144,9 +144,11 @@ class Judge:
         return logits, summary
 
 
-def decoded(faces: Faces, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Row numbers and images (B, 3, H, W) uint8 of each batch, decoded on every core."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+def decoded(
+    faces: Faces, batches: list[np.ndarray], threads: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers and images (B, 3, H, W) uint8 of each batch."""
+    with ThreadPoolExecutor(threads) as pool:
         for rows in batches:
             images = np.stack(list(pool.map(faces.image, rows)))
             yield rows, np.ascontiguousarray(images.transpose(0, 3, 1, 2))
@@ -185,7 +187,7 @@ def with_thresholds(predictions: Predictions, settings: dict[str, Any]) -> Predi
 
 
 def assess(
-    predictions: Predictions, settings: dict[str, Any]
+    predictions: Predictions, settings: dict[str, Any], threads: int = 1
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """``metrics.json``'s means, intervals, groups and ``metrics.csv``, from predictions alone.
 
@@ -199,7 +201,7 @@ def assess(
     sample = metrics.Sample(labels, test.logits, test.thresholds, units)
     values = {"majority_accuracy": majority_accuracy(test)}
     values |= metrics.measure(labels, test.logits, test.thresholds)
-    draws = bootstrap.resample(sample, settings["draws"], settings["seed"])
+    draws = bootstrap.resample(sample, settings["draws"], settings["seed"], threads)
     summary: dict[str, Any] = {
         "split": "test",
         "images": len(test.names),
@@ -278,12 +280,6 @@ def as_table(
             low, high = bootstrap.interval(draws[name], units)
             columns[f"{name}_low"], columns[f"{name}_high"] = low, high
     return pd.DataFrame(columns)
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write CSV with six decimals; a metric without meaning is an empty field."""
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
 
 
 def doubts(

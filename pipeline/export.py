@@ -57,10 +57,8 @@ def export(args: argparse.Namespace) -> None:
     digest = sha256(args.weights)
     metrics = read_metrics(args.metrics, digest) if args.metrics else None
     run = read_json(args.run, *TOLD_OF_RUN) if args.run else None
-    if args.table:
-        read_table(args.table, *TOLD_OF_ATTRIBUTES)
-    if args.terms and not args.terms.is_file():
-        raise UserError(f"--terms {args.terms} is not there: give the data's TERMS.txt, or none.")
+    table = read_table(args.table, *TOLD_OF_ATTRIBUTES) if args.table else None
+    terms = read_terms(args.terms) if args.terms else None
     whole = Whole(network, settings).eval()
     with replacing(args.out / "model.onnx") as partial:
         write_onnx(whole, partial, about(settings, digest, metrics))
@@ -72,8 +70,21 @@ def export(args: argparse.Namespace) -> None:
                 " this is a fault of attparse."
             )
     log.info("ONNX equals torch to %.1e", difference)
-    card = model_card(settings, digest, difference, run, metrics, args.table, args.terms)
+    card = model_card(settings, digest, difference, run, metrics, table, terms)
     write_text(args.out / "model_card.md", card)
+
+
+def read_terms(path: Path) -> str:
+    """The terms of the data, whose first line names it; no text is a ``UserError``."""
+    try:
+        terms = path.read_text(encoding="utf-8").strip()
+        if not terms:
+            raise ValueError("it is empty")
+    except (OSError, ValueError) as error:  # what is no UTF-8 is a ValueError
+        raise UserError(
+            f"{path} is not the terms of a data set ({error}): give its TERMS.txt, or none."
+        ) from None
+    return terms
 
 
 class Whole(nn.Module):

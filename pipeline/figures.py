@@ -28,15 +28,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = stage.parser(__doc__)
-    commands = parser.add_subparsers(required=True)
+    parser, add = stage.commands(__doc__)
 
     def command(name: str, draw: Any, what: str, *paths: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=what, description=what)
+        made = add(name, what)
         for path in paths:
             made.add_argument(f"--{path}", type=Path, required=True)
         made.add_argument("--out", type=Path, required=True, help="folder for the figures")
-        made.add_argument("--log", type=Path, help="write the details to this file")
         made.set_defaults(draw=draw)
         return made
 

@@ -118,31 +118,28 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = stage.parser(__doc__)
-    commands = parser.add_subparsers(required=True)
-    find = commands.add_parser("find", help="find the landmarks of one part of the faces")
+    parser, command = stage.commands(__doc__)
+    find = command("find", "find the landmarks of one part of the faces")
     find.add_argument("--faces", type=Path, required=True)
     find.add_argument("--model", type=Path, required=True, help="face_landmarker.task")
     find.add_argument("--part", required=True, help="such as 2-of-16")
     find.add_argument("--out", type=Path, required=True, help="the part's CSV")
     find.add_argument("--settings", type=stage.settings, required=True)
     find.set_defaults(run=run_find)
-    gather = commands.add_parser("gather", help="join the parts")
+    gather = command("gather", "join the parts")
     gather.add_argument("--faces", type=Path, required=True)
     gather.add_argument("--parts", type=Path, nargs="+", required=True, help="in order")
     gather.add_argument("--out", type=Path, required=True, help="landmarks.csv")
     gather.add_argument("--summary", type=Path, required=True, help="landmarks.json")
     gather.add_argument("--settings", type=stage.settings, required=True, help="detectors")
     gather.set_defaults(run=run_gather)
-    sheet = commands.add_parser("sheet", help="draw contact sheets: real faces, not to be shared")
+    sheet = command("sheet", "draw contact sheets: real faces, not to be shared")
     sheet.add_argument("--faces", type=Path, required=True)
     sheet.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
     sheet.add_argument("--out", type=Path, required=True, help="folder of the PNG files")
     sheet.add_argument("--count", type=int, default=36, help="faces a sheet (%(default)s)")
     sheet.add_argument("--seed", type=int, default=64, help="of the random faces (%(default)s)")
     sheet.set_defaults(run=run_sheet)
-    for command in (find, gather, sheet):
-        command.add_argument("--log", type=Path, help="write the details to this file")
     return parser
 
 

@@ -166,22 +166,20 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = stage.parser(__doc__)
-    commands = parser.add_subparsers(required=True)
-    draw = commands.add_parser("draw", help="draw the masks of one part of the faces")
+    parser, command = stage.commands(__doc__)
+    draw = command("draw", "draw the masks of one part of the faces")
     draw.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
     draw.add_argument("--part", required=True, help="such as 2-of-16")
     draw.add_argument("--out", type=Path, required=True, help="the part's hashes and counts")
     draw.set_defaults(run=run_draw)
-    gather = commands.add_parser("gather", help="check that all shards are there, open the store")
+    gather = command("gather", "check that all shards are there, open the store")
     gather.add_argument("--parts", type=Path, nargs="+", required=True, help="what draw wrote")
     gather.add_argument("--summary", type=Path, required=True, help="masks.json")
     gather.set_defaults(run=run_gather)
-    for command in (draw, gather):
-        command.add_argument("--faces", type=Path, required=True)
-        command.add_argument("--store", type=Path, required=True, help="masks.zarr")
-        command.add_argument("--settings", type=stage.settings, required=True)
-        command.add_argument("--log", type=Path, help="write the details to this file")
+    for one in (draw, gather):
+        one.add_argument("--faces", type=Path, required=True)
+        one.add_argument("--store", type=Path, required=True, help="masks.zarr")
+        one.add_argument("--settings", type=stage.settings, required=True)
     return parser
 
 

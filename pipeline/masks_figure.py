@@ -7,7 +7,7 @@ the faces that have it; ``sheet`` faces with one attribute, each with its mask.
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -99,25 +99,43 @@ def row_of(masks: Masks, name: str) -> int:
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = stage.parser(__doc__)
-    commands = parser.add_subparsers(required=True)
-    face = commands.add_parser("face", help="one face with its 40 masks")
+    parser, command = stage.commands(__doc__)
+    face = command("face", "one face with its 40 masks")
     face.add_argument("--name", help="of the image, such as 000001.jpg; else the first")
     face.set_defaults(run=draw_face)
-    mean = commands.add_parser("mean", help="the mean mask of each attribute over its positives")
-    mean.add_argument("--images", type=int, default=5000, help="faces to average, 0 for all")
+    mean = command("mean", "the mean mask of each attribute over its positives")
+    mean.add_argument(
+        "--images", type=at_least(0), default=5000, help="faces to average, 0 for all"
+    )
     mean.set_defaults(run=draw_mean)
-    sheet = commands.add_parser("sheet", help="faces with one attribute, and its mask on each")
+    sheet = command("sheet", "faces with one attribute, and its mask on each")
     sheet.add_argument("--attribute", help="CelebA's name, such as Smiling; else the commonest")
-    sheet.add_argument("--images", type=int, default=20, help="faces to show")
+    sheet.add_argument("--images", type=at_least(1), default=20, help="faces to show")
     sheet.set_defaults(run=draw_sheet)
-    for command in (face, mean, sheet):
-        command.add_argument("--store", type=Path, required=True, help="masks.zarr")
-        command.add_argument("--out", type=Path, required=True, help="a .png or .svg file")
-        command.add_argument("--log", type=Path, help="write the details to this file")
-    for command in (face, sheet):
-        command.add_argument("--faces", type=Path, required=True, help="the folder faces/")
+    for one in (face, mean, sheet):
+        one.add_argument("--store", type=Path, required=True, help="masks.zarr")
+        one.add_argument("--out", type=picture, required=True, help="a .png or .svg file")
+    for one in (face, sheet):
+        one.add_argument("--faces", type=Path, required=True, help="the folder faces/")
     return parser
+
+
+def at_least(fewest: int) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number from ``fewest`` on."""
+
+    def number(text: str) -> int:
+        if not (text.isdecimal() and int(text) >= fewest):
+            raise argparse.ArgumentTypeError(f"must be a whole number from {fewest}, not {text!r}")
+        return int(text)
+
+    return number
+
+
+def picture(text: str) -> Path:
+    """The type of ``--out``: the file's ending decides how it is drawn."""
+    if Path(text).suffix not in (".png", ".svg"):
+        raise argparse.ArgumentTypeError(f"must end in .png or .svg, unlike {text!r}")
+    return Path(text)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import stage
-from pipeline.core.files import replacing
+from pipeline.core.files import write_table
 from pipeline.core.mask_store import Masks, open_masks
 from pipeline.core.stage import UserError
 
@@ -131,9 +131,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the table, a CSV file")
     args = parser.parse_args(argv)
     with stage.running(args.log):
-        table = truth_table(open_masks(args.store), args.drawn)
-        with replacing(args.out) as partial:
-            table.to_csv(partial, index=False, float_format="%.3f", lineterminator="\n")
+        write_table(args.out, truth_table(open_masks(args.store), args.drawn), "%.3f")
 
 
 if __name__ == "__main__":

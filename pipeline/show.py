@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     asked = [args.results, args.metrics, args.comparison]
     if asked.count(None) != 2 or bool(args.metrics) != bool(args.table):
         parser.error("give --results, or --metrics together with --table, or --comparison")
-    with stage.running(None):
+    with stage.running():
         print("\n".join(show(args, Paint(sys.stdout.isatty() and "NO_COLOR" not in os.environ))))
 
 

@@ -210,7 +210,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--settings", type=stage.settings, required=True)
     args = parser.parse_args(argv)
-    with stage.running(args.log if RANK == 0 else None):
+    # Snakemake removes a rule's log at each start; the checkpoints' says why the last one ended.
+    logs = [args.log, args.checkpoints / "train.log"] if RANK == 0 else []
+    with stage.running(*logs):
         train(args)
 
 

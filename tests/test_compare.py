@@ -85,6 +85,13 @@ def test_models_stand_beside_the_majority_rule_in_the_attributes_they_share(mode
     assert value["good", "poor"] == pytest.approx(value["good", ""] - value["poor", ""], abs=2e-6)
 
 
+def test_the_number_of_threads_changes_no_byte(models):
+    folder, flags, *_ = models
+    before = {path: path.read_bytes() for path in folder.glob("out.*")}
+    call("models", folder, [*flags, "--threads", "3"])
+    assert {path: path.read_bytes() for path in folder.glob("out.*")} == before
+
+
 def test_what_is_hard_for_both_models_cancels_in_their_difference(models):
     summary = models[2]
     (pair,) = [p for p in summary["differences"] if (p["model"], p["minus"]) == ("good", "poor")]

@@ -1,6 +1,7 @@
 """The stage as its users call it: its three results, and what may not influence them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import zarr
 from torch.nn.functional import interpolate
 
 from pipeline import evaluate, masks
+from pipeline.core import bootstrap
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.files import write_table
 from pipeline.core.landmark_table import Landmarks, write_landmarks
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights
@@ -114,11 +117,27 @@ def test_every_metric_can_be_computed_again_from_the_parquet_alone(judged):
     call(judged)
     predictions = read_predictions(judged / "out/predictions.parquet")
     again, table = evaluate.assess(predictions, SETTINGS)
-    evaluate.write_table(judged / "again.csv", table)
+    write_table(judged / "again.csv", table)
     assert (judged / "again.csv").read_bytes() == (judged / "out/metrics.csv").read_bytes()
     summary = json.loads((judged / "out/metrics.json").read_text())
     assert evaluate.rounded(again).items() <= summary.items()
     assert list(predictions.warnings) == summary["warnings"] != []
+
+
+def test_threads_are_as_many_as_asked_for_and_change_no_byte(judged, monkeypatch):
+    call(judged)
+    before = {path.name: path.read_bytes() for path in (judged / "out").iterdir()}
+    asked = []
+
+    def pool(threads):
+        asked.append(threads)
+        return ThreadPoolExecutor(threads)
+
+    for module in (evaluate, bootstrap):
+        monkeypatch.setattr(module, "ThreadPoolExecutor", pool)
+    call(judged, "faces", "--threads", "3")
+    assert asked == [3, 3]  # of the images, and of the draws
+    assert {path.name: path.read_bytes() for path in (judged / "out").iterdir()} == before
 
 
 def test_the_parquet_read_by_anyone_gives_the_tables_numbers(judged):

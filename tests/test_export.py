@@ -106,9 +106,8 @@ def test_weights_alone_suffice(tmp_path):
 
 @pytest.mark.parametrize("flag", ["metrics", "run", "table", "terms"])
 def test_a_file_of_another_kind_ends_in_one_sentence_before_the_work(tmp_path, flag):
-    for path in (tmp_path / "none", model()["weights"]):
-        if flag == "terms" and path.is_file():
-            continue
+    (tmp_path / "empty").touch()
+    for path in (tmp_path / "none", tmp_path / "empty", model()["weights"]):
         with pytest.raises(SystemExit, match=rf"{path.name} is not"):
             call(export, None, weights=model()["weights"], out=tmp_path / "out", **{flag: path})
     assert not (tmp_path / "out").exists()

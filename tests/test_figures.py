@@ -204,6 +204,21 @@ def test_a_judgement_of_which_nothing_counts_is_drawn_as_well(tmp_path):
     assert "Warning: a split to doubt." in (tmp_path / "bars.svg").read_text()
 
 
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["sheet", "--images", "0"], "--images: must be a whole number from 1, not '0'"),
+        (["mean", "--images", "-1"], "--images: must be a whole number from 0, not '-1'"),
+        (["mean", "--images", "few"], "--images: must be a whole number from 0, not 'few'"),
+        (["face", "--out", "face.txt"], "--out: must end in .png or .svg, unlike 'face.txt'"),
+    ],
+)
+def test_a_flag_that_cannot_be_drawn_is_refused_in_one_sentence(flags, says, capsys):
+    with pytest.raises(SystemExit):
+        masks_figure.main(flags)
+    assert says in capsys.readouterr().err
+
+
 def test_a_sheet_shows_the_commonest_attribute_unless_told_another(tmp_path):
     files = only(model(), "faces")
     masks = open_masks(model()["masks"])

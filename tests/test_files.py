@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipeline.core import files
@@ -88,6 +89,14 @@ def test_a_table_of_another_kind_ends_in_one_sentence(tmp_path: Path, content: s
         path.write_text(content)
     with pytest.raises(UserError, match=r"metrics\.csv is not a table with images, seed .*: give"):
         files.read_table(path, "images", "seed")
+
+
+def test_a_table_has_fixed_decimals_and_no_value_where_there_is_none(tmp_path: Path):
+    table = pd.DataFrame({"name": ["a,b", "c"], "value": [0.1 + 0.2, float("nan")], "n": [1, 2]})
+    files.write_table(tmp_path / "six.csv", table)
+    files.write_table(tmp_path / "three.csv", table, "%.3f")
+    assert (tmp_path / "six.csv").read_bytes() == b'name,value,n\n"a,b",0.300000,1\nc,,2\n'
+    assert (tmp_path / "three.csv").read_bytes() == b'name,value,n\n"a,b",0.300,1\nc,,2\n'
 
 
 def test_names_that_are_no_utf8_can_be_written():

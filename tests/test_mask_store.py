@@ -1,5 +1,7 @@
 import multiprocessing
+import os
 import pickle
+import resource
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core import mask_store
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.mask_store import finish, open_masks, shard_names, write_shard
 from pipeline.core.parts import part_rows
@@ -94,6 +97,20 @@ def test_an_open_store_reads_the_same_in_several_workers_at_once(tmp_path, metho
     assert all(np.array_equal(batch, faces[1][[10 - i, i]]) for i, batch in enumerate(batches))
 
 
+def read_with_few_files(opened, rows):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (mask_store.MOST_OPEN + 100,) * 2)
+    return opened.region_bits(rows)
+
+
+def test_a_store_of_more_shards_than_a_process_may_open_files_is_read(tmp_path):
+    faces = drawn(mask_store.MOST_OPEN + 200)
+    write(tmp_path / "masks.zarr", faces, 1)
+    rows = np.random.default_rng(0).permutation(len(faces[1]))
+    with multiprocessing.get_context("fork").Pool(1) as pool:  # the limit holds in there alone
+        bits = pool.apply(read_with_few_files, (open_masks(tmp_path / "masks.zarr"), rows))
+    assert np.array_equal(bits, faces[1][rows])
+
+
 def test_a_pickled_store_is_only_its_path(tmp_path):
     write(tmp_path / "masks.zarr", drawn(11), 4)
     opened = open_masks(tmp_path / "masks.zarr")
@@ -159,6 +176,22 @@ def test_what_an_earlier_larger_store_left_is_removed(tmp_path):
     write(store, drawn(11), 2, count=5)
     write(tmp_path / "fresh.zarr", drawn(11), 2, count=5)
     assert contents(store) == contents(tmp_path / "fresh.zarr")
+
+
+def test_what_a_killed_finish_left_beside_the_store_goes_with_the_next(tmp_path):
+    store = tmp_path / "masks.zarr"
+
+    def end_within_finish():
+        mask_store._place = lambda *_: os._exit(0)  # as a kill: nothing is tidied up
+        write(store, drawn(3), 2)
+
+    process = multiprocessing.get_context("fork").Process(target=end_within_finish)
+    process.start()
+    process.join()
+    assert len(list(tmp_path.iterdir())) == 2
+    write(store, drawn(3), 2)
+    assert list(tmp_path.iterdir()) == [store]
+    assert open_masks(store)
 
 
 def test_a_store_of_another_version_is_named_as_such(tmp_path):

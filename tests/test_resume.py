@@ -1,6 +1,7 @@
 """Killed anywhere, training goes on and reaches the weights of an undisturbed run."""
 
 import os
+import re
 import signal
 import time
 from itertools import count
@@ -77,6 +78,15 @@ def test_a_finished_training_leaves_nothing_to_resume_and_can_be_done_anew(data,
     (tmp_path / "weights.safetensors").unlink()
     train_small(data, tmp_path, epochs=1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(tmp_path).items())
+
+
+def test_the_log_beside_the_checkpoints_still_says_why_the_last_start_ended(data, tmp_path):
+    with pytest.raises(SystemExit, match="run the same command again"):
+        train_small(data, tmp_path, epochs=1, max_minutes=1e-9)
+    train_small(data, tmp_path, epochs=1)
+    log = (tmp_path / "checkpoints/train.log").read_text()
+    told = re.findall("started: |stopped: .* run the same command again|going on after", log)
+    assert [words[:8] for words in told] == ["started:", "stopped:", "started:", "going on"]
 
 
 def test_who_changes_a_setting_and_changes_it_back_goes_on(data, tmp_path):

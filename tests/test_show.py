@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from pipeline import evaluate, show
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.files import write_table
 from pipeline.core.model_card import model_card
 from pipeline.core.predictions import Predictions
 
@@ -44,7 +45,7 @@ def results(tmp_path_factory) -> Path:
         judged.mkdir(parents=True)
         content = summary | {"warnings": [WARNING], "masks": masks}
         (judged / "metrics.json").write_text(json.dumps(content))
-        evaluate.write_table(judged / "metrics.csv", table)
+        write_table(judged / "metrics.csv", table)
         for name in ("predictions.parquet", "figures", "../weights.safetensors", "../run.json"):
             (judged / name).mkdir()
     for name in ("faces", "drawn", "manifest.csv"):
@@ -112,11 +113,10 @@ def test_another_json_ends_in_one_sentence(results, tmp_path):
         show.main(["--comparison", str(judged / "metrics.json")])
 
 
-def test_the_card_names_the_data_set_its_split_and_the_maps(results, tmp_path):
+def test_the_card_names_the_data_set_its_split_and_the_maps(results):
     summary = json.loads((results / MODEL / "seed-64/on-synthetic/metrics.json").read_text())
     summary["data"] = {"faces_sha256": "ab"}
-    terms = tmp_path / "TERMS.txt"
-    terms.write_text("Faces of somebody.\n\nNot for sale.\n")
+    terms = "Faces of somebody.\n\nNot for sale."
     run = {"seed": 64, "best_epoch": 3, "epochs": 5, "images": {"train": 8, "valid": 2},
            "inputs_sha256": {"faces": "cd"}}  # fmt: skip
 

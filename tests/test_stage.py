@@ -1,6 +1,8 @@
 """The door of every stage: flags, log, progress and errors."""
 
 import argparse
+import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,26 @@ def test_a_users_mistake_is_one_sentence_with_status_1_and_in_the_log(tmp_path):
         raise stage.UserError("the file is not there.")
     assert end.value.code == "attparse: the file is not there."
     assert "stopped: the file is not there." in (tmp_path / "a/log").read_text()
+
+
+def test_a_log_goes_on_where_the_last_start_left_it(tmp_path):
+    for text in ("why it stopped.", "what came next."):
+        with pytest.raises(SystemExit), stage.running(None, tmp_path / "log", tmp_path / "other"):
+            raise stage.UserError(text)
+    for name in ("log", "other"):
+        log = (tmp_path / name).read_text()
+        assert re.findall("started|why it|what came", log) == [
+            "started", "why it", "started", "what came",
+        ]  # fmt: skip
+
+
+def test_the_log_of_a_command_is_named_after_it_and_no_flag_is_cut_short():
+    parser, command = stage.commands("What it does.")
+    command("draw", "draws").add_argument("--store")
+    assert parser.parse_args(["draw", "--log", "a", "--store", "b"]).log == Path("a")
+    for wrong in (["--log", "a", "draw"], ["draw", "--lo", "a"], ["draw", "--sto", "b"]):
+        with pytest.raises(SystemExit):
+            parser.parse_args(wrong)
 
 
 def test_a_fault_of_ours_keeps_its_traceback(tmp_path):

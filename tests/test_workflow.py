@@ -108,6 +108,14 @@ def test_a_fresh_checkout_plans_every_stage(project):
         assert f"\n{rule} " in plan.stdout
 
 
+def test_who_gives_two_cores_gets_no_more_threads(project):
+    plan = project.snakemake("compare_models", "compare_segmentation", "-n", "--printshellcmds")
+    assert plan.returncode == 0, plan.stdout
+    stages = re.findall(r"python -m pipeline\.(\w+) .*--threads 2 ", plan.stdout)
+    assert set(stages) == {"synthesize", "acquire", "train", "evaluate", "compare"}
+    assert set(re.findall(r"--threads (\d+)", plan.stdout)) == {"2"}
+
+
 def test_everything_is_made_and_then_nothing_is_to_be_done(finished):
     for model in ("attparsenet", "cnn_rnn"):
         judged = finished.folder / f"results/tiny/{model}/seed-64/on-tiny"
@@ -146,6 +154,11 @@ def test_one_command_gathers_the_figures_into_a_report(finished, targets, compar
     for figure in ("counts.svg", "sheet_masks.png", "true_parts.csv"):
         assert f"results/tiny/figures/{figure}" in report
     assert "results/tiny/cnn_rnn/costs.svg" in report
+
+
+def test_the_log_of_a_rule_of_three_commands_holds_all_three(finished):
+    log = (finished.folder / "logs/tiny/figures/masks.log").read_text()
+    assert re.findall(r"started: .* pipeline\.masks_figure (\w+)", log) == ["mean", "face", "sheet"]
 
 
 def test_the_costs_of_a_model_are_those_of_its_own_jobs(finished):

@@ -6,7 +6,6 @@ metric over the draws is its interval. The interval is Hesterberg's expanded per
 as Student's t is wider than the normal, which few units need.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,9 +44,9 @@ def weights(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
         )
 
 
-def resample(sample: Sample, draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Each of ``DRAWN`` as (draws, A), one row a resample of the units."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+def resample(sample: Sample, draws: int, seed: int, threads: int = 1) -> dict[str, np.ndarray]:
+    """Each of ``DRAWN`` as (draws, A), one row a resample of the units; ``threads`` change none."""
+    with ThreadPoolExecutor(threads) as pool:
         pieces = list(pool.map(sample.judge, weights(sample.count, draws, seed)))
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in DRAWN}
 

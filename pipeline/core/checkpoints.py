@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from pipeline.core import torchvision_on_cpu  # noqa: F401
-from pipeline.core.files import remove, replacing
+from pipeline.core.files import remove, replacing, write_table
 from pipeline.core.learner import Learner
 from pipeline.core.networks.weights import save_weights
 from pipeline.core.stage import UserError
@@ -176,9 +176,7 @@ def epoch_file(folder: Path, epoch: int) -> Path:
 
 def write_history(path: Path, history: History) -> None:
     """``history.csv``: a row an epoch."""
-    table = pd.DataFrame(history).astype({"epoch": int})
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+    write_table(path, pd.DataFrame(history).astype({"epoch": int}), "%.6g")
 
 
 def read_checkpoint(folder: Path, may_write: bool) -> dict[str, Any] | None:

@@ -71,7 +71,9 @@ def majority_rule(run: Predictions) -> Predictions:
     )
 
 
-def judge(runs: list[Predictions], min_class: int, draws: int, seed: int) -> Judged:
+def judge(
+    runs: list[Predictions], min_class: int, draws: int, seed: int, threads: int = 1
+) -> Judged:
     """Judge every run of one model under the same ``draws`` of people."""
     units = bootstrap.unit_numbers(runs[0].identities)
     labels = runs[0].labels[:, runs[0].columns]
@@ -88,7 +90,7 @@ def judge(runs: list[Predictions], min_class: int, draws: int, seed: int) -> Jud
     for run in runs:
         sample = Sample(labels, run.logits, run.thresholds, units)
         values.append(metrics.measure(labels, run.logits, run.thresholds))
-        drawn.append(bootstrap.resample(sample, draws, seed))
+        drawn.append(bootstrap.resample(sample, draws, seed, threads))
     return Judged(
         attributes=runs[0].attributes,
         counted=metrics.countable(labels, min_class),

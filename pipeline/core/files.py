@@ -85,6 +85,15 @@ def read_table(path: Path, *columns: str, separator: str = ",") -> "pd.DataFrame
     return table
 
 
+def write_table(path: Path, table: "pd.DataFrame", number: str = "%.6f") -> None:
+    """Write CSV with numbers in the form ``number``, so that equal tables are equal bytes.
+
+    A number without meaning (NaN) is an empty field.
+    """
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, float_format=number, lineterminator="\n")
+
+
 def require(names: tuple[str, ...], found: Container[str]) -> None:
     if missing := [name for name in names if name not in found]:
         raise ValueError(f"{', '.join(missing)} missing")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core.files import replacing
+from pipeline.core.files import write_table
 from pipeline.core.stage import UserError
 
 POINTS = 68
@@ -38,8 +38,7 @@ def write_landmarks(path: Path, landmarks: Landmarks) -> None:
     table = pd.DataFrame(flat, columns=COLUMNS[1:-1])
     table.insert(0, "image_name", landmarks.names)
     table["detector"] = landmarks.detectors
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.3f", lineterminator="\n")
+    write_table(path, table, "%.3f")
 
 
 def read_landmarks(path: Path) -> Landmarks:

@@ -19,7 +19,7 @@ single face is read many times faster. The tests hold both ways to the same bits
 The group's own ``zarr.json`` comes last, so that a store that is not whole does not open.
 """
 
-import tempfile
+import mmap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from numcodecs import zstd  # type: ignore[import-untyped]
 from zarr.codecs import ZstdCodec
 
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.files import replacing, sha256
+from pipeline.core.files import remove, replacing, sha256
 from pipeline.core.regions import ATTRIBUTE_REGIONS, REGIONS
 from pipeline.core.stage import UserError
 
@@ -40,6 +40,7 @@ ATTRIBUTE = "attparse_masks"
 ROOT = "zarr.json"
 LEVEL = 1  # of zstd; higher ones save up to a tenth at a third of the speed
 ABSENT = 2**64 - 1  # Zarr's mark for a chunk that holds only the fill value
+MOST_OPEN = 256  # shards of a store at once: each is an open file, of which a process may have 1024
 
 
 def shard_names(number: int) -> tuple[str, str]:
@@ -101,14 +102,17 @@ def finish(
     place. Files that do not belong to this store (of an earlier, larger one) are removed.
     """
     shards = {name for i in range(-(-len(names) // shard)) for name in shard_names(i)}
-    with tempfile.TemporaryDirectory(dir=store.parent, prefix=f".{store.name}.") as scratch:
-        described = Path(scratch)
+    described = store.with_name(f".{store.name}.partial")
+    remove(described)  # a killed attempt's
+    try:
         _describe(described, names, found, labels, size, shard)
         files = {p.relative_to(described).as_posix() for p in described.rglob("*") if p.is_file()}
         _remove_strangers(store, shards | files)
         for name in sorted(files - {ROOT}):
             _place(described / name, store, name)
         _place(described / ROOT, store, ROOT)
+    finally:
+        remove(described)
 
 
 def _describe(
@@ -203,7 +207,7 @@ class Masks:
         _, height, width = regions.shape
         self.size: tuple[int, int] = (height, width)
         self.shard: int = (regions.shards or regions.chunks)[0]
-        self._maps: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._maps: dict[str, tuple[mmap.mmap, np.ndarray]] = {}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -231,17 +235,21 @@ class Masks:
         number, place = divmod(row, self.shard)
         name = shard_names(number)[array]
         if name not in self._maps:
+            if len(self._maps) == MOST_OPEN:
+                self._maps.pop(next(iter(self._maps)))  # the one that is open longest
             self._maps[name] = self._open(name)
         content, index = self._maps[name]
-        start, length = (int(number) for number in index[place])
+        start, length = index[place].tolist()
         if length != ABSENT:
             zstd.decompress(content[start : start + length], image)
 
-    def _open(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def _open(self, name: str) -> tuple[mmap.mmap, np.ndarray]:
         """A shard's bytes, memory-mapped, and its table (shard, 2) of places and lengths."""
-        content = np.memmap(self.path / name, np.uint8, "r")
-        index = content[-16 * self.shard - 4 : -4].tobytes()
-        return content, np.frombuffer(index, "<u8").reshape(self.shard, 2)
+        with (self.path / name).open("rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        start = len(content) - 16 * self.shard - 4
+        index = np.frombuffer(content, "<u8", 2 * self.shard, start)
+        return content, index.reshape(self.shard, 2)
 
 
 def _whole_array(path: Path) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The model card: what a network is, what it learnt from, how good it is, what it is not for."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,18 +21,22 @@ def model_card(
     difference: float,
     run: dict[str, Any] | None,
     metrics: dict[str, Any] | None,
-    table: Path | None,
-    terms: Path | None,
+    table: pd.DataFrame | None,
+    terms: str | None,
 ) -> str:
-    """Markdown from what is known; what is not given is said to be unknown."""
+    """Markdown from what is known; what is not given is said to be unknown.
+
+    ``run``, ``metrics`` and ``table`` are what run.json, metrics.json and metrics.csv hold; the
+    first line of ``terms`` names the data set.
+    """
     parts = [
         f"# {settings['network']}: {len(settings['attributes'])} attributes of a face",
         _what(settings, digest, difference),
         "## Data\n\n" + _data(run, metrics, terms),
         "## How good it is\n\n" + _numbers(metrics),
     ]
-    if table:
-        parts.append(_table(pd.read_csv(table)))
+    if table is not None:
+        parts.append(_table(table))
     parts.append("## Limits\n\n" + LIMITS)
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -52,8 +55,8 @@ def _what(settings: dict[str, Any], digest: str, difference: float) -> str:
 """
 
 
-def _data(run: dict[str, Any] | None, metrics: dict[str, Any] | None, terms: Path | None) -> str:
-    text = terms.read_text(encoding="utf-8").strip() if terms else "Not known: none were given."
+def _data(run: dict[str, Any] | None, metrics: dict[str, Any] | None, terms: str | None) -> str:
+    text = terms or "Not known: none were given."
     lines = ["Not known: no run.json was given."]
     if run:
         trained_on = run["inputs_sha256"]["faces"]

@@ -3,9 +3,10 @@
 import argparse
 import json
 import logging
+import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,11 +23,37 @@ class UserError(Exception):
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """An argument parser that has a stage's docstring as its help, and ``--log``."""
-    made = argparse.ArgumentParser(
+    made = _parser(doc)
+    _add_log(made)
+    return made
+
+
+def commands(
+    doc: str | None,
+) -> tuple[argparse.ArgumentParser, Callable[[str, str], argparse.ArgumentParser]]:
+    """The parser of a stage of several commands, and what adds a command by its name and help.
+
+    ``--log`` belongs to each command: argparse would forget one that stands before it.
+    """
+    made = _parser(doc)
+    added = made.add_subparsers(required=True)
+
+    def command(name: str, what: str) -> argparse.ArgumentParser:
+        one = added.add_parser(name, help=what, description=what, allow_abbrev=False)
+        _add_log(one)
+        return one
+
+    return made, command
+
+
+def _parser(doc: str | None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    made.add_argument("--log", type=Path, help="write the details to this file")
-    return made
+
+
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log", type=Path, help="append the details to this file")
 
 
 def settings(text: str) -> dict[str, Any]:
@@ -41,8 +68,10 @@ def settings(text: str) -> dict[str, Any]:
 
 
 @contextmanager
-def running(log_file: Path | None) -> Iterator[None]:
-    """Send the details to ``log_file``, warnings and errors to the terminal too.
+def running(*log_files: Path | None) -> Iterator[None]:
+    """Append the details to each of ``log_files``, send warnings and errors to the terminal too.
+
+    The first line of a start is its command: several may share a file.
 
     A ``UserError`` ends the program with its one sentence and exit status 1, without a
     traceback.
@@ -50,17 +79,17 @@ def running(log_file: Path | None) -> Iterator[None]:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(logging.WARNING)
     handlers[0].setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    if log_file:
+    for log_file in filter(None, log_files):
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))
-        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+        handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
+        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(True)
+    log.info("started: %s", shlex.join(sys.orig_argv))
     try:
         yield
     except UserError as error:
-        if log_file:
-            log.info("stopped: %s", error)
+        log.info("stopped: %s", error)
         sys.exit(f"attparse: {error}")
 
 

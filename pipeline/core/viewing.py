@@ -1,6 +1,5 @@
 """What a trained network says of images, and where it looked: for figures and for people."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,24 +48,19 @@ class Viewer:
         self.columns = [ATTRIBUTES.index(name) for name in self.attributes]
         self.attends = self.settings["network"] == "cnn_rnn"
 
+    @torch.inference_mode()
     def look(self, images: np.ndarray) -> Seen:
         """Look at images (B, H, W, 3) uint8 RGB, some at a time."""
-        parts = list(self.looks(images[at : at + BATCH] for at in range(0, len(images), BATCH)))
-        where = None
-        if parts[0].where is not None:
-            where = np.concatenate([part.where for part in parts if part.where is not None])
-        return Seen(np.concatenate([part.logits for part in parts]), where)
-
-    @torch.inference_mode()
-    def looks(self, batches: Iterator[np.ndarray]) -> Iterator[Seen]:
-        for images in batches:
-            batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+        logits, places = [], []
+        for at in range(0, len(images), BATCH):
+            batch = np.ascontiguousarray(images[at : at + BATCH].transpose(0, 3, 1, 2))
             more = {"attention": True} if self.attends else {}
-            said = self.network(prepare(batch, self.settings), **more)
-            where = None
+            said = self.network(prepare(torch.from_numpy(batch), self.settings), **more)
+            logits.append(said.logits.float().numpy())
             if said.maps is not None:
-                where = said.maps.float().clamp(0, 1).numpy()
+                places.append(said.maps.float().clamp(0, 1).numpy())
             elif said.attention is not None:
                 even = 1 / said.attention[0].numel()
-                where = (said.attention / (MOST * even)).clamp(0, 1)[:, None].float().numpy()
-            yield Seen(said.logits.float().numpy(), where)
+                place = (said.attention / (MOST * even)).clamp(0, 1)[:, None]
+                places.append(place.float().numpy())
+        return Seen(np.concatenate(logits), np.concatenate(places) if places else None)

@@ -100,7 +100,7 @@ rule evaluate:
         "Judging {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
     shell:
         "python -m pipeline.evaluate --weights {input.weights} --faces {input.faces}"
-        " --trained-on {input.trained_on} {params.masks} --settings {params.settings:q}"
+        " --trained-on {input.trained_on} {params.masks} --threads {threads} --settings {params.settings:q}"
         " --predictions {output.predictions} --metrics {output.metrics} --table {output.table}"
         " --log {log}"
 
@@ -125,6 +125,7 @@ rule compare:
         "benchmarks/{dataset}/comparisons/models.tsv"
     conda:
         "../../envs/attparse.yaml"
+    threads: 16
     resources:
         mem_mb=memory,
         runtime=minutes,
@@ -137,7 +138,7 @@ rule compare:
         "Comparing the models of {wildcards.dataset}"
     shell:
         "python -m pipeline.compare models {params.predictions} --settings {params.settings:q}"
-        " --out-table {output.table} --out-json {output.summary} --out-figure {output.figure}"
+        " --threads {threads} --out-table {output.table} --out-json {output.summary} --out-figure {output.figure}"
         " --log {log}"
 
 
@@ -161,6 +162,7 @@ rule compare_masks:
         "benchmarks/{dataset}/comparisons/segmentation.tsv"
     conda:
         "../../envs/attparse.yaml"
+    threads: 16
     resources:
         mem_mb=memory,
         runtime=minutes,
@@ -175,5 +177,5 @@ rule compare_masks:
         "Comparing training with and without masks on {wildcards.dataset}"
     shell:
         "python -m pipeline.compare segmentation {params.sides} --settings {params.settings:q}"
-        " --out-table {output.table} --out-json {output.summary} --out-figure {output.figure}"
+        " --threads {threads} --out-table {output.table} --out-json {output.summary} --out-figure {output.figure}"
         " --log {log}"

@@ -4,12 +4,6 @@ RUN = "results/{dataset}/{model}/seed-{seed}"
 JUDGED = "results/{dataset}/{model}/seed-{seed}/on-{judged}"
 # What a figure asks of a cluster: minutes for CelebA's 20,000 test faces, without a GPU.
 LIGHT = {"mem_mb": 6000, "runtime": 120}
-SHOWN = {
-    "draw_numbers": "training.svg",
-    "draw_where": "grid.png",
-    "draw_maps": "maps.png",
-    "gallery_page": "gallery.html",
-}
 
 # The figures of the data count landmarks and masks where the experiment makes them.
 MASKED = any(map(learns_from_masks, config["train"]))
@@ -17,10 +11,11 @@ MASKED = any(map(learns_from_masks, config["train"]))
 
 def shown(model, dataset=DATASET):
     """The figures and the gallery of every judgement of a model, and those of its data."""
-    masks = learns_from_masks(model)
-    one_each = [name for rule, name in SHOWN.items() if masks or rule != "draw_maps"]
+    # One file of each rule: its others are made with it.
+    one_each = ["training.svg", "grid.png", "gallery.html"]
     data = ["configuration.html", "counts.svg"]
-    if masks:
+    if learns_from_masks(model):
+        one_each.append("maps.png")
         data += ["landmarks/random.png", "mean_masks.png"]
         if config["datasets"][dataset]["source"] == "synthetic":
             data.append("true_parts.csv")
