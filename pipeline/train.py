@@ -36,6 +36,7 @@ from pipeline.core.code import files_of
 from pipeline.core.faces import Faces, open_faces
 from pipeline.core.files import remove, replacing, sha256, write_json
 from pipeline.core.learner import Learner
+from pipeline.core.model_settings import misfit, starts_from_imagenet
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import start_from
 from pipeline.core.regions import TABLE
@@ -99,6 +100,9 @@ def resolve(
     for name in settings["attributes"]:
         if name not in ATTRIBUTES:
             raise UserError(f"there is no attribute {name!r}; CelebA spells them like {ATTRIBUTES}")
+    if found := misfit(settings):
+        key, why = found
+        raise UserError(f"the setting {key} {why}")
     if settings["segmentation_weight"] > 0 and masks is None:
         raise UserError("`segmentation_weight` is above 0: name the masks with --masks, or set 0")
     begun = settings["pretrained"] or settings["initial_weights"] or initial
@@ -107,18 +111,14 @@ def resolve(
         raise UserError(
             f"this model starts from given weights: name their file with --initial{wrong}"
         )
-    parts = settings["accumulate"] * settings["devices"] * settings["nodes"]
-    if settings["batch_size"] % parts:
-        raise UserError(
-            f"`batch_size` {settings['batch_size']} cannot be cut into {parts} equal parts, which"
-            " are `accumulate` × `devices` × `nodes`; set a multiple of that"
-        )
+    imagenet = starts_from_imagenet(settings)
     return {
         **settings,
         "attributes": settings["attributes"] or list(ATTRIBUTES),
         "input_size": list(settings["input_size"] or faces.size),
+        "pretrained": imagenet,
         # Known by what it holds, not by where it lies on this machine.
-        "initial_weights": sha256(initial) if initial and not settings["pretrained"] else None,
+        "initial_weights": sha256(initial) if initial and not imagenet else None,
     }
 
 

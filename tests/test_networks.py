@@ -134,7 +134,6 @@ def test_a_backbone_has_a_mask_head_only_with_segmentation(name):
     [
         ({"network": "backbone", "backbone": "resnet81"}, "resnet81"),
         ({"network": "backbone", "backbone": "vit_b_16"}, "convolutional"),
-        ({"network": "cnn_rnn", "segmentation_weight": 1}, "segmentation_weight"),
         ({"network": "attparsenet", "input_size": [20, 20]}, "input_size"),
     ],
 )

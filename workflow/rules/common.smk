@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from pipeline.core.code import files_of
 from pipeline.core.configuration import complete, share_name
+from pipeline.core.model_settings import starts_from_imagenet
 from pipeline.core.stage import UserError
 
 # Rules name the code by paths relative to the project, so that results survive its moving.
@@ -133,8 +134,7 @@ def with_masks(wildcards):
 def from_imagenet(wildcards):
     """The backbone whose ImageNet weights a model starts from, if it does."""
     model = config["models"][wildcards.model]
-    fetched = model["pretrained"] and not model["initial_weights"]
-    return model["backbone"] if fetched else None
+    return model["backbone"] if starts_from_imagenet(model) else None
 
 
 def initial_weights(wildcards):

@@ -28,8 +28,6 @@ def build(settings: dict[str, Any]) -> nn.Module:
             raise UserError(f"attparsenet needs an `input_size` of at least 28×28, not {size}")
         return AttParseNet(count, size, settings["width"])
     if kind == "cnn_rnn":
-        if masks:
-            raise UserError("cnn_rnn predicts no masks: set its `segmentation_weight` to 0")
         begun = settings["pretrained"] or settings["initial_weights"]
         return CnnRnn(count, settings["frozen_layers"] if begun else 0)
     if kind == "backbone":
