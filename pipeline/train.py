@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from pipeline.core import stage
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.checkpoints import (
     LAST,
     OPERATIONAL,
@@ -42,7 +42,7 @@ from pipeline.core.networks.weights import start_from
 from pipeline.core.regions import TABLE
 from pipeline.core.stage import UserError
 from pipeline.core.trainer import RANK, make_trainer
-from pipeline.core.training_data import FaceData, columns
+from pipeline.core.training_data import FaceData
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def new_learner(settings: dict[str, Any], seed: int, initial: Path | None) -> Le
         start_from(network, initial)
     if settings["channels_last"]:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = Learner(network, settings, TABLE[columns(settings)], seed)
+    learner = Learner(network, settings, TABLE[columns_of(settings["attributes"])], seed)
     if settings["compile"]:
         network.compile()
     return learner

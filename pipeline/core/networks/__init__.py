@@ -4,7 +4,6 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.networks.attparsenet import AttParseNet
 from pipeline.core.networks.backbone import Backbone
 from pipeline.core.networks.cnn_rnn import CnnRnn
@@ -21,7 +20,7 @@ def build(settings: dict[str, Any]) -> nn.Module:
     returns an ``Output``. Settings that fit no network are a ``UserError``.
     """
     kind, size = settings["network"], tuple(settings["input_size"])
-    count = len(settings["attributes"] or ATTRIBUTES)
+    count = len(settings["attributes"])
     masks = settings["segmentation_weight"] > 0
     if kind == "attparsenet":
         if min(size) < 28:
