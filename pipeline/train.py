@@ -27,7 +27,6 @@ from pipeline.core.checkpoints import (
     OPERATIONAL,
     Keeper,
     epoch_file,
-    finished,
     ranked,
     read_checkpoint,
     write_history,
@@ -67,8 +66,8 @@ def train(args: argparse.Namespace) -> None:
     folder = args.checkpoints / fingerprint(account)[:12]
     state = read_checkpoint(folder, may_write=RANK == 0)
     keeper = Keeper(folder, state, began)
-    if not finished(keeper.history, settings):
-        fit(make_trainer(settings, keeper), learner, data, keeper)
+    # Also where no epoch is left: there all processes meet, so all have read the checkpoint by now.
+    fit(make_trainer(settings, keeper), learner, data, keeper)
     if RANK == 0:
         best = ranked(keeper.history, settings)[0]
         account["epochs"], account["best_epoch"] = len(keeper.history), best
