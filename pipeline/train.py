@@ -24,7 +24,6 @@ from pipeline.core import stage
 from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.checkpoints import (
     LAST,
-    OPERATIONAL,
     Keeper,
     epoch_file,
     ranked,
@@ -35,7 +34,7 @@ from pipeline.core.code import files_of
 from pipeline.core.faces import Faces, open_faces
 from pipeline.core.files import remove, replacing, sha256, write_json
 from pipeline.core.learner import Learner
-from pipeline.core.model_settings import misfit, starts_from_imagenet
+from pipeline.core.model_settings import decisive, misfit, starts_from_imagenet
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import start_from
 from pipeline.core.regions import TABLE
@@ -175,9 +174,8 @@ def describe(network: nn.Module, data: FaceData, inputs: dict[str, Path | None])
 
 def fingerprint(account: dict[str, Any]) -> str:
     """What two runs share if one may go on from the other's checkpoint."""
-    decisive = {k: v for k, v in account["settings"].items() if k not in OPERATIONAL}
     others = [account[key] for key in ("seed", "inputs_sha256", "versions", "code_sha256")]
-    return digest([decisive, *others])
+    return digest([decisive(account["settings"]), *others])
 
 
 def digest(content: Any) -> str:

@@ -1,6 +1,9 @@
-"""Which settings of a model go together: one answer for the configuration and for training."""
+"""What the settings of a model mean together: one answer for the workflow and for training."""
 
 from typing import Any
+
+# Settings of how fast and how often, not of what comes out.
+OPERATIONAL = {"workers", "max_minutes", "checkpoint_minutes"}
 
 
 def misfit(model: dict[str, Any]) -> tuple[str, str] | None:
@@ -31,3 +34,11 @@ def misfit(model: dict[str, Any]) -> tuple[str, str] | None:
 def starts_from_imagenet(model: dict[str, Any]) -> bool:
     """Whether a model starts from ImageNet's weights: its own ``initial_weights`` go before."""
     return bool(model["pretrained"]) and not model["initial_weights"]
+
+
+def decisive(model: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide on the weights.
+
+    The others may change between a kill and the run that goes on, and are in no weights file.
+    """
+    return {key: value for key, value in model.items() if key not in OPERATIONAL}

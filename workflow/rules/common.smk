@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from pipeline.core.code import files_of
 from pipeline.core.configuration import complete, share_name
-from pipeline.core.model_settings import starts_from_imagenet
+from pipeline.core.model_settings import decisive, starts_from_imagenet
 from pipeline.core.stage import UserError
 
 # Rules name the code by paths relative to the project, so that results survive its moving.
@@ -79,6 +79,19 @@ def settings(path, *keys):
         )
 
     return section
+
+
+def decisive_settings(wildcards):
+    """What of a model's entry makes it train anew."""
+    return json.dumps(decisive(config["models"][wildcards.model]), sort_keys=True)
+
+
+def unwatched(param):
+    """The same param, of which a change reruns nothing.
+
+    So Snakemake treats functions of threads, as of all that may differ from machine to machine.
+    """
+    return lambda wildcards, threads: param(wildcards)
 
 
 def whole(*stages, dataset="dataset"):
