@@ -82,7 +82,7 @@ def fit(trainer: Any, learner: Learner, data: FaceData, keeper: Keeper) -> None:
     """Train; loaders that were ended with the training, but before it, are no fault."""
     try:
         trainer.fit(learner, datamodule=data)
-    except RuntimeError:
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError):  # by where a loader was
         if not keeper.sigterm:
             raise
         raise UserError(
