@@ -25,7 +25,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from pipeline.core import bootstrap, groups, metrics, split_guard, stage, thresholds
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import columns_of
 from pipeline.core.batches import prepare
 from pipeline.core.faces import Faces, open_faces
 from pipeline.core.files import sha256, write_json, write_table
@@ -96,7 +96,7 @@ class Judge:
     def __init__(self, weights: Path, settings: dict[str, Any], threads: int) -> None:
         network, self.model = load_network(weights)
         self.attributes: list[str] = self.model["attributes"]
-        self.columns = [ATTRIBUTES.index(name) for name in self.attributes]
+        self.columns = columns_of(self.attributes)
         self.settings, self.threads = settings, threads
         try:
             self.fabric = Fabric(

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.core import stage
 from pipeline.core.faces import open_faces
 from pipeline.core.figures.places import contact_sheet, overlaid
-from pipeline.core.mask_store import Masks, open_masks
+from pipeline.core.mask_store import Masks, open_masks, open_masks_of
 from pipeline.core.regions import attribute_bits
 from pipeline.core.stage import UserError
 from pipeline.core.style import counted, readable
@@ -44,9 +44,11 @@ def spread(rows: np.ndarray, count: int) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 
-def draw_face(args: argparse.Namespace, masks: Masks) -> None:
+def draw_face(args: argparse.Namespace) -> None:
+    faces = open_faces(args.faces)
+    masks = open_masks_of(args.store, faces)
     row = 0 if args.name is None else row_of(masks, args.name)
-    image, planes = open_faces(args.faces).image(row), masks.masks(row)
+    image, planes = faces.image(row), masks.masks(row)
     shown = [name for name, label in zip(masks.attributes, masks.labels[row], strict=True) if label]
     panels = [(image, f"{masks.names[row]}")]
     for k, name in enumerate(masks.attributes):
@@ -57,7 +59,8 @@ def draw_face(args: argparse.Namespace, masks: Masks) -> None:
     contact_sheet(panels, 7, title, args.out)
 
 
-def draw_mean(args: argparse.Namespace, masks: Masks) -> None:
+def draw_mean(args: argparse.Namespace) -> None:
+    masks = open_masks(args.store)
     rows = spread(np.arange(len(masks)), args.images or len(masks))
     means, count = mean_masks(masks, stage.progress(rows, len(rows), "mean masks"))
     panels = [
@@ -68,14 +71,16 @@ def draw_mean(args: argparse.Namespace, masks: Masks) -> None:
     contact_sheet(panels, 8, title, args.out, "share of the positives whose mask is here")
 
 
-def draw_sheet(args: argparse.Namespace, masks: Masks) -> None:
+def draw_sheet(args: argparse.Namespace) -> None:
+    faces = open_faces(args.faces)
+    masks = open_masks_of(args.store, faces)
     name = args.attribute or masks.attributes[masks.labels.sum(axis=0).argmax()]
     if name not in masks.attributes:
         raise UserError(
             f"--attribute {name} is none of the 40: write it as CelebA does, one of"
             f" {', '.join(masks.attributes)}."
         )
-    k, faces = masks.attributes.index(name), open_faces(args.faces)
+    k = masks.attributes.index(name)
     positive = np.flatnonzero(masks.labels[:, k])
     if not len(positive):
         raise UserError(f"no face of {args.store} has {name}; choose another attribute.")
@@ -141,8 +146,7 @@ def picture(text: str) -> Path:
 def main(argv: list[str] | None = None) -> None:
     args = arguments().parse_args(argv)
     with stage.running(args.log):
-        masks = open_masks(args.store)
-        args.run(args, masks)
+        args.run(args)
 
 
 if __name__ == "__main__":

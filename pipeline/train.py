@@ -21,13 +21,11 @@ import torch
 from torch import nn
 
 from pipeline.core import stage
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.checkpoints import (
     LAST,
-    OPERATIONAL,
     Keeper,
     epoch_file,
-    finished,
     ranked,
     read_checkpoint,
     write_history,
@@ -36,12 +34,13 @@ from pipeline.core.code import files_of
 from pipeline.core.faces import Faces, open_faces
 from pipeline.core.files import remove, replacing, sha256, write_json
 from pipeline.core.learner import Learner
+from pipeline.core.model_settings import decisive, misfit, starts_from_imagenet
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import start_from
 from pipeline.core.regions import TABLE
 from pipeline.core.stage import UserError
 from pipeline.core.trainer import RANK, make_trainer
-from pipeline.core.training_data import FaceData, columns
+from pipeline.core.training_data import FaceData
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +65,8 @@ def train(args: argparse.Namespace) -> None:
     folder = args.checkpoints / fingerprint(account)[:12]
     state = read_checkpoint(folder, may_write=RANK == 0)
     keeper = Keeper(folder, state, began)
-    if not finished(keeper.history, settings):
-        fit(make_trainer(settings, keeper), learner, data, keeper)
+    # Also where no epoch is left: there all processes meet, so all have read the checkpoint by now.
+    fit(make_trainer(settings, keeper), learner, data, keeper)
     if RANK == 0:
         best = ranked(keeper.history, settings)[0]
         account["epochs"], account["best_epoch"] = len(keeper.history), best
@@ -83,7 +82,7 @@ def fit(trainer: Any, learner: Learner, data: FaceData, keeper: Keeper) -> None:
     """Train; loaders that were ended with the training, but before it, are no fault."""
     try:
         trainer.fit(learner, datamodule=data)
-    except RuntimeError:
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError):  # by where a loader was
         if not keeper.sigterm:
             raise
         raise UserError(
@@ -99,6 +98,9 @@ def resolve(
     for name in settings["attributes"]:
         if name not in ATTRIBUTES:
             raise UserError(f"there is no attribute {name!r}; CelebA spells them like {ATTRIBUTES}")
+    if found := misfit(settings):
+        key, why = found
+        raise UserError(f"the setting {key} {why}")
     if settings["segmentation_weight"] > 0 and masks is None:
         raise UserError("`segmentation_weight` is above 0: name the masks with --masks, or set 0")
     begun = settings["pretrained"] or settings["initial_weights"] or initial
@@ -107,18 +109,14 @@ def resolve(
         raise UserError(
             f"this model starts from given weights: name their file with --initial{wrong}"
         )
-    parts = settings["accumulate"] * settings["devices"] * settings["nodes"]
-    if settings["batch_size"] % parts:
-        raise UserError(
-            f"`batch_size` {settings['batch_size']} cannot be cut into {parts} equal parts, which"
-            " are `accumulate` × `devices` × `nodes`; set a multiple of that"
-        )
+    imagenet = starts_from_imagenet(settings)
     return {
         **settings,
         "attributes": settings["attributes"] or list(ATTRIBUTES),
         "input_size": list(settings["input_size"] or faces.size),
+        "pretrained": imagenet,
         # Known by what it holds, not by where it lies on this machine.
-        "initial_weights": sha256(initial) if initial and not settings["pretrained"] else None,
+        "initial_weights": sha256(initial) if initial and not imagenet else None,
     }
 
 
@@ -142,7 +140,7 @@ def new_learner(settings: dict[str, Any], seed: int, initial: Path | None) -> Le
         start_from(network, initial)
     if settings["channels_last"]:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = Learner(network, settings, TABLE[columns(settings)], seed)
+    learner = Learner(network, settings, TABLE[columns_of(settings["attributes"])], seed)
     if settings["compile"]:
         network.compile()
     return learner
@@ -176,9 +174,8 @@ def describe(network: nn.Module, data: FaceData, inputs: dict[str, Path | None])
 
 def fingerprint(account: dict[str, Any]) -> str:
     """What two runs share if one may go on from the other's checkpoint."""
-    decisive = {k: v for k, v in account["settings"].items() if k not in OPERATIONAL}
     others = [account[key] for key in ("seed", "inputs_sha256", "versions", "code_sha256")]
-    return digest([decisive, *others])
+    return digest([decisive(account["settings"]), *others])
 
 
 def digest(content: Any) -> str:

@@ -63,7 +63,7 @@ def settings(**changes: Any) -> dict[str, Any]:
         **changes,
     }
     config = {"dataset": "d", "datasets": {"d": {"source": "synthetic"}}, "models": {"m": model}}
-    config |= {"train": ["m"], "compare": {"with": "m", "without": "m", "shares": [0.5]}}
+    config |= {"train": ["m"], "compare": {"with": "m", "without": "m", "shares": [1]}}
     config |= {"predict": {"model": "m"}}
     completed: dict[str, Any] = complete(config, schema)["models"]["m"]
     return completed

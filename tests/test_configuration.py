@@ -79,6 +79,13 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
         (lambda c: c.update(seeds=[]), "seeds"),
         (lambda c: c.update(seeds=[64, 64]), "wrong at seeds: [64, 64] has non-unique"),
         (lambda c: c.update(train=["cnn_rnn"] * 2), "wrong at train"),
+        (lambda c: c.update(train=[]), "wrong at train: [] should be non-empty"),
+        (lambda c: c.update(judge_on=["celeba"] * 2), "wrong at judge_on"),
+        (lambda c: c.update(landmarks={"detectors": ["dlib"] * 2}), "wrong at landmarks.detectors"),
+        (lambda c: c["datasets"]["celeba"].update(names=[]), "wrong at datasets.celeba.names"),
+        (lambda c: c["models"]["cnn_rnn"].update(attributes=["Male"] * 2), "cnn_rnn.attributes"),
+        (lambda c: c.update(evaluate={"groups": [["Male", "Male"]]}), "at evaluate.groups.0"),
+        (lambda c: c.update(evaluate={"groups": [["Male"], ["Male"]]}), "at evaluate.groups"),
         (lambda c: c.update(compare={"seeds": [1, 1]}), "wrong at compare.seeds"),
         (lambda c: c.update(compare={"shares": [1, 1.0]}), "wrong at compare.shares"),
         (lambda c: c.update(predict={"model": "atparsenet"}), "did you mean 'attparsenet'"),
@@ -94,6 +101,31 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
         (
             lambda c: c["models"]["resnet18"].update(backbone="convnext_tiny"),
             "write imagenet: {convnext_tiny: {sha256: <its hash>, mirrors: [<address or path>]}}",
+        ),
+        # Models that cannot be trained.
+        (
+            lambda c: c["models"].update(mine={"network": "cnn_rnn", "epochs": 1, "batch_size": 8}),
+            "models.mine.segmentation_weight is 1, and cnn_rnn predicts no masks; write",
+        ),
+        (
+            lambda c: c["models"]["attparsenet"].update(pretrained=True),
+            "models.attparsenet.pretrained is true, and ImageNet has no weights of attparsenet",
+        ),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(backbone="resnet50"),
+            "models.cnn_rnn.backbone is 'resnet50', and cnn_rnn is built on resnet18 alone",
+        ),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(accumulate=2, devices=3, nodes=2),
+            "models.cnn_rnn.batch_size is 32, which cannot be cut into 12 equal parts",
+        ),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(stratified_subset=0.1, share=0.5),
+            "models.cnn_rnn.stratified_subset is set, and so is share",
+        ),
+        (
+            lambda c: c["models"]["attparsenet"].update(stratified_subset=0.1),
+            "models.attparsenet.stratified_subset is set, and compare.with wants attparsenet on",
         ),
     ],
 )

@@ -315,7 +315,7 @@ def test_masks_of_other_faces_are_refused(tmp_path):
     make_masks(tmp_path)
     make_faces(tmp_path / "other", ["valid", "test"])
     save_network(tmp_path / "weights.safetensors")
-    with pytest.raises(SystemExit, match="not the faces that are judged"):
+    with pytest.raises(SystemExit, match="holds the masks of other faces"):
         call(tmp_path, "other", "--masks", str(tmp_path / "masks.zarr"))
 
 

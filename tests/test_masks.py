@@ -241,6 +241,18 @@ def test_pictures_are_made_of_any_store(tmp_path):
         )
 
 
+@pytest.mark.parametrize("picture", ["face", "sheet"])
+def test_masks_of_other_people_are_laid_over_nobody(tmp_path, picture):
+    for folder, count in (("mine", 5), ("others", 6)):
+        data_set(tmp_path / folder, count)
+        make(tmp_path / folder, 1)
+    words = ["--store", tmp_path / "others/masks.zarr", "--faces", tmp_path / "mine/faces"]
+    words += ["--out", tmp_path / "picture.png"]
+    with pytest.raises(SystemExit, match="other faces than"):
+        masks_figure.main([picture, *map(str, words)])
+    assert not (tmp_path / "picture.png").exists()
+
+
 def test_the_mean_mask_is_over_the_positives_that_have_landmarks(tmp_path):
     data_set(tmp_path, 5)
     make(tmp_path, 1)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import time
 from itertools import count
 from pathlib import Path
@@ -87,6 +88,44 @@ def test_the_log_beside_the_checkpoints_still_says_why_the_last_start_ended(data
     log = (tmp_path / "checkpoints/train.log").read_text()
     told = re.findall("started: |stopped: .* run the same command again|going on after", log)
     assert [words[:8] for words in told] == ["started:", "stopped:", "started:", "going on"]
+
+
+def test_processes_wait_for_each_other_before_a_finished_trainings_checkpoint_goes(
+    tmp_path, monkeypatch
+):
+    """Killed before its results were there; as on a cluster, each process is started from outside.
+
+    The first is at its port, where it waits, before the second begins to look for the checkpoint.
+    """
+    write_data(tmp_path)
+    flags = command(tmp_path, tmp_path, epochs=1, devices=2)
+    (tmp_path / "history.csv").mkdir()  # no file can take this name: it ends there
+    process = start(flags)
+    _, said = process.communicate(timeout=120)
+    assert "history.csv" in said
+    before = last(tmp_path)
+    (tmp_path / "history.csv").rmdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MASTER_PORT", str(port))
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    first = start(flags)
+    while not listening(port):
+        assert first.poll() is None, "it did not wait"
+        time.sleep(0.05)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    second = start(flags)
+    for process in (first, second):
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    assert not before.exists()
+    assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [1]
+    assert not (before.parent / "epoch-002.safetensors").exists()
+
+
+def listening(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_who_changes_a_setting_and_changes_it_back_goes_on(data, tmp_path):

@@ -250,6 +250,16 @@ def test_training_starts_from_weights_of_ones_own(data, tmp_path):
     assert_close(weights(tmp_path / "second"), network, 0)
 
 
+def test_weights_of_ones_own_go_before_imagenets_and_the_account_says_so(data, tmp_path):
+    own, faces = tmp_path / "own.pth", open_faces(data / "faces")
+    own.write_bytes(b"weights")
+    chosen = settings(network="backbone", pretrained=True, initial_weights=str(own))
+    held = train.resolve(chosen, faces, data / "masks.zarr", own)
+    assert (held["pretrained"], held["initial_weights"]) == (False, sha256(own))
+    held = train.resolve(chosen | {"initial_weights": None}, faces, data / "masks.zarr", own)
+    assert (held["pretrained"], held["initial_weights"]) == (True, None)
+
+
 @pytest.mark.parametrize("flag", ["--faces", "--masks", "--initial"])
 def test_an_input_that_is_not_there_is_named_in_one_sentence(data, tmp_path, flag):
     flags = command(data, tmp_path)
@@ -261,11 +271,9 @@ def test_an_input_that_is_not_there_is_named_in_one_sentence(data, tmp_path, fla
     ("changes", "says"),
     [
         ({"batch_size": 21}, "20 faces to train on"),
-        ({"batch_size": 4, "accumulate": 3}, "multiple"),
-        ({"pretrained": True}, "--initial"),
+        ({"network": "backbone", "pretrained": True}, "--initial"),
         ({"masks": False}, "--masks"),
         ({"stratified_subset": 0.01}, "stratified"),
-        ({"network": "cnn_rnn"}, "segmentation_weight"),
         pytest.param({"accelerator": "gpu"}, "Lightning cannot train", marks=WITHOUT_GPU),
     ],
 )

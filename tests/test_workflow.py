@@ -241,6 +241,21 @@ def test_a_changed_stage_is_run_again(finished):
     assert finished.ran("train_attparsenet") == {"evaluate": 1}
 
 
+@pytest.mark.parametrize(
+    ("changed", "trains"),
+    [
+        ("workers: 1, max_minutes: 9, checkpoint_minutes: 3", False),
+        ("optimizer: {learning_rate: 0.02}", True),
+    ],
+)
+def test_only_settings_that_decide_on_the_weights_train_a_model_anew(finished, changed, trains):
+    plan = finished.snakemake(
+        "train_attparsenet", "--dry-run", overlay=f"models: {{attparsenet: {{{changed}}}}}"
+    )
+    assert bool(re.search(r"\ntrain +1\n", plan.stdout)) == trains
+    assert ("Nothing to be done" in plan.stdout) != trains
+
+
 def test_a_fetched_file_that_is_there_is_kept_and_hides_no_other_change(finished):
     """What fetches it may change: it is known by its hash, and its rule holds up nothing else."""
     model = finished.folder / "downloads/face_landmarker.task"

@@ -1,5 +1,7 @@
 """CelebA's 40 attributes, in the order of its label file and under its own spellings."""
 
+from collections.abc import Iterable
+
 ATTRIBUTES: tuple[str, ...] = (
     "5_o_Clock_Shadow",
     "Arched_Eyebrows",
@@ -42,3 +44,8 @@ ATTRIBUTES: tuple[str, ...] = (
     "Wearing_Necktie",
     "Young",
 )
+
+
+def columns_of(names: Iterable[str]) -> list[int]:
+    """Where attributes stand among the 40."""
+    return [ATTRIBUTES.index(name) for name in names]

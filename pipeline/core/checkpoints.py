@@ -21,6 +21,7 @@ import torch
 from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.files import remove, replacing, write_table
 from pipeline.core.learner import Learner
+from pipeline.core.model_settings import decisive
 from pipeline.core.networks.weights import save_weights
 from pipeline.core.stage import UserError
 
@@ -31,9 +32,6 @@ log = logging.getLogger(__name__)
 
 History = list[dict[str, float]]
 LAST, HISTORY = "last.ckpt", "history.csv"
-# Settings of how fast and how often, not of what comes out: they may change between a kill and
-# the run that goes on, and are in no weights file.
-OPERATIONAL = {"workers", "max_minutes", "checkpoint_minutes"}
 
 
 class Keeper(lightning.Callback):
@@ -115,7 +113,7 @@ class Keeper(lightning.Callback):
             logger.log_metrics(row, step=learner.epoch)
         epochs, keep = ranked(self.history, learner.settings), learner.settings["keep"]
         if trainer.is_global_zero and learner.epoch in epochs[:keep]:
-            settings = {k: v for k, v in learner.settings.items() if k not in OPERATIONAL}
+            settings = decisive(learner.settings)
             save_weights(epoch_file(self.folder, learner.epoch), learner.network, settings)
         self.keep(trainer, learner)
         if trainer.is_global_zero:

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.model_settings import misfit, starts_from_imagenet
 from pipeline.core.stage import UserError
 
 Config = dict[str, Any]
@@ -21,7 +22,7 @@ def complete(config: Config, schema: Config) -> Config:
     """Return ``config`` with ``like:`` resolved and the schema's defaults filled in.
 
     Everything that is wrong is a ``UserError`` of one sentence: a misspelt key, a value of the
-    wrong kind, a name that no entry has.
+    wrong kind, a name that no entry has, a model that cannot be trained.
     """
     _check_keys(config)
     whole = deepcopy(config)
@@ -33,7 +34,7 @@ def complete(config: Config, schema: Config) -> Config:
     _fill(whole, schema)
     _check_names(whole)
     _check_lists(whole)
-    _check_weights(whole)
+    _check_models(whole)
     _add_shares(whole)
     return whole
 
@@ -150,11 +151,13 @@ def _check_lists(config: Config) -> None:
             )
 
 
-def _check_weights(config: Config) -> None:
-    """A model that begins with ImageNet weights needs a place to fetch them from."""
+def _check_models(config: Config) -> None:
+    """A model's settings go together; ImageNet weights have a place to be fetched from."""
     for name, model in config["models"].items():
-        fetched = model["pretrained"] and not model["initial_weights"]
-        if fetched and model["backbone"] not in config["imagenet"]:
+        if found := misfit(model):
+            key, why = found
+            raise UserError(f"The configuration's models.{name}.{key} {why}.")
+        if starts_from_imagenet(model) and model["backbone"] not in config["imagenet"]:
             raise UserError(
                 f"The configuration's models.{name} is pretrained, and imagenet has no weights of"
                 f" {model['backbone']}; set pretrained: false, or write imagenet:"
@@ -167,6 +170,12 @@ def _add_shares(config: Config) -> None:
     for share in config["compare"]["shares"]:
         for key in ("with", "without"):
             name = config["compare"][key]
+            if share != 1 and config["models"][name]["stratified_subset"]:
+                raise UserError(
+                    f"The configuration's models.{name}.stratified_subset is set, and compare.{key}"
+                    f" wants {name} on {share:g} of train, which it would override; leave it out,"
+                    " or set compare: {shares: [1]}."
+                )
             if share != 1:
                 config["models"][share_name(name, share)] = {
                     **config["models"][name],

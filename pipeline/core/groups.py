@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, columns_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def by_group(
     group with fewer than ``min_class`` faces is not ``counted``, and not the worst.
     """
     target = group_by[0]
-    truth = labels[:, [ATTRIBUTES.index(name) for name in attributes]]
+    truth = labels[:, columns_of(attributes)]
     correct = predicted == truth
     groups: list[dict[str, Any]] = []
     for values in product([True, False], repeat=len(group_by)):

@@ -10,9 +10,8 @@ import torch
 from pipeline.core.batches import Batch, masks_for
 from pipeline.core.faces import Faces
 from pipeline.core.mask_metrics import MaskTally
-from pipeline.core.mask_store import Masks, open_masks
+from pipeline.core.mask_store import Masks, open_masks_of
 from pipeline.core.regions import TABLE
-from pipeline.core.stage import UserError
 
 
 class MaskGauge:
@@ -21,11 +20,7 @@ class MaskGauge:
     def __init__(
         self, store: Path, faces: Faces, columns: list[int], judged: tuple[str, ...]
     ) -> None:
-        self.masks = open_masks(store)
-        if list(self.masks.names) != faces.names:
-            raise UserError(
-                f"the faces of {store} are not the faces that are judged: make the masks again."
-            )
+        self.masks = open_masks_of(store, faces)
         self.splits, self.columns = faces.splits, columns
         self.tallies = {split: MaskTally(len(columns)) for split in judged}
 

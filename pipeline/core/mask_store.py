@@ -31,6 +31,7 @@ from numcodecs import zstd  # type: ignore[import-untyped]
 from zarr.codecs import ZstdCodec
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.faces import Faces
 from pipeline.core.files import remove, replacing, sha256
 from pipeline.core.regions import ATTRIBUTE_REGIONS, REGIONS
 from pipeline.core.stage import UserError
@@ -265,3 +266,14 @@ def open_masks(path: Path) -> Masks:
             f"{path} is no whole store of masks as attparse writes it ({type(error).__name__});"
             " make it, or finish it, with the rule masks."
         ) from None
+
+
+def open_masks_of(path: Path, faces: Faces) -> Masks:
+    """Open the store of these faces; a ``UserError`` says so if it is of others."""
+    masks = open_masks(path)
+    if masks.names != faces.names:
+        raise UserError(
+            f"{path} holds the masks of other faces than {faces.path}, or in another order; make it"
+            " again from these faces with the rule masks."
+        )
+    return masks

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.files import replacing
 from pipeline.core.stage import UserError
 
@@ -46,7 +46,7 @@ class Predictions:
     @property
     def columns(self) -> list[int]:
         """Where the model's attributes lie among the 40."""
-        return [ATTRIBUTES.index(name) for name in self.attributes]
+        return columns_of(self.attributes)
 
     def of(self, split: str) -> "Predictions":
         """The faces of one split."""

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from pipeline.core import torchvision_on_cpu  # noqa: F401
-from pipeline.core.checkpoints import Keeper
+from pipeline.core.checkpoints import Keeper, finished
 from pipeline.core.stage import UserError
 
 # isort: split
@@ -45,14 +45,14 @@ def make_trainer(settings: dict[str, Any], keeper: Keeper) -> lightning.Trainer:
     for noise in NOISE:
         warnings.filterwarnings("ignore", noise)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    done = keeper.state["epoch"] if keeper.state else 0
+    left = 0 if finished(keeper.history, settings) else settings["epochs"] - len(keeper.history)
     try:
         return lightning.Trainer(
             accelerator=settings["accelerator"],
             devices=settings["devices"],
             num_nodes=settings["nodes"],
             precision=settings["precision"],
-            max_epochs=settings["epochs"] - done,
+            max_epochs=left,
             accumulate_grad_batches=settings["accumulate"],
             deterministic=settings["deterministic"],
             benchmark=not settings["deterministic"],

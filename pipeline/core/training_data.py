@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import torchvision_on_cpu  # noqa: F401
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.faces import Faces
 from pipeline.core.loading import FaceBatches, Order, loader, once, shuffled
 from pipeline.core.stage import UserError
@@ -28,11 +28,10 @@ class FaceData(lightning.LightningDataModule):
         super().__init__()
         self.splits = split_rows(faces, settings, seed)
         self.settings, self.seed = settings, seed
-        labels = faces.attributes[:, columns(settings)]
+        columns = columns_of(settings["attributes"])
+        labels = faces.attributes[:, columns]
         store = open_store(masks, faces) if masks else None
-        drawn = labels
-        if store:
-            drawn = np.where(store.found[:, None], store.labels[:, columns(settings)], labels)
+        drawn = store.labels[:, columns] if store else labels
         self.train_faces = FaceBatches(faces, drawn, store)
         self.valid_faces = FaceBatches(faces, labels, store)
         self.found = store.found if store else None
@@ -121,16 +120,8 @@ def stratified(
     }
 
 
-def columns(settings: dict[str, Any]) -> list[int]:
-    """Where the network's attributes stand among CelebA's 40."""
-    return [ATTRIBUTES.index(name) for name in settings["attributes"]]
-
-
 def open_store(path: Path, faces: Faces) -> Any:
     """The masks of ``faces``; imported here, so that training without masks needs no Zarr."""
-    from pipeline.core.mask_store import open_masks
+    from pipeline.core.mask_store import open_masks_of
 
-    masks = open_masks(path)
-    if list(masks.names) != faces.names:
-        raise UserError(f"{path} holds the masks of other faces than {faces.path}: draw them anew")
-    return masks
+    return open_masks_of(path, faces)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import columns_of
 from pipeline.core.batches import prepare
 from pipeline.core.metrics import probabilities
 from pipeline.core.networks.weights import load_network
@@ -45,7 +45,7 @@ class Viewer:
     def __init__(self, weights: Path) -> None:
         self.network, self.settings = load_network(weights)
         self.attributes: list[str] = self.settings["attributes"]
-        self.columns = [ATTRIBUTES.index(name) for name in self.attributes]
+        self.columns = columns_of(self.attributes)
         self.attends = self.settings["network"] == "cnn_rnn"
 
     @torch.inference_mode()

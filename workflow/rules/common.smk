@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from pipeline.core.code import files_of
 from pipeline.core.configuration import complete, share_name
+from pipeline.core.model_settings import decisive, starts_from_imagenet
 from pipeline.core.stage import UserError
 
 # Rules name the code by paths relative to the project, so that results survive its moving.
@@ -80,6 +81,19 @@ def settings(path, *keys):
     return section
 
 
+def decisive_settings(wildcards):
+    """What of a model's entry makes it train anew."""
+    return json.dumps(decisive(config["models"][wildcards.model]), sort_keys=True)
+
+
+def unwatched(param):
+    """The same param, of which a change reruns nothing.
+
+    So Snakemake treats functions of threads, as of all that may differ from machine to machine.
+    """
+    return lambda wildcards, threads: param(wildcards)
+
+
 def whole(*stages, dataset="dataset"):
     """The summaries that stages write once their results are whole.
 
@@ -133,8 +147,7 @@ def with_masks(wildcards):
 def from_imagenet(wildcards):
     """The backbone whose ImageNet weights a model starts from, if it does."""
     model = config["models"][wildcards.model]
-    fetched = model["pretrained"] and not model["initial_weights"]
-    return model["backbone"] if fetched else None
+    return model["backbone"] if starts_from_imagenet(model) else None
 
 
 def initial_weights(wildcards):

@@ -50,7 +50,8 @@ rule train:
         mpi=mpi,
         launcher=launcher,
     params:
-        settings=settings("models/{model}"),
+        decisive=decisive_settings,
+        settings=unwatched(settings("models/{model}")),
         imagenet=imagenet_hash,
         checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
         masks=option("--masks", "masks"),

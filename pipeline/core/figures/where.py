@@ -72,11 +72,9 @@ def example_cells(
 
 def draw_maps(viewer: Any, test: Judged, store: Path, images: int, out: Path) -> None:
     """Mean maps beside mean masks, over positives and over negatives, and one face's panel."""
-    from pipeline.core.mask_store import open_masks
+    from pipeline.core.mask_store import open_masks_of
 
-    masks = open_masks(store)
-    if masks.names != test.faces.names:
-        raise UserError(f"{store} holds the masks of other faces: make the masks again.")
+    masks = open_masks_of(store, test.faces)
     usable = np.flatnonzero(masks.found[test.rows])
     if not len(usable):
         raise UserError("none of the test faces has landmarks, so none has masks to show.")

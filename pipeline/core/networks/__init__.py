@@ -4,7 +4,6 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.networks.attparsenet import AttParseNet
 from pipeline.core.networks.backbone import Backbone
 from pipeline.core.networks.cnn_rnn import CnnRnn
@@ -21,15 +20,13 @@ def build(settings: dict[str, Any]) -> nn.Module:
     returns an ``Output``. Settings that fit no network are a ``UserError``.
     """
     kind, size = settings["network"], tuple(settings["input_size"])
-    count = len(settings["attributes"] or ATTRIBUTES)
+    count = len(settings["attributes"])
     masks = settings["segmentation_weight"] > 0
     if kind == "attparsenet":
         if min(size) < 28:
             raise UserError(f"attparsenet needs an `input_size` of at least 28×28, not {size}")
         return AttParseNet(count, size, settings["width"])
     if kind == "cnn_rnn":
-        if masks:
-            raise UserError("cnn_rnn predicts no masks: set its `segmentation_weight` to 0")
         begun = settings["pretrained"] or settings["initial_weights"]
         return CnnRnn(count, settings["frozen_layers"] if begun else 0)
     if kind == "backbone":
