@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.landmarks import covered, errors_when_covered
+from bench.nme import nme
 from pipeline.core import detectors
 from pipeline.core.alignment import PLACES, places, similarity
 from pipeline.core.detectors import boxes, dlib_points
-from pipeline.core.nme import nme
 from pipeline.core.stage import UserError
 
 BLANK = np.full((218, 178, 3), 128, np.uint8)
