@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
+from bench.nme import MIRRORED, nme
 from pipeline.core.detectors.boxes import around
 from pipeline.core.detectors.mediapipe_mesh import MediapipeMesh, nearest, view
 from pipeline.core.files import write_text
 from pipeline.core.landmark_table import COLUMNS
 from pipeline.core.mesh_map import HAND_PICKED, Fit, fitted, flat, hand_picked, normalised
-from pipeline.core.nme import MIRRORED, nme
 
 COMPONENTS = 40
 RIDGES = (0.1, 0.3, 1.0, 3.0)  # in squared sizes of a face

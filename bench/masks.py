@@ -40,7 +40,7 @@ from pipeline.core.regions import (
     REGIONS,
     TABLE,
     attribute_masks,
-    draw_regions,
+    fill_polygons,
     region_polygons,
 )
 
@@ -138,8 +138,11 @@ class Ours:
         self.table = torch.from_numpy(TABLE)
 
     def draw(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        bits = draw_regions(self.points[row], self.size)
+        bits = self.regions(row)
         return attribute_masks(bits, self.labels[row]), bits
+
+    def regions(self, row: int) -> np.ndarray:
+        return fill_polygons(region_polygons(self.points[row]), self.size)
 
     def write(self, count: int, store: Path) -> None:
         for first in range(0, count, SHARD):
@@ -163,7 +166,6 @@ class Ours:
     def numpy_batch(self, rows: np.ndarray, bits: np.ndarray) -> np.ndarray:
         """The same without torch, face by face, into the same room: for any framework."""
         made = self.room[: len(rows)]
-        made[:] = False
         down, across = (nearest(n, m).numpy() for n, m in zip(self.size, MAPS, strict=True))
         for masks, face, row in zip(made, bits, rows, strict=True):
             top, left = self.random.integers(-SHIFT, SHIFT + 1, 2)
@@ -171,11 +173,11 @@ class Ours:
             view = np.ix_(
                 (down + top).clip(0, self.size[0] - 1), (columns + left).clip(0, self.size[1] - 1)
             )
-            attribute_masks(face[view], self.labels[row], out=masks)
+            masks[:] = attribute_masks(face[view], self.labels[row])
         return made
 
     def drawn_bits(self, rows: np.ndarray) -> np.ndarray:
-        return np.stack([draw_regions(self.points[row], self.size) for row in rows])
+        return np.stack([self.regions(row) for row in rows])
 
 
 def batches(rows: np.ndarray) -> list[np.ndarray]:

@@ -36,6 +36,7 @@ from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
 JUDGED = ("valid", "test")
+ROUNDED = 0.03  # stretching of as much may come of whole pixels alone, in a small image
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -59,6 +60,7 @@ def evaluate(args: argparse.Namespace) -> None:
     settings = args.settings
     judge = Judge(args.weights, settings, args.threads)
     faces, trained = open_faces(args.faces), open_faces(args.trained_on)
+    require_proportions(faces, trained)
     rows = judged_rows(faces, args.faces)
     logits, masks = judge.see(faces, rows, args.masks)
     predictions = Predictions(
@@ -152,6 +154,19 @@ def decoded(
         for rows in batches:
             images = np.stack(list(pool.map(faces.image, rows)))
             yield rows, np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def require_proportions(judged: Faces, trained: Faces) -> None:
+    """Larger or smaller is no matter; other proportions would be stretched to the network's."""
+    stretched = (judged.size[0] / judged.size[1]) / (trained.size[0] / trained.size[1])
+    if abs(stretched - 1) > ROUNDED:
+        sizes = ["{} × {}".format(*faces.size) for faces in (judged, trained)]
+        raise UserError(
+            f"the faces of {judged.path} are {sizes[0]} pixels and those trained on {sizes[1]}"
+            " (height × width): the network would see them stretched. Give the data set that is"
+            f" judged a `size` of the same proportions, such as {list(trained.size)}; photographs"
+            " are warped to it with `aligned: false`."
+        )
 
 
 def judged_rows(faces: Faces, path: Path) -> np.ndarray:

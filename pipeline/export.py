@@ -23,7 +23,7 @@ from pipeline.core import stage
 from pipeline.core.files import read_json, read_table, replacing, sha256, write_text
 from pipeline.core.metrics_file import read_metrics
 from pipeline.core.model_card import model_card
-from pipeline.core.networks.weights import load_network
+from pipeline.core.networks.weights import faces_size, load_network
 from pipeline.core.stage import UserError
 from pipeline.core.thresholds import USUAL
 
@@ -115,13 +115,14 @@ class Whole(nn.Module):
 
 def about(settings: dict[str, Any], digest: str, metrics: dict[str, Any] | None) -> dict[str, str]:
     """The model's metadata: names and numbers as JSON."""
-    names = settings["attributes"]
+    names, (height, width) = settings["attributes"], faces_size(settings)
     chosen = metrics["thresholds"] if metrics else {}
     return {
         "attributes": json.dumps(names),
         "thresholds": json.dumps([chosen.get(name, USUAL) for name in names]),
         "input": json.dumps({"layout": "NHWC", "colours": "RGB", "size": settings["input_size"]}),
-        "geometry": "CelebA's aligned faces; python -m pipeline.align makes them",
+        "geometry": f"CelebA's aligned faces, made by python -m pipeline.align --size {height}"
+        f" {width}, then resized to the input's size",
         "weights_sha256": digest,
     }
 

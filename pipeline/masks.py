@@ -46,13 +46,13 @@ class Drawing:
 
     def draw(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """The masks (40, H, W) bool and regions (H, W) uint16 of one face."""
-        if not self.found[row]:
-            self.without_landmarks.append(row)
-            return np.zeros((len(ATTRIBUTES), *self.size), bool), np.zeros(self.size, np.uint16)
         polygons = region_polygons(self.landmarks.points[row])
         bits = fill_polygons(polygons, self.size)
         masks = attribute_masks(bits, self.labels[row])
-        self._count(row, polygons, masks)
+        if self.found[row]:
+            self._count(row, polygons, masks)
+        else:
+            self.without_landmarks.append(row)
         return masks, bits
 
     def _count(self, row: int, polygons: dict[str, np.ndarray], masks: np.ndarray) -> None:

@@ -16,18 +16,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from pipeline.core import page, stage
-from pipeline.core.alignment import Size
 from pipeline.core.faces import decode
 from pipeline.core.figures.places import overlaid
 from pipeline.core.files import replacing, sha256, written
 from pipeline.core.image_files import find_fault
 from pipeline.core.metrics_file import read_metrics
 from pipeline.core.photographs import may_be_image
-from pipeline.core.portraits import Finder, Portrait, open_finder, size_for
+from pipeline.core.portraits import Finder, Portrait, open_finder, whole
 from pipeline.core.sources.images import FolderImages
 from pipeline.core.stage import UserError
 from pipeline.core.style import readable, share
@@ -96,14 +94,13 @@ def predict(args: argparse.Namespace) -> None:
         raise UserError(f"{args.photographs} holds no image: put JPEGs or PNGs there.")
     if args.align:
         fetch_model(args.model)
-    size = size_for(*viewer.settings["input_size"])
     cards: list[dict[str, Any]] = []
     faces, faults = 0, []
     with open_finder(args.model) if args.align else nullcontext() as finder:
         told = (
             one
             for name in stage.progress(names, len(names), "predicting", "photograph")
-            for one in tell(written(name), photographs.read(name), viewer, finder, args.faces, size)
+            for one in tell(written(name), photographs.read(name), viewer, finder, args.faces)
         )
         with replacing(args.out / "faces.csv") as partial:
             for one in write_rows(partial, told, viewer.attributes):
@@ -130,9 +127,8 @@ def tell(
     viewer: Viewer,
     finder: Finder | None,
     which: str,
-    size: Size,
 ) -> Iterator[Told]:
-    """What the network says of the faces of one photograph."""
+    """What the network says of the faces of one photograph, warped as those trained on were."""
     fault = encoded if isinstance(encoded, str) else find_fault(encoded)
     if fault:
         log.warning("%s: %s", name, fault)
@@ -140,10 +136,9 @@ def tell(
         return
     photograph = decode(encoded)  # type: ignore[arg-type]  # OpenCV turns it upright by its EXIF
     if finder is None:
-        whole = cv2.resize(photograph, size[::-1], interpolation=cv2.INTER_AREA)
-        portraits = [Portrait(whole, None)]
+        portraits = [whole(photograph, viewer.size)]
     else:
-        portraits = finder.find(photograph, size)
+        portraits = finder.find(photograph, viewer.size)
     if not portraits:
         log.info("%s: %s", name, NO_FACE)
         yield Told(name, 0, None, None, NO_FACE)

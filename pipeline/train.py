@@ -114,6 +114,7 @@ def resolve(
         **settings,
         "attributes": settings["attributes"] or list(ATTRIBUTES),
         "input_size": list(settings["input_size"] or faces.size),
+        "faces_size": list(faces.size),
         "pretrained": imagenet,
         # Known by what it holds, not by where it lies on this machine.
         "initial_weights": sha256(initial) if initial and not imagenet else None,

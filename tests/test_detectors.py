@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.landmarks import covered, errors_when_covered
+from bench.nme import nme
 from pipeline.core import detectors
+from pipeline.core.alignment import PLACES, places, similarity
 from pipeline.core.detectors import boxes, dlib_points
-from pipeline.core.nme import nme
 from pipeline.core.stage import UserError
 
 BLANK = np.full((218, 178, 3), 128, np.uint8)
@@ -173,6 +174,22 @@ def test_drawn_all_the_way_the_marks_fit_as_the_alignment_would_have_put_them(
     shift, factor = boxes.from_alignment(drawn, BLANK)
     assert abs(shift) < 1e-6
     assert abs(factor - 1) < 1e-6
+
+
+@pytest.mark.parametrize("size", [(218, 178), (436, 356), (224, 224), (120, 300)])
+def test_at_any_size_the_known_place_is_where_the_alignment_puts_the_face(size):
+    image, matrix = np.zeros((*size, 3), np.uint8), similarity(PLACES, places(size))
+    there = mean_face() @ matrix[:, :2].T + matrix[:, 2]
+    corners = np.reshape(PLACE, (2, 2)) @ matrix[:, :2].T + matrix[:, 2]
+    assert boxes.aligned_box(image) == pytest.approx(corners.ravel())
+    usual, scale = boxes.from_alignment(mean_face(), BLANK), matrix[0, 0]
+    shift, factor = boxes.from_alignment(there, image)
+    assert (shift / scale, factor) == pytest.approx(usual)
+    drawn = boxes.drawn_to_alignment(mean_face(), BLANK, 0.5) @ matrix[:, :2].T + matrix[:, 2]
+    np.testing.assert_allclose(boxes.drawn_to_alignment(there, image, 0.5), drawn)
+    for right in (0, 8, 12):  # in pixels of CelebA's size; beyond 9.5 it is elsewhere
+        moved = mean_face() + np.array([right, 0]), there + np.array([right * scale, 0])
+        assert boxes.as_aligned(moved[0], BLANK) == boxes.as_aligned(moved[1], image)
 
 
 def test_without_dlib_the_cascade_is_shorter_and_dlib_alone_is_an_error(monkeypatch):

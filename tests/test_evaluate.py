@@ -45,20 +45,22 @@ MODEL = {
 }
 
 
-def make_faces(path: Path, splits: list[str], people: bool = True) -> None:
+def make_faces(
+    path: Path, splits: list[str], people: bool = True, size: tuple[int, int] = SIZE
+) -> None:
     """Noise with random labels, 20 faces a split; Bald in 5 of them, Bangs in none."""
     rng = np.random.default_rng(len(splits))
 
     def faces():
         for row, split in enumerate(np.repeat(splits, 20).tolist()):
-            image = rng.integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+            image = rng.integers(0, 255, (*size, 3), dtype=np.uint8)
             labels = np.arange(40) % 2 == (row % 2)
             labels[ATTRIBUTES.index("Bald")] = row % 20 < 5
             labels[ATTRIBUTES.index("Bangs")] = False
             jpeg = cv2.imencode(".jpg", image)[1].tobytes()
             yield Face(f"{row:06d}.jpg", split, row // 4 if people else -1, labels, jpeg)
 
-    write_faces(path, faces(), SIZE)
+    write_faces(path, faces(), size)
 
 
 def save_network(path: Path, **changes) -> None:
@@ -340,6 +342,18 @@ def test_a_data_set_without_the_split_that_is_needed_ends_in_one_sentence(
         call(tmp_path)
     assert word in str(stopped.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_faces_of_other_proportions_than_those_trained_on_are_refused(tmp_path):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    save_network(tmp_path / "weights.safetensors")
+    make_faces(tmp_path / "square", ["test"], size=(64, 64))
+    with pytest.raises(SystemExit, match=r"64 × 64 pixels and .* 64 × 52 .* stretched.*\[64, 52\]"):
+        call(tmp_path, "square")
+    assert not (tmp_path / "out").exists()
+    for size in ((128, 104), (218, 178)):  # the same but for whole pixels
+        make_faces(tmp_path / "larger", ["test"], size=size)
+        assert call(tmp_path, "larger")[0]["images"] == 20
 
 
 def test_a_diverged_network_ends_in_one_sentence(tmp_path):

@@ -71,6 +71,7 @@ def test_the_file_names_its_attributes_thresholds_and_input(exported):
     )
     assert chosen == metrics["thresholds"]
     assert json.loads(about["input"])["size"] == settings["input_size"]
+    assert "pipeline.align --size 218 178, then resized" in about["geometry"]
     (images,) = session(out).get_inputs()
     assert images.type == "tensor(uint8)"
     assert images.shape[1:] == [*settings["input_size"], 3]

@@ -15,11 +15,11 @@ from face_detection import ALL, fetched_model, known_faces, mean_face
 
 from bench.fit_mesh_map import fit_map, held_out, load, mirror_partners
 from bench.landmarks import jittered_boxes
+from bench.nme import INNER, nme
 from pipeline import landmarks, synthesize
 from pipeline.core import detectors
 from pipeline.core.faces import Face, open_faces, write_faces
 from pipeline.core.landmark_table import Landmarks, read_landmarks, write_landmarks
-from pipeline.core.nme import INNER, nme
 from pipeline.core.stage import UserError
 
 SETTINGS = json.dumps({"detectors": ALL, "map": "fitted"})

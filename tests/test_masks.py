@@ -18,7 +18,7 @@ from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.faces import Face, open_faces, write_faces
 from pipeline.core.landmark_table import Landmarks, write_landmarks
 from pipeline.core.mask_store import open_masks
-from pipeline.core.regions import attribute_masks, draw_regions
+from pipeline.core.regions import attribute_masks, fill_polygons, region_polygons
 from pipeline.core.stage import UserError
 
 SIZE = (218, 178)
@@ -97,7 +97,7 @@ def test_row_i_of_the_store_is_face_i_drawn_from_its_own_points_and_labels(tmp_p
     assert np.array_equal(store.labels, labels)
     assert store.found.tolist() == [i != 1 for i in range(11)]
     for i in range(11):
-        bits = draw_regions(points[i], SIZE)
+        bits = fill_polygons(region_polygons(points[i]), SIZE)
         assert np.array_equal(store.region_bits([i])[0], bits)
         assert np.array_equal(store.masks(i), attribute_masks(bits, labels[i]))
 

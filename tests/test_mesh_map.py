@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.fit_mesh_map import Examples, fit_map, held_out
+from bench.nme import MIRRORED, area_under_curve, failure_rate, nme
 from pipeline.core.mesh_map import COEFFICIENTS, Fit, fitted, hand_picked, normalised, read_fit
-from pipeline.core.nme import MIRRORED, area_under_curve, failure_rate, nme
 
 
 def a_mesh(seed: int = 0) -> np.ndarray:

@@ -16,8 +16,12 @@ from PIL import Image
 from small_results import call, detector, model
 
 from pipeline import predict
-from pipeline.core.faces import open_faces
-from pipeline.core.portraits import Finder, box_of, inside, same, size_for
+from pipeline.core.alignment import PLACES, places, similarity
+from pipeline.core.faces import decode, open_faces
+from pipeline.core.networks.weights import load_network, save_weights
+from pipeline.core.photographs import align_photograph, open_detectors
+from pipeline.core.portraits import Finder, box_of, inside, same, whole
+from pipeline.core.viewing import Viewer
 
 
 @pytest.fixture(scope="module")
@@ -226,10 +230,42 @@ def test_a_face_may_be_cut_by_the_photographs_border_and_not_by_a_windows():
     assert inside(np.array([(-9, -9, 0), (310, 210, 0)]), 0, 0, photograph, photograph)
 
 
-def test_portraits_are_as_large_as_the_network_sees_them_and_never_smaller_than_celebas():
-    assert size_for(218, 178) == (218, 178)
-    assert size_for(64, 64) == (218, 178)
-    assert size_for(436, 356) == (436, 356)
+@pytest.mark.parametrize("size", [(224, 224), (128, 96)])
+def test_the_network_sees_a_face_as_training_on_photographs_showed_it(
+    tmp_path, monkeypatch, face, size
+):
+    """``acquire`` stores photographs that are not aligned as ``align_photograph`` makes them."""
+    photograph = scene(face, at=((200, 150, 1.5),))
+    write(tmp_path / "in/one.png", photograph)
+    with open_detectors(detector()) as detectors:
+        encoded = (tmp_path / "in/one.png").read_bytes()
+        trained = decode(align_photograph(encoded, None, None, size, detectors).encoded)
+    network, settings = load_network(model()["weights"])
+    weights, seen, look = tmp_path / "weights.safetensors", [], Viewer.look
+    save_weights(weights, network, settings | {"faces_size": size})
+    monkeypatch.setattr(Viewer, "look", lambda *said: seen.append(said[1][0]) or look(*said))
+    write(tmp_path / "aligned/one.png", trained)
+    for words, folder, most in ((["--align"], "in", 4), ([], "aligned", 0)):
+        call(predict, None, *words, weights=weights, photographs=tmp_path / folder,
+             out=tmp_path / "out", model=detector())  # fmt: skip
+        assert seen[-1].shape == trained.shape
+        assert abs(seen[-1].astype(int) - trained).mean() <= most
+
+
+def test_weights_that_keep_no_size_of_faces_are_shown_celebas(tmp_path, face):
+    network, settings = load_network(model()["weights"])
+    del settings["faces_size"]
+    save_weights(tmp_path / "weights.safetensors", network, settings)
+    assert Viewer(tmp_path / "weights.safetensors").size == (218, 178)
+
+
+@pytest.mark.parametrize("size", [(436, 356), (109, 89), (218, 300), (400, 178)])
+def test_an_aligned_photograph_of_another_size_keeps_its_proportions_and_its_places(size, face):
+    matrix = similarity(PLACES, places(size))
+    other = cv2.warpAffine(face, matrix, size[::-1], borderMode=cv2.BORDER_REPLICATE)
+    portrait = whole(other, (218, 178))
+    assert portrait.box is None
+    assert abs(portrait.image.astype(int) - face)[30:190, 30:150].mean() < 4
 
 
 def test_the_box_of_points_is_in_whole_pixels_of_the_photograph():

@@ -11,7 +11,6 @@ from pipeline.core.regions import (
     REGIONS,
     TABLE,
     attribute_masks,
-    draw_regions,
     fill_polygons,
     region_polygons,
 )
@@ -40,6 +39,10 @@ def oracle(real_faces):
         return dict(arrays_of_file)
 
 
+def regions_of(points, size=SIZE):
+    return fill_polygons(region_polygons(points), size)
+
+
 def published(oracle, i):
     packed = oracle["masks"][i]
     return np.unpackbits(packed, axis=1, count=SIZE[0] * SIZE[1]).reshape(-1, *SIZE).astype(bool)
@@ -47,7 +50,7 @@ def published(oracle, i):
 
 def test_whole_faces_have_the_published_masks_pixel_for_pixel(oracle):
     for i in np.flatnonzero(oracle["whole"]):
-        bits = draw_regions(oracle["landmarks"][i].astype(float), SIZE)
+        bits = regions_of(oracle["landmarks"][i].astype(float))
         assert np.array_equal(attribute_masks(bits, ALL), published(oracle, i)), i
 
 
@@ -57,7 +60,7 @@ def test_other_faces_differ_from_the_published_masks_only_in_regions_that_left_t
         polygons = region_polygons(points)
         left = {name for name, polygon in polygons.items() if (polygon < 0).any()}
         inside = fill_polygons({n: p for n, p in polygons.items() if n not in left}, SIZE)
-        differs = attribute_masks(draw_regions(points, SIZE), ALL) != published(oracle, i)
+        differs = attribute_masks(regions_of(points), ALL) != published(oracle, i)
         touched = [bool(left & set(ATTRIBUTE_REGIONS[name])) for name in ATTRIBUTES]
         assert not differs[np.logical_not(touched)].any(), i
         assert not (differs & attribute_masks(inside, ALL)).any(), i
@@ -66,7 +69,7 @@ def test_other_faces_differ_from_the_published_masks_only_in_regions_that_left_t
 @settings(max_examples=40, deadline=None)
 @given(anywhere, any_labels)
 def test_a_mask_is_its_label_and_the_union_of_its_regions(points, labels):
-    masks = attribute_masks(draw_regions(points, SIZE), labels)
+    masks = attribute_masks(regions_of(points), labels)
     drawn = {}
     for name, polygon in region_polygons(points).items():
         drawn[name] = cv2.fillPoly(np.zeros(SIZE, np.uint8), [polygon], 1).astype(bool)
@@ -98,8 +101,8 @@ def check_mirror(points):
     points = np.trunc(points)
     points[58, 1] = points[56, 1]  # the neck's depth is measured at one of the two alone
     mirrored = points[MIRROR] * (-1, 1) + np.array([SIZE[1] - 1, 0])
-    expected = mirrored_bits(draw_regions(points, SIZE))
-    differs = draw_regions(mirrored, SIZE) != expected
+    expected = mirrored_bits(regions_of(points))
+    differs = regions_of(mirrored) != expected
     assert not differs[~near_edges(mirrored)].any()
     return differs.mean()
 
@@ -118,10 +121,10 @@ def test_a_region_is_clipped_alike_on_the_left_and_on_the_right(oracle):
     points = oracle["landmarks"][np.flatnonzero(oracle["whole"])[0]].astype(float)
     for shift in (-110, 110):
         moved = points + np.array([shift, 0])
-        wide = draw_regions(points + np.array([300, 0]), (SIZE[0], 800))
+        wide = regions_of(points + np.array([300, 0]), (SIZE[0], 800))
         expected = wide[:, 300 - shift : 300 - shift + SIZE[1]]
         assert expected.any()
-        differs = draw_regions(moved, SIZE) != expected
+        differs = regions_of(moved) != expected
         assert not differs[~near_edges(moved)].any()
 
 
@@ -136,12 +139,12 @@ def test_an_ear_is_absent_where_the_head_is_turned():
 def test_coordinates_are_cut_towards_zero(oracle):
     points = oracle["landmarks"][0].astype(float)
     away = points + 0.9 * np.sign(points)
-    assert np.array_equal(draw_regions(away, SIZE), draw_regions(points, SIZE))
+    assert np.array_equal(regions_of(away), regions_of(points))
 
 
 def test_no_landmarks_give_no_region():
     points = np.full((68, 2), np.nan)
-    assert not draw_regions(points, SIZE).any()
+    assert not regions_of(points).any()
 
 
 def test_every_attribute_has_a_region_and_every_region_an_attribute():

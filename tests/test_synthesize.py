@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import synthesize
+from pipeline.core.alignment import HEIGHT, WIDTH
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.drawing import HEIGHT, WIDTH, camera, draw
+from pipeline.core.drawing import camera, draw
 from pipeline.core.drawing.geometry import Shape
 from pipeline.core.drawing.parts import PART, PARTS
 from pipeline.core.drawing.people import FACES_A_PERSON, Face, face

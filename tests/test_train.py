@@ -157,6 +157,7 @@ def test_the_account_names_inputs_settings_and_code(data, tmp_path):
     assert account["inputs_sha256"]["faces"] == sha256(data / "faces")
     assert account["inputs_sha256"]["masks"] == sha256(data / "masks.zarr")
     assert account["settings"]["input_size"] == list(SIZE)
+    assert account["settings"]["faces_size"] == list(SIZE)
     assert account["seed"] == SEED
     assert account["images"] == {"train": 20, "valid": 7}
     assert account["images_with_masks"] == {"train": 16, "valid": 5}

@@ -17,7 +17,7 @@ from face_sets import official_set
 from scipy.optimize import linear_sum_assignment
 
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.regions import attribute_masks, draw_regions
+from pipeline.core.regions import attribute_masks, fill_polygons, region_polygons
 
 TINY = """
 dataset: tiny
@@ -210,7 +210,7 @@ def test_row_i_is_the_same_face_everywhere(finished):
     assert linear_sum_assignment(apart)[1].tolist() == list(range(len(names)))
     labels = np.stack([faces[name] for name in ATTRIBUTES], axis=1).astype(bool)
     for i in range(len(names)):
-        drawn = attribute_masks(draw_regions(points[i], (218, 178)), labels[i])
+        drawn = attribute_masks(fill_polygons(region_polygons(points[i]), (218, 178)), labels[i])
         np.testing.assert_array_equal(store["masks"][i], drawn)
 
 

@@ -35,9 +35,18 @@ def align(
 
 def places(size: Size) -> np.ndarray:
     """(5, 2): where the five points lie in an aligned image of this (height, width)."""
+    scale, shift = fitting(size)
+    return PLACES * scale + shift
+
+
+def fitting(size: Size) -> tuple[float, np.ndarray]:
+    """The scale and the shift (2,) from CelebA's aligned images to those of this (height, width).
+
+    One scale for both axes: the largest image of CelebA's proportions that fits, in the middle.
+    """
     scale = min(size[0] / HEIGHT, size[1] / WIDTH)
-    middle = np.array([WIDTH, HEIGHT]) / 2 - 0.5
-    return (PLACES - middle) * scale + np.array(size[::-1]) / 2 - 0.5
+    middle, celebas = (np.array(pixels[::-1]) / 2 - 0.5 for pixels in (size, (HEIGHT, WIDTH)))
+    return scale, middle - celebas * scale
 
 
 def similarity(points: np.ndarray, to: np.ndarray) -> np.ndarray:
@@ -45,13 +54,18 @@ def similarity(points: np.ndarray, to: np.ndarray) -> np.ndarray:
 
     ``ValueError`` if the points lie on one spot or are not finite.
     """
-    z, w = (p[:, 0] + 1j * p[:, 1] for p in (np.asarray(points, float), np.asarray(to, float)))
+    z, w = as_complex(points), as_complex(to)
     spread = z - z.mean()
     if not np.isfinite(z).all() or (np.abs(spread) ** 2).sum() < 1e-6:
         raise ValueError("the points of the face are on one spot or unknown")
     turn = np.vdot(spread, w - w.mean()) / np.vdot(spread, spread)
     shift = w.mean() - turn * z.mean()
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def as_complex(points: np.ndarray) -> np.ndarray:
+    """Points (..., 2) as x + iy (...): a turn and a scale are one factor."""
+    return np.asarray(np.asarray(points, float) @ np.array([1, 1j]))
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pipeline.core.alignment import HEIGHT, WIDTH, Size, align, five_points
+from pipeline.core.alignment import Size, align, five_points, places
 from pipeline.core.detectors.boxes import around, distance, mean_side
 from pipeline.core.detectors.mediapipe_mesh import MediapipeMesh
 
@@ -100,7 +100,6 @@ def open_finder(model: Path) -> Iterator[Finder]:
         yield finder
 
 
-def size_for(height: int, width: int) -> Size:
-    """(height, width) of portraits for a network's input: CelebA's, or larger if it sees more."""
-    scale = max(1.0, min(height / HEIGHT, width / WIDTH))
-    return round(HEIGHT * scale), round(WIDTH * scale)
+def whole(photograph: np.ndarray, size: Size) -> Portrait:
+    """A photograph (H, W, 3) of one face that is aligned already, at another size."""
+    return Portrait(align(photograph, places(photograph.shape[:2]), size)[0], None)

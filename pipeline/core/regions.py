@@ -84,8 +84,11 @@ def region_polygons(points: np.ndarray) -> dict[str, np.ndarray]:
 
     ``points`` is (68, 2), in pixels; coordinates are cut to integers towards zero, as the
     published code does. An ear exists only where the jaw reaches more than 5 pixels beyond the
-    brow (a turned head hides the other ear). Vertices may lie outside the image.
+    brow (a turned head hides the other ear). Vertices may lie outside the image. Points that are
+    not all finite (no face was found) have no polygon.
     """
+    if not np.isfinite(points).all():
+        return {}
     cut = points.astype(np.int32)
     x = cut[:, 0]
     hidden = set()
@@ -120,7 +123,10 @@ def _beyond(points: np.ndarray, inner: Sequence[int], mirror: Sequence[int]) -> 
 
 
 def fill_polygons(polygons: dict[str, np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """Fill polygons, clipped at the image's border: (H, W) uint16, bit r for ``REGIONS[r]``."""
+    """Fill polygons, clipped at the image's border: (H, W) uint16, bit r for ``REGIONS[r]``.
+
+    ``size`` is (height, width). Regions overlap.
+    """
     import cv2  # here: networks and their benchmark need the table above, and no OpenCV
 
     bits = np.zeros(size, np.uint16)
@@ -137,16 +143,6 @@ def fill_polygons(polygons: dict[str, np.ndarray], size: tuple[int, int]) -> np.
     return bits
 
 
-def draw_regions(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Draw the 14 regions of one face: (68, 2) points → (H, W) uint16, bit r for ``REGIONS[r]``.
-
-    ``size`` is (height, width). Regions overlap. Points that are not all finite (no face was
-    found) give an empty image.
-    """
-    polygons = region_polygons(points) if np.isfinite(points).all() else {}
-    return fill_polygons(polygons, size)
-
-
 def attribute_bits(table: np.ndarray = TABLE) -> np.ndarray:
     """(A, R) bool table → (A,) uint16: the regions of each attribute as bits."""
     return (table.astype(np.uint16) << np.arange(table.shape[1], dtype=np.uint16)).sum(
@@ -157,19 +153,13 @@ def attribute_bits(table: np.ndarray = TABLE) -> np.ndarray:
 _CODES = attribute_bits(TABLE)
 
 
-def attribute_masks(
-    bits: np.ndarray,
-    labels: np.ndarray,
-    table: np.ndarray = TABLE,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
+def attribute_masks(bits: np.ndarray, labels: np.ndarray, table: np.ndarray = TABLE) -> np.ndarray:
     """Masks of one face: true where the label is true and one of the attribute's regions is.
 
-    ``bits`` (H, W) uint16 from ``draw_regions``, or any crop of it, mirrored or thinned out;
-    ``labels`` (A,) bool; ``table`` (A, R) bool. The result is (A, H, W) bool: ``out`` if that is
-    given, which must be all false.
+    ``bits`` (H, W) uint16 from ``fill_polygons``, or any crop of it, mirrored or thinned out;
+    ``labels`` (A,) bool; ``table`` (A, R) bool. The result is (A, H, W) bool.
     """
-    masks = np.zeros((len(labels), *bits.shape), bool) if out is None else out
+    masks = np.zeros((len(labels), *bits.shape), bool)
     codes = _CODES if table is TABLE else attribute_bits(table)
     for k in np.flatnonzero(labels):
         np.not_equal(bits & codes[k], 0, out=masks[k])

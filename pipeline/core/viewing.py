@@ -9,7 +9,7 @@ import torch
 from pipeline.core.attributes import columns_of
 from pipeline.core.batches import prepare
 from pipeline.core.metrics import probabilities
-from pipeline.core.networks.weights import load_network
+from pipeline.core.networks.weights import faces_size, load_network
 
 BATCH = 16
 MOST = 4  # times an even share of attention: shown as full, so that even attention looks even
@@ -40,10 +40,11 @@ class Seen(NamedTuple):
 
 
 class Viewer:
-    """A weights file, ready to look at images."""
+    """A weights file, ready to look at images of ``size``, that of the faces trained on."""
 
     def __init__(self, weights: Path) -> None:
         self.network, self.settings = load_network(weights)
+        self.size = faces_size(self.settings)
         self.attributes: list[str] = self.settings["attributes"]
         self.columns = columns_of(self.attributes)
         self.attends = self.settings["network"] == "cnn_rnn"

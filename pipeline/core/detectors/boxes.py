@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.core.alignment import as_complex, fitting, five_points, places, similarity
+
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
@@ -18,8 +20,6 @@ class Doubt(NamedTuple):
 # The mean box around the points of an aligned CelebA face (178 × 218).
 ALIGNED = (44.0, 97.0, 132.0, 181.0)
 
-# The mean eyes, nose tip and mouth corners of CelebA's aligned faces, by which they were aligned.
-FIVE_MARKS = np.array([(69.4, 112.7), (107.7, 112.7), (88.1, 134.9), (71.2, 152.8), (105.9, 152.8)])
 FARTHEST = 0.4  # from the centre of the box, in its sizes
 SMALLEST, LARGEST = 0.5, 1.8  # in sizes of the box
 
@@ -34,9 +34,9 @@ HEIGHTS = np.array(
 
 def aligned_box(image: np.ndarray) -> Box:
     """The box of the face in an image (H, W, …) of CelebA's aligned geometry, at any size."""
-    height, width = image.shape[:2]
-    left, top, right, bottom = ALIGNED
-    return (left * width / 178, top * height / 218, right * width / 178, bottom * height / 218)
+    scale, shift = fitting(image.shape[:2])
+    left, top, right, bottom = (np.reshape(ALIGNED, (2, 2)) * scale + shift).ravel().tolist()
+    return left, top, right, bottom
 
 
 def around(points: np.ndarray) -> np.ndarray:
@@ -92,38 +92,25 @@ def as_aligned(points: np.ndarray, image: np.ndarray) -> bool:
     are asked about the faces that it does not find.
     """
     shift, factor = from_alignment(points, image)
-    turned = abs(np.degrees(np.angle(factor)))
-    return bool(0.82 < abs(factor) < 1.43 and turned < 6.5 and abs(shift) < 9.5)
+    turned, (scale, _) = abs(np.degrees(np.angle(factor))), fitting(image.shape[:2])
+    return bool(0.82 < abs(factor) < 1.43 and turned < 6.5 and abs(shift) < 9.5 * scale)
 
 
 def drawn_to_alignment(points: np.ndarray, image: np.ndarray, share: float) -> np.ndarray:
     """Points (68, 2) moved, turned and scaled a share of the way to their known place."""
-    scale = np.array([178 / image.shape[1], 218 / image.shape[0]])
     shift, factor = from_alignment(points, image)
-    middle = marks(points * scale).mean()
-    moved = (as_complex(points * scale) - middle) * factor**-share + middle - share * shift
-    return np.stack([moved.real, moved.imag], axis=-1) / scale
+    middle = as_complex(five_points(points)).mean()
+    moved = (as_complex(points) - middle) * factor**-share + middle - share * shift
+    return np.stack([moved.real, moved.imag], axis=-1)
 
 
 def from_alignment(points: np.ndarray, image: np.ndarray) -> tuple[complex, complex]:
-    """The shift and the factor (scale and turn) that lead from the known marks to the points'.
-
-    In an image of 178 × 218, x + iy.
+    """The shift and the factor (scale and turn) that lead from the known five points to those of
+    ``points`` (68, 2), in pixels as x + iy.
     """
-    found = marks(points * (178 / image.shape[1], 218 / image.shape[0]))
-    known = as_complex(FIVE_MARKS)
-    a, b = known - known.mean(), found - found.mean()
-    return complex(found.mean() - known.mean()), complex(np.vdot(a, b) / np.vdot(a, a))
-
-
-def marks(points: np.ndarray) -> np.ndarray:
-    """(5,) x + iy: eyes, tip of the nose, corners of the mouth."""
-    eyes = [points[36:42].mean(axis=0), points[42:48].mean(axis=0)]
-    return as_complex(np.array([*eyes, *points[[30, 48, 54]]]))
-
-
-def as_complex(points: np.ndarray) -> np.ndarray:
-    return np.asarray(points @ np.array([1, 1j]))
+    known, found = places(image.shape[:2]), five_points(points)
+    factor = complex(*similarity(known, found)[:, 0])
+    return complex(as_complex(found).mean() - as_complex(known).mean()), factor
 
 
 def consensus(answers: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:

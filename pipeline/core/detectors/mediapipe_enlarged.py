@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pipeline.core.alignment import HEIGHT, WIDTH
 from pipeline.core.detectors.boxes import (
     ALIGNED,
     Box,
@@ -34,7 +35,7 @@ from pipeline.core.mesh_map import MAPS
 
 SCALE = 2  # of the enlarged image to an aligned face
 MARGIN = 44  # pixels of an aligned face around it
-SIZE = (SCALE * (178 + 2 * MARGIN), SCALE * (218 + 2 * MARGIN))  # width and height
+SIZE = (SCALE * (WIDTH + 2 * MARGIN), SCALE * (HEIGHT + 2 * MARGIN))  # width and height
 DRAWN = (7, 2)  # seed and number of the drawn face: a plain one
 # Places of the drawn face: to the right and down in pixels of an aligned face, and its size.
 LEADS = [(0, 0, 1), (8, 0, 1), (-8, 0, 1), (0, 8, 1), (0, -8, 1), (0, 0, 1.12), (0, 0, 0.9)]

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.core.alignment import HEIGHT, WIDTH
 from pipeline.core.drawing import camera, dress, features, hair
 from pipeline.core.drawing.geometry import Shape
 from pipeline.core.drawing.people import Face
 from pipeline.core.drawing.shapes import Canvas
-
-HEIGHT, WIDTH = 218, 178
 
 # From the back to the front: what comes later covers what came before.
 STEPS = (

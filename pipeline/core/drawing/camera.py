@@ -7,12 +7,13 @@ the points go the other way, by fixed-point iteration, so that they stay exact.
 import cv2
 import numpy as np
 
+from pipeline.core.alignment import PLACES
 from pipeline.core.drawing.geometry import MIDDLE
 from pipeline.core.drawing.people import Face
 from pipeline.core.drawing.shapes import SCALE, Canvas
 
 CENTRE = np.array([MIDDLE, 128.0])
-EYES_AND_MOUTH = np.array([[69.4, 112.7], [107.7, 112.7], [71.2, 152.8], [105.9, 152.8]])
+EYES_AND_MOUTH = PLACES[[0, 1, 3, 4]]
 
 
 def take_picture(

@@ -56,7 +56,7 @@ class Shape:
                 self._jaw(face),
                 self._brow(face, -1),
                 self._brow(face, 1)[::-1],
-                self._nose(face),
+                self._nose(),
                 self._eye(face, -1),
                 self._eye(face, 1)[[3, 2, 1, 0, 5, 4]],
                 self._lips(face),
@@ -120,7 +120,7 @@ class Shape:
         y = y - 1.3 * face.has("Bushy_Eyebrows") + 0.9 * side * self.crooked
         return np.stack([MIDDLE + side * (self.eye_x + x), EYE_LEVEL + y], axis=1)
 
-    def _nose(self, face: Face) -> np.ndarray:
+    def _nose(self) -> np.ndarray:
         bridge = np.linspace(EYE_LEVEL - 1.0, self.nose_tip - 1.0, 4)
         base = self.nose_tip + np.array([4.4, 6.0, 7.0, 6.0, 4.4])
         across = self.nose_width * np.array([-1, -0.5, 0, 0.5, 1])

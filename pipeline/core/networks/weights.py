@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from pipeline.core.alignment import HEIGHT, WIDTH, Size
 from pipeline.core.files import replacing
 from pipeline.core.networks import build
 from pipeline.core.stage import UserError
@@ -41,6 +42,12 @@ def load_network(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     network = build(settings)
     fill(network, load_state(path), path)
     return network.eval(), settings
+
+
+def faces_size(settings: dict[str, Any]) -> Size:
+    """(height, width) of the faces trained on; weights from before it was kept saw CelebA's."""
+    height, width = settings.get("faces_size", (HEIGHT, WIDTH))
+    return height, width
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:
