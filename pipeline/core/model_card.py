@@ -6,7 +6,7 @@ import pandas as pd
 
 LIMITS = """\
 - It guesses what CelebA's annotators would have said of a picture. Some attributes (Attractive,
-  Young, Chubby) are opinions; about a third of CelebA's images have a label that others dispute.
+  Young, Chubby) are opinions; many labels are wrong (Wu et al. 2023, arXiv:2210.07356).
 - CelebA shows celebrities, mostly posed and mostly light-skinned. On other people, other cameras
   and other poses it is worse, by an amount that nobody has measured.
 - It knows nothing of a person: Male is a label of looks, not of gender. Do not decide about

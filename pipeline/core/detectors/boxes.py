@@ -1,6 +1,7 @@
 """Where a face is expected, and whether 68 points look like a face at that place."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,12 @@ HEIGHTS = np.array(
 
 def aligned_box(image: np.ndarray) -> Box:
     """The box of the face in an image (H, W, …) of CelebA's aligned geometry, at any size."""
-    scale, shift = fitting(image.shape[:2])
+    return box_at_size(*image.shape[:2])
+
+
+@cache
+def box_at_size(height: int, width: int) -> Box:
+    scale, shift = fitting((height, width))
     left, top, right, bottom = (np.reshape(ALIGNED, (2, 2)) * scale + shift).ravel().tolist()
     return left, top, right, bottom
 
