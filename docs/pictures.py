@@ -1,6 +1,6 @@
 """Make the pictures of the pages anew, from a model trained on drawn faces.
 
-    .venv/bin/python docs/pictures.py results/synthetic/attparsenet/seed-64/on-synthetic
+    .venv/bin/python docs/pictures.py results/drawn/attparsenet/seed-64/on-drawn
 
 The folder is that of a judgement whose figures are there (the target figures_attparsenet).
 ``learnt.png`` (for the README) shows test faces with the mask to be learnt and the predicted map,

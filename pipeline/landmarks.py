@@ -137,7 +137,9 @@ def arguments() -> argparse.ArgumentParser:
     sheet.add_argument("--faces", type=Path, required=True)
     sheet.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
     sheet.add_argument("--out", type=Path, required=True, help="folder of the PNG files")
-    sheet.add_argument("--count", type=int, default=36, help="faces a sheet (%(default)s)")
+    sheet.add_argument(
+        "--count", type=stage.at_least(1), default=36, help="faces a sheet (%(default)s)"
+    )
     sheet.add_argument("--seed", type=int, default=64, help="of the random faces (%(default)s)")
     sheet.set_defaults(run=run_sheet)
     return parser

@@ -7,7 +7,7 @@ the faces that have it; ``sheet`` faces with one attribute, each with its mask.
 """
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -110,12 +110,12 @@ def arguments() -> argparse.ArgumentParser:
     face.set_defaults(run=draw_face)
     mean = command("mean", "the mean mask of each attribute over its positives")
     mean.add_argument(
-        "--images", type=at_least(0), default=5000, help="faces to average, 0 for all"
+        "--images", type=stage.at_least(0), default=5000, help="faces to average, 0 for all"
     )
     mean.set_defaults(run=draw_mean)
     sheet = command("sheet", "faces with one attribute, and its mask on each")
     sheet.add_argument("--attribute", help="CelebA's name, such as Smiling; else the commonest")
-    sheet.add_argument("--images", type=at_least(1), default=20, help="faces to show")
+    sheet.add_argument("--images", type=stage.at_least(1), default=20, help="faces to show")
     sheet.set_defaults(run=draw_sheet)
     for one in (face, mean, sheet):
         one.add_argument("--store", type=Path, required=True, help="masks.zarr")
@@ -123,17 +123,6 @@ def arguments() -> argparse.ArgumentParser:
     for one in (face, sheet):
         one.add_argument("--faces", type=Path, required=True, help="the folder faces/")
     return parser
-
-
-def at_least(fewest: int) -> Callable[[str], int]:
-    """The type of a flag that takes a whole number from ``fewest`` on."""
-
-    def number(text: str) -> int:
-        if not (text.isdecimal() and int(text) >= fewest):
-            raise argparse.ArgumentTypeError(f"must be a whole number from {fewest}, not {text!r}")
-        return int(text)
-
-    return number
 
 
 def picture(text: str) -> Path:

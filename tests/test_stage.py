@@ -55,3 +55,13 @@ def test_progress_passes_everything_on_and_tells_the_log_once_a_minute(monkeypat
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "Counting: 3 of 6, 0.04 number/s, 1 min left"
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "many", ""])
+def test_a_flag_that_counts_takes_whole_numbers_from_its_least_on(text, capsys):
+    parser = stage.parser(None)
+    parser.add_argument("--count", type=stage.at_least(1))
+    assert parser.parse_args(["--count", "1"]).count == 1
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--count", text])
+    assert "must be a whole number from 1" in capsys.readouterr().err

@@ -67,6 +67,17 @@ def settings(text: str) -> dict[str, Any]:
     return value
 
 
+def at_least(fewest: int) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number from ``fewest`` on."""
+
+    def number(text: str) -> int:
+        if not (text.isdecimal() and int(text) >= fewest):
+            raise argparse.ArgumentTypeError(f"must be a whole number from {fewest}, not {text!r}")
+        return int(text)
+
+    return number
+
+
 @contextmanager
 def running(*log_files: Path | None) -> Iterator[None]:
     """Append the details to each of ``log_files``, send warnings and errors to the terminal too.
