@@ -40,7 +40,7 @@ DRAWN = (7, 2)  # seed and number of the drawn face: a plain one
 # Places of the drawn face: to the right and down in pixels of an aligned face, and its size.
 LEADS = [(0, 0, 1), (8, 0, 1), (-8, 0, 1), (0, 8, 1), (0, -8, 1), (0, 0, 1.12), (0, 0, 0.9)]
 PRESENCE = 0.003  # noise and even grey are below it, profiles above
-AGREED = 0.04  # how near together answers are when no more are asked for; on clear faces 0.01
+AGREED = 0.04  # how near together answers are when no more are asked for; on clear faces 0.003
 SPREAD = 0.06  # how far apart all of them may be
 # Takes a tenth off the error of what is accepted when eyes or mouth are covered widely.
 DOUBT = Doubt(share=30, most=0.3)
