@@ -15,6 +15,7 @@ from small_training import command, last, start, train_small, weights, write_dat
 from test_networks import Harmful
 
 from pipeline import train
+from pipeline.core import loading
 from pipeline.core.checkpoints import Keeper
 from pipeline.core.learner import Learner
 from pipeline.core.training_data import FaceData
@@ -244,6 +245,12 @@ def test_its_loaders_may_be_told_to_end_with_it(tmp_path):
     assert "SIGTERM" in said
     assert "Traceback" not in said
     assert last(tmp_path)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError(), ValueError("x")])
+def test_a_loader_tells_of_its_own_faults_and_not_of_a_training_that_left(error, capsys):
+    loading.unless_left(type(error), error, None)
+    assert bool(capsys.readouterr().err) == isinstance(error, ValueError)
 
 
 def test_a_loader_that_ends_before_the_training_that_is_told_to_is_no_traceback(tmp_path):

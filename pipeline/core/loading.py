@@ -6,9 +6,10 @@ their part of the same batch.
 """
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -128,10 +129,21 @@ def loader(batches: FaceBatches, order: Order, workers: int, pin: bool) -> DataL
 def begin(worker: int) -> None:
     """Processes are the parallelism; OpenCV's own threads would only be in each other's way."""
     signal.signal(signal.SIGTERM, end_soon)
+    sys.excepthook = unless_left
     with suppress(ImportError):  # the benchmark does without
         import cv2
 
         cv2.setNumThreads(0)
+
+
+def unless_left(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Tell of what ends a thread of a loader, but not of a training that has ended meanwhile.
+
+    Multiprocessing hands a batch over by a socket, which the training resets when it ends; it
+    says itself why.
+    """
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def end_soon(*_: object) -> None:
