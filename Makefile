@@ -21,7 +21,7 @@ demo: .venv/ready
 # A process for each file, two at once, the slow ones first: so many native libraries (MediaPipe,
 # onnxruntime, dlib, torch) in one process have been seen to crash it. TESTS names some files only.
 TESTS ?= tests/test_slurm.py tests/test_workflow.py \
-	$(filter-out %/test_slurm.py %/test_workflow.py, $(sort $(wildcard tests/test_*.py)))
+	$(filter-out %/test_slurm.py %/test_workflow.py, $(shell find tests -name "test_*.py" | sort))
 
 test: .venv/ready-development
 	@printf '%s\n' $(TESTS) | xargs -P 2 -I{} sh -c \

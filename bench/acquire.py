@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipeline.core.configuration import complete  # noqa: E402
-from pipeline.core.sources.celeba import IDENTITY, IMAGES, LABELS, PARTITION  # noqa: E402
+from pipeline.core.faces.sources.celeba import IDENTITY, IMAGES, LABELS, PARTITION  # noqa: E402
 
 CELEBA = 202_599
 

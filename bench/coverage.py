@@ -14,8 +14,8 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from pipeline.core import bootstrap
-from pipeline.core.metrics import DRAWN, Sample
+from pipeline.core.evaluation import bootstrap
+from pipeline.core.evaluation.metrics import DRAWN, Sample
 
 ATTRIBUTES, IMAGES = 4, 5  # attributes in one data set, images a person
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from pipeline import evaluate
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.faces import Face, Faces, write_faces
+from pipeline.core.faces.store import Face, Faces, write_faces
 
 BYTES = 7_000  # a CelebA image's
 

@@ -1,7 +1,7 @@
 """Fit the map from MediaPipe's mesh to the 68 points, and say how well it generalises.
 
     python -m bench.fit_mesh_map --data ATTPARSE_DATA/landmarks68 --model face_landmarker.task \
-        --out pipeline/core/mesh_map.json
+        --out pipeline/core/landmarks/mesh_map.json
 
 Every face also counts mirrored, so the map treats left and right alike. The strength of the
 ridge is chosen by an inner cross-validation in each fold of the outer one, whose errors are
@@ -20,11 +20,11 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from bench.nme import MIRRORED, nme
-from pipeline.core.detectors.boxes import around
-from pipeline.core.detectors.mediapipe_mesh import MediapipeMesh, nearest, view
 from pipeline.core.files import write_text
-from pipeline.core.landmark_table import COLUMNS
-from pipeline.core.mesh_map import HAND_PICKED, Fit, fitted, flat, hand_picked, normalised
+from pipeline.core.landmarks.detectors.boxes import around
+from pipeline.core.landmarks.detectors.mediapipe_mesh import MediapipeMesh, nearest, view
+from pipeline.core.landmarks.mesh_map import HAND_PICKED, Fit, fitted, flat, hand_picked, normalised
+from pipeline.core.landmarks.table import COLUMNS
 
 COMPONENTS = 40
 RIDGES = (0.1, 0.3, 1.0, 3.0)  # in squared sizes of a face

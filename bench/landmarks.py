@@ -37,10 +37,10 @@ import numpy as np
 import pandas as pd
 
 from bench.nme import INNER, PARTS, area_under_curve, failure_rate, nme
-from pipeline.core import detectors
-from pipeline.core.detectors.mediapipe_mesh import open_landmarker
-from pipeline.core.faces import Faces, open_faces
-from pipeline.core.landmark_table import COLUMNS
+from pipeline.core.faces.store import Faces, open_faces
+from pipeline.core.landmarks import detectors
+from pipeline.core.landmarks.detectors.mediapipe_mesh import open_landmarker
+from pipeline.core.landmarks.table import COLUMNS
 from pipeline.landmarks import find_part
 
 SEED = 64

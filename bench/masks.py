@@ -30,11 +30,9 @@ import torch
 import zarr
 
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.batches import Batch, draw_augmentation, masks_for, nearest
-from pipeline.core.faces import Faces, open_faces
-from pipeline.core.landmark_table import Landmarks, read_landmarks
-from pipeline.core.mask_store import finish, open_masks, write_shard
-from pipeline.core.regions import (
+from pipeline.core.faces.store import Faces, open_faces
+from pipeline.core.landmarks.table import Landmarks, read_landmarks
+from pipeline.core.masks.regions import (
     ATTRIBUTE_REGIONS,
     POLYGONS,
     REGIONS,
@@ -43,6 +41,8 @@ from pipeline.core.regions import (
     fill_polygons,
     region_polygons,
 )
+from pipeline.core.masks.store import finish, open_masks, write_shard
+from pipeline.core.training.transforms import Batch, draw_augmentation, masks_for, nearest
 
 MAPS = (96, 76)  # AttParseNet's maps of a 218×178 face
 BATCH = 40

@@ -26,11 +26,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.batches import Batch, prepare
-from pipeline.core.learner import Learner
-from pipeline.core.loading import FaceBatches, loader, shuffled
+from pipeline.core.masks.regions import TABLE
 from pipeline.core.networks import build
-from pipeline.core.regions import TABLE
+from pipeline.core.training.learner import Learner
+from pipeline.core.training.loaders import FaceBatches, loader, shuffled
+from pipeline.core.training.transforms import Batch, prepare
 
 # isort: split
 import lightning

@@ -20,11 +20,11 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-from pipeline.core.figures.places import overlaid  # noqa: E402
-from pipeline.core.judged import open_judged  # noqa: E402
-from pipeline.core.mask_store import open_masks  # noqa: E402
-from pipeline.core.style import drawn, picture, readable, share  # noqa: E402
-from pipeline.core.viewing import Viewer  # noqa: E402
+from pipeline.core.evaluation.evaluated import open_judged  # noqa: E402
+from pipeline.core.evaluation.inference import Viewer  # noqa: E402
+from pipeline.core.masks.store import open_masks  # noqa: E402
+from pipeline.core.presentation.figures.places import overlaid  # noqa: E402
+from pipeline.core.presentation.style import drawn, picture, readable, share  # noqa: E402
 
 OUT = ROOT / "docs/pictures"
 SHOWN = 6  # attributes

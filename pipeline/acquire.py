@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core import stage
-from pipeline.core.faces import SPLITS, Face, write_faces
+from pipeline.core.errors import UserError
+from pipeline.core.faces.sources import Source, open_source
+from pipeline.core.faces.sources.labels import Labels, is_subset, select
+from pipeline.core.faces.split_checks import identities_apart
+from pipeline.core.faces.store import SPLITS, Face, write_faces
+from pipeline.core.faces.verification import find_fault
 from pipeline.core.files import replacing, sha256, write_json, write_text, written
-from pipeline.core.image_files import find_fault
-from pipeline.core.parts import batched
-from pipeline.core.photographs import AlignedSource, open_detectors
-from pipeline.core.sources import Source, open_source
-from pipeline.core.sources.labels import Labels, is_subset, select
-from pipeline.core.split_guard import identities_apart
-from pipeline.core.stage import UserError
+from pipeline.core.landmarks.photographs import AlignedSource, open_detectors
+from pipeline.core.partition import batched
 
 log = logging.getLogger(__name__)
 

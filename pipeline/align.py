@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import stage
-from pipeline.core.alignment import HEIGHT, WIDTH, Size
-from pipeline.core.detectors import Detector
+from pipeline.core.errors import UserError
+from pipeline.core.faces.sources.images import FolderImages
+from pipeline.core.faces.sources.numbers import read_numbers
 from pipeline.core.files import replacing, written
-from pipeline.core.photographs import align_photograph, may_be_image, open_detectors
-from pipeline.core.sources.images import FolderImages
-from pipeline.core.sources.numbers import read_numbers
-from pipeline.core.stage import UserError
+from pipeline.core.geometry import HEIGHT, WIDTH, Size
+from pipeline.core.landmarks.detectors import Detector
+from pipeline.core.landmarks.photographs import align_photograph, may_be_image, open_detectors
 
 log = logging.getLogger(__name__)
 

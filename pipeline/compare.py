@@ -17,13 +17,14 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core import bootstrap, comparison, stage
-from pipeline.core.comparison import MEAN, Judged
-from pipeline.core.comparison_text import as_text
-from pipeline.core.figures import comparison as figures
+from pipeline.core import stage
+from pipeline.core.errors import UserError
+from pipeline.core.evaluation import bootstrap, comparison
+from pipeline.core.evaluation.comparison import MEAN, Judged
+from pipeline.core.evaluation.predictions import Predictions
 from pipeline.core.files import sha256, write_json, write_table
-from pipeline.core.predictions import Predictions
-from pipeline.core.stage import UserError
+from pipeline.core.presentation.comparison_text import as_text
+from pipeline.core.presentation.figures import comparison as figures
 
 log = logging.getLogger(__name__)
 MAJORITY = "majority rule"

@@ -24,15 +24,17 @@ from lightning import Fabric
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from pipeline.core import bootstrap, groups, metrics, split_guard, stage, thresholds
+from pipeline.core import stage
 from pipeline.core.attributes import columns_of
-from pipeline.core.batches import prepare
-from pipeline.core.faces import Faces, open_faces
+from pipeline.core.errors import UserError
+from pipeline.core.evaluation import bootstrap, groups, metrics, thresholds
+from pipeline.core.evaluation.mask_evaluation import MaskGauge
+from pipeline.core.evaluation.predictions import Predictions, write_predictions
+from pipeline.core.faces import split_checks
+from pipeline.core.faces.store import Faces, open_faces
 from pipeline.core.files import sha256, write_json, write_table
-from pipeline.core.mask_gauge import MaskGauge
 from pipeline.core.networks.weights import load_network
-from pipeline.core.predictions import Predictions, write_predictions
-from pipeline.core.stage import UserError
+from pipeline.core.training.transforms import prepare
 
 log = logging.getLogger(__name__)
 JUDGED = ("valid", "test")
@@ -304,10 +306,10 @@ def doubts(
     test = predictions.of("test")
     right = (test.logits > 0) == test.labels[:, test.columns]
     accuracy = dict(zip(test.attributes, right.mean(axis=0).tolist(), strict=True))
-    found = split_guard.identities_apart(faces.splits, faces.identities)
-    found += split_guard.trained_and_judged(trained, faces)
-    found += split_guard.official_sizes(faces.splits)
-    found += split_guard.fingerprint(len(faces), accuracy)
+    found = split_checks.identities_apart(faces.splits, faces.identities)
+    found += split_checks.trained_and_judged(trained, faces)
+    found += split_checks.official_sizes(faces.splits)
+    found += split_checks.fingerprint(len(faces), accuracy)
     if settings["threshold"] == "valid" and "valid" not in faces.splits:
         found.append("there is no valid face to choose thresholds on: each is 0.5")
     units = int(bootstrap.unit_numbers(test.identities).max()) + 1

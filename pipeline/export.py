@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.core import stage
+from pipeline.core.errors import UserError
+from pipeline.core.evaluation.metrics_file import read_metrics
+from pipeline.core.evaluation.thresholds import USUAL
 from pipeline.core.files import read_json, read_table, replacing, sha256, write_text
-from pipeline.core.metrics_file import read_metrics
-from pipeline.core.model_card import model_card
 from pipeline.core.networks.weights import faces_size, load_network
-from pipeline.core.stage import UserError
-from pipeline.core.thresholds import USUAL
+from pipeline.core.presentation.model_card import model_card
 
 log = logging.getLogger(__name__)
 

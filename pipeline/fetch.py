@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.core import stage
-from pipeline.core.content import is_html
-from pipeline.core.download import obtain
+from pipeline.core.errors import UserError
+from pipeline.core.faces.download import obtain
+from pipeline.core.faces.file_type import is_html
 from pipeline.core.files import replacing, sha256
-from pipeline.core.stage import UserError
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core import page, stage
-from pipeline.core.faces import open_faces
-from pipeline.core.figures import data, runs
+from pipeline.core import stage
+from pipeline.core.faces.store import open_faces
 from pipeline.core.files import read_json, read_table
+from pipeline.core.presentation import pages
+from pipeline.core.presentation.figures import data, runs
 
 FOUND = ("found", "detectors", "without_landmarks")  # in landmarks.json
 EMPTY = "positive_with_empty_mask"  # in masks.json
@@ -93,8 +94,8 @@ def draw_data(args: argparse.Namespace) -> None:
 
 
 def draw_numbers(args: argparse.Namespace) -> None:
-    from pipeline.core.figures import judgement
-    from pipeline.core.predictions import read_predictions
+    from pipeline.core.evaluation.predictions import read_predictions
+    from pipeline.core.presentation.figures import judgement
 
     test = read_predictions(args.predictions).of("test")
     table = read_table(args.table, "attribute", "counted", "accuracy", "auroc")
@@ -122,7 +123,7 @@ def draw_costs(args: argparse.Namespace) -> None:
 
 def draw_configuration(args: argparse.Namespace) -> None:
     """Every key with its value, the defaults that were filled in among them."""
-    page.write_page(
+    pages.write_page(
         args.out / "configuration.html",
         Path(__file__).with_suffix(".html"),
         title="Configuration",
@@ -151,9 +152,9 @@ def rule_of(benchmark: Path) -> str:
 
 
 def draw_where(args: argparse.Namespace) -> None:
-    from pipeline.core.figures import where
-    from pipeline.core.judged import open_judged
-    from pipeline.core.viewing import Viewer
+    from pipeline.core.evaluation.evaluated import open_judged
+    from pipeline.core.evaluation.inference import Viewer
+    from pipeline.core.presentation.figures import where
 
     test = open_judged(args.faces, args.predictions)
     where.draw_grid(test, args.out / "grid.png")
@@ -161,9 +162,9 @@ def draw_where(args: argparse.Namespace) -> None:
 
 
 def draw_maps(args: argparse.Namespace) -> None:
-    from pipeline.core.figures import where
-    from pipeline.core.judged import open_judged
-    from pipeline.core.viewing import Viewer
+    from pipeline.core.evaluation.evaluated import open_judged
+    from pipeline.core.evaluation.inference import Viewer
+    from pipeline.core.presentation.figures import where
 
     test = open_judged(args.faces, args.predictions)
     where.draw_maps(Viewer(args.weights), test, args.masks, args.images, args.out)

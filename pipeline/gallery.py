@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import page, stage
-from pipeline.core.figures.places import overlaid, surest
-from pipeline.core.judged import Judged, open_judged
-from pipeline.core.style import readable, share
-from pipeline.core.viewing import Viewer
+from pipeline.core import stage
+from pipeline.core.evaluation.evaluated import Judged, open_judged
+from pipeline.core.evaluation.inference import Viewer
+from pipeline.core.presentation import pages
+from pipeline.core.presentation.figures.places import overlaid, surest
+from pipeline.core.presentation.style import readable, share
 
 MEANS = {
     "true positive": ("Found", "labelled so, and predicted so (true positives)"),
@@ -46,7 +47,7 @@ def write_gallery(path: Path, title: str, viewer: Viewer, test: Judged, each: in
     chosen = [choose(test, k, each) for k in range(len(test.said.attributes))]
     faces = sorted({int(face) for kinds in chosen for some, _ in kinds.values() for face in some})
     pictures, maps = look(viewer, test, faces, wanted(chosen))
-    page.write_page(
+    pages.write_page(
         path,
         Path(__file__).with_suffix(".html"),
         title=title,
@@ -86,11 +87,11 @@ def look(
     for face in stage.progress(faces, len(faces), "gallery"):
         image = test.images(np.array([face]))
         seen = viewer.look(image)
-        pictures[face] = page.picture(image[0])
+        pictures[face] = pages.picture(image[0])
         for k in attributes[face]:
             place = seen.place(0, k)
             if place is not None:
-                maps[face, k] = page.picture(overlaid(image[0], place), quality=70)
+                maps[face, k] = pages.picture(overlaid(image[0], place), quality=70)
     return pictures, maps
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.core import detectors, stage
-from pipeline.core.faces import SPLITS, Faces, open_faces
+from pipeline.core import stage
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import SPLITS, Faces, open_faces
 from pipeline.core.files import remove, replacing, sha256, write_json
-from pipeline.core.landmark_table import POINTS, Landmarks, read_landmarks, write_landmarks
-from pipeline.core.parts import batched, part_rows
-from pipeline.core.stage import UserError
+from pipeline.core.landmarks import detectors
+from pipeline.core.landmarks.table import POINTS, Landmarks, read_landmarks, write_landmarks
+from pipeline.core.partition import batched, part_rows
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.faces import Faces, open_faces
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import Faces, open_faces
 from pipeline.core.files import sha256, write_json
-from pipeline.core.landmark_table import Landmarks, read_landmarks
-from pipeline.core.mask_store import finish, write_shard
-from pipeline.core.parts import part_rows
-from pipeline.core.regions import REGIONS, attribute_masks, fill_polygons, region_polygons
-from pipeline.core.stage import UserError
+from pipeline.core.landmarks.table import Landmarks, read_landmarks
+from pipeline.core.masks.regions import REGIONS, attribute_masks, fill_polygons, region_polygons
+from pipeline.core.masks.store import finish, write_shard
+from pipeline.core.partition import part_rows
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import stage
-from pipeline.core.faces import open_faces
-from pipeline.core.figures.places import contact_sheet, overlaid
-from pipeline.core.mask_store import Masks, open_masks, open_masks_of
-from pipeline.core.regions import attribute_bits
-from pipeline.core.stage import UserError
-from pipeline.core.style import counted, readable
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import open_faces
+from pipeline.core.masks.regions import attribute_bits
+from pipeline.core.masks.store import Masks, open_masks, open_masks_of
+from pipeline.core.presentation.figures.places import contact_sheet, overlaid
+from pipeline.core.presentation.style import counted, readable
 
 
 def mean_masks(masks: Masks, rows: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:

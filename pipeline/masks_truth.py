@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import stage
+from pipeline.core.errors import UserError
 from pipeline.core.files import write_table
-from pipeline.core.mask_store import Masks, open_masks
-from pipeline.core.stage import UserError
+from pipeline.core.masks.store import Masks, open_masks
 
 # Regions → the parts that they should show, and what must be expected where they cannot.
 PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {

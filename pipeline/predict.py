@@ -18,19 +18,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.core import page, stage
-from pipeline.core.faces import decode
-from pipeline.core.figures.places import overlaid
+from pipeline.core import stage
+from pipeline.core.errors import UserError
+from pipeline.core.evaluation.inference import Seen, Viewer
+from pipeline.core.evaluation.metrics_file import read_metrics
+from pipeline.core.evaluation.thresholds import USUAL
+from pipeline.core.faces.sources.images import FolderImages
+from pipeline.core.faces.store import decode
+from pipeline.core.faces.verification import find_fault
 from pipeline.core.files import replacing, sha256, written
-from pipeline.core.image_files import find_fault
-from pipeline.core.metrics_file import read_metrics
-from pipeline.core.photographs import may_be_image
-from pipeline.core.portraits import Finder, Portrait, open_finder, whole
-from pipeline.core.sources.images import FolderImages
-from pipeline.core.stage import UserError
-from pipeline.core.style import readable, share
-from pipeline.core.thresholds import USUAL
-from pipeline.core.viewing import Seen, Viewer
+from pipeline.core.landmarks.photographs import may_be_image
+from pipeline.core.landmarks.portraits import Finder, Portrait, open_finder, whole
+from pipeline.core.presentation import pages
+from pipeline.core.presentation.figures.places import overlaid
+from pipeline.core.presentation.style import readable, share
 from pipeline.fetch import fetch
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def predict(args: argparse.Namespace) -> None:
                     faults.append({"name": one.photograph, "why": one.fault})
                 elif len(cards) < args.shown:
                     cards.append(card(one, viewer.attributes, thresholds))
-    page.write_page(
+    pages.write_page(
         args.out / "index.html",
         Path(__file__).with_suffix(".html"),
         title=f"Faces in {written(args.photographs.resolve().name)}",
@@ -171,12 +172,12 @@ def card(one: Told, attributes: list[str], thresholds: np.ndarray) -> dict[str, 
     return {
         "name": one.photograph,
         "number": one.number,
-        "picture": page.picture(image),
+        "picture": pages.picture(image),
         "likely": [
             {
                 "words": readable(attributes[k]),
                 "chance": share(chances[k]),
-                "map": None if place is None else page.picture(overlaid(image, place), quality=55),
+                "map": None if place is None else pages.picture(overlaid(image, place), quality=55),
             }
             for k, place in places.items()
         ],

@@ -17,9 +17,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core import stage
-from pipeline.core.comparison_text import as_text
+from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_table
-from pipeline.core.stage import UserError
+from pipeline.core.presentation.comparison_text import as_text
 
 BOLD, FAINT, YELLOW = "1", "2", "33"
 MEANS = {

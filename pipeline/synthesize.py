@@ -21,11 +21,12 @@ import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.drawing import draw
-from pipeline.core.drawing.parts import PARTS
-from pipeline.core.drawing.people import FACES_A_PERSON, face
+from pipeline.core.errors import UserError
 from pipeline.core.files import replacing, write_json, write_text
-from pipeline.core.landmark_table import Landmarks, write_landmarks
+from pipeline.core.landmarks.table import Landmarks, write_landmarks
+from pipeline.core.synthetic import draw
+from pipeline.core.synthetic.parts import PARTS
+from pipeline.core.synthetic.people import FACES_A_PERSON, face
 
 JPEG_QUALITY = 92
 FEWEST = 4 * FACES_A_PERSON - 2  # four people: two to train on, one to choose by, one to test
@@ -49,7 +50,7 @@ def synthesize(out: Path, settings: dict[str, Any], threads: int = 1) -> None:
     """
     images, seed = settings["images"], settings["seed"]
     if not FEWEST <= images <= MOST:
-        raise stage.UserError(
+        raise UserError(
             f"images: {images} synthetic faces cannot be split into train, valid and test;"
             f" ask for a number from {FEWEST} to {MOST}."
         )

@@ -22,7 +22,15 @@ from torch import nn
 
 from pipeline.core import stage
 from pipeline.core.attributes import ATTRIBUTES, columns_of
-from pipeline.core.checkpoints import (
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import Faces, open_faces
+from pipeline.core.files import remove, replacing, sha256, write_json
+from pipeline.core.masks.regions import TABLE
+from pipeline.core.model_settings import decisive, misfit, starts_from_imagenet
+from pipeline.core.networks import build
+from pipeline.core.networks.weights import start_from
+from pipeline.core.provenance import files_of
+from pipeline.core.training.checkpoints import (
     LAST,
     Keeper,
     epoch_file,
@@ -30,17 +38,9 @@ from pipeline.core.checkpoints import (
     read_checkpoint,
     write_history,
 )
-from pipeline.core.code import files_of
-from pipeline.core.faces import Faces, open_faces
-from pipeline.core.files import remove, replacing, sha256, write_json
-from pipeline.core.learner import Learner
-from pipeline.core.model_settings import decisive, misfit, starts_from_imagenet
-from pipeline.core.networks import build
-from pipeline.core.networks.weights import start_from
-from pipeline.core.regions import TABLE
-from pipeline.core.stage import UserError
-from pipeline.core.trainer import RANK, make_trainer
-from pipeline.core.training_data import FaceData
+from pipeline.core.training.data import FaceData
+from pipeline.core.training.learner import Learner
+from pipeline.core.training.trainer import RANK, make_trainer
 
 log = logging.getLogger(__name__)
 

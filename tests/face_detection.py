@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipeline.core.landmark_table import COLUMNS
-from pipeline.core.mesh_map import hand_picked, read_fit
+from pipeline.core.landmarks.mesh_map import hand_picked, read_fit
+from pipeline.core.landmarks.table import COLUMNS
 from pipeline.fetch import fetch
 
 ROOT = Path(__file__).parents[1]

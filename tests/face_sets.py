@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from pipeline import acquire
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.faces import SPLITS, open_faces
+from pipeline.core.faces.store import SPLITS, open_faces
 
 SMALL = (24, 20)  # height and width
 

@@ -13,10 +13,10 @@ from conftest import ROOT
 
 from pipeline import acquire, evaluate, fetch, masks, synthesize, train
 from pipeline.core.configuration import complete
-from pipeline.core.faces import open_faces
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import open_faces
 from pipeline.core.files import write_json
-from pipeline.core.landmark_table import read_landmarks, write_landmarks
-from pipeline.core.stage import UserError
+from pipeline.core.landmarks.table import read_landmarks, write_landmarks
 from pipeline.landmarks import summarise
 from pipeline.predict import defaults
 

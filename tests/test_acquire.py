@@ -26,9 +26,9 @@ from face_sets import (
 from PIL import Image
 
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.faces import decode
+from pipeline.core.faces.sources import celeba
+from pipeline.core.faces.store import decode
 from pipeline.core.files import sha256
-from pipeline.core.sources import celeba
 
 
 @pytest.fixture

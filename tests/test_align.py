@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import align as stage
-from pipeline.core import photographs as photographs_of
-from pipeline.core.alignment import PLACES, align, five_points, places, similarity
-from pipeline.core.photographs import AlignedSource, align_photograph
+from pipeline.core.geometry import PLACES, align, five_points, places, similarity
+from pipeline.core.landmarks import photographs as photographs_of
+from pipeline.core.landmarks.photographs import AlignedSource, align_photograph
 
 SIZE = (218, 178)
 

@@ -19,7 +19,7 @@ from PIL import Image
 from small_results import call, model, only, small_results
 
 from pipeline import figures, gallery, predict
-from pipeline.core.faces import open_faces
+from pipeline.core.faces.store import open_faces
 
 REQUIRED = os.environ.get("ATTPARSE_REQUIRE_BROWSER") == "1"  # then nothing is skipped
 if not REQUIRED:

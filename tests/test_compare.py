@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from pipeline import compare, show
-from pipeline.core import bootstrap, comparison
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.comparison_text import as_text
+from pipeline.core.evaluation import bootstrap, comparison
+from pipeline.core.evaluation.predictions import Predictions, write_predictions
 from pipeline.core.files import sha256
-from pipeline.core.predictions import Predictions, write_predictions
+from pipeline.core.presentation.comparison_text import as_text
 
 SETTINGS = {"min_class": 10, "draws": 64, "seed": 3}
 

@@ -15,14 +15,14 @@ import zarr
 from torch.nn.functional import interpolate
 
 from pipeline import evaluate, masks
-from pipeline.core import bootstrap
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.evaluation import bootstrap
+from pipeline.core.evaluation.predictions import Predictions, read_predictions, write_predictions
+from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.files import write_table
-from pipeline.core.landmark_table import Landmarks, write_landmarks
+from pipeline.core.landmarks.table import Landmarks, write_landmarks
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights
-from pipeline.core.predictions import Predictions, read_predictions, write_predictions
 
 SIZE = (64, 52)
 SETTINGS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import fetch
-from pipeline.core.stage import UserError
+from pipeline.core.errors import UserError
 
 CONTENT = b"the weights of a network"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

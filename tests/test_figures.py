@@ -12,12 +12,12 @@ from sklearn.metrics import precision_recall_curve
 from small_results import call, model, only, small_results
 
 from pipeline import figures, masks_figure
-from pipeline.core.faces import Face, write_faces
-from pipeline.core.figures import judgement, places, where
-from pipeline.core.judged import open_judged
-from pipeline.core.mask_store import open_masks
-from pipeline.core.style import readable
-from pipeline.core.viewing import Viewer
+from pipeline.core.evaluation.evaluated import open_judged
+from pipeline.core.evaluation.inference import Viewer
+from pipeline.core.faces.store import Face, write_faces
+from pipeline.core.masks.store import open_masks
+from pipeline.core.presentation.figures import judgement, places, where
+from pipeline.core.presentation.style import readable
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 from small_results import call, model, only
 
 from pipeline import gallery
-from pipeline.core.figures.places import KINDS
-from pipeline.core.judged import open_judged
-from pipeline.core.viewing import Viewer
+from pipeline.core.evaluation.evaluated import open_judged
+from pipeline.core.evaluation.inference import Viewer
+from pipeline.core.presentation.figures.places import KINDS
 
 NASTY = '</script><script>alert("1")</script><img src=x onerror=alert(2)>.jpg'
 

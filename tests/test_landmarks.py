@@ -17,10 +17,10 @@ from bench.fit_mesh_map import fit_map, held_out, load, mirror_partners
 from bench.landmarks import jittered_boxes
 from bench.nme import INNER, nme
 from pipeline import landmarks, synthesize
-from pipeline.core import detectors
-from pipeline.core.faces import Face, open_faces, write_faces
-from pipeline.core.landmark_table import Landmarks, read_landmarks, write_landmarks
-from pipeline.core.stage import UserError
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import Face, open_faces, write_faces
+from pipeline.core.landmarks import detectors
+from pipeline.core.landmarks.table import Landmarks, read_landmarks, write_landmarks
 
 SETTINGS = json.dumps({"detectors": ALL, "map": "fitted"})
 NAMES = ["000015.jpg", "077942.jpg", "093057.jpg"]  # the two last: none, and dlib, finds points

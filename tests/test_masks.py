@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from pipeline import masks as stage_masks
 from pipeline import masks_figure, masks_truth
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.faces import Face, open_faces, write_faces
-from pipeline.core.landmark_table import Landmarks, write_landmarks
-from pipeline.core.mask_store import open_masks
-from pipeline.core.regions import attribute_masks, fill_polygons, region_polygons
-from pipeline.core.stage import UserError
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import Face, open_faces, write_faces
+from pipeline.core.landmarks.table import Landmarks, write_landmarks
+from pipeline.core.masks.regions import attribute_masks, fill_polygons, region_polygons
+from pipeline.core.masks.store import open_masks
 
 SIZE = (218, 178)
 SHARD = 4

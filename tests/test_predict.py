@@ -16,12 +16,12 @@ from PIL import Image
 from small_results import call, detector, model
 
 from pipeline import predict
-from pipeline.core.alignment import PLACES, places, similarity
-from pipeline.core.faces import decode, open_faces
+from pipeline.core.evaluation.inference import Viewer
+from pipeline.core.faces.store import decode, open_faces
+from pipeline.core.geometry import PLACES, places, similarity
+from pipeline.core.landmarks.photographs import align_photograph, open_detectors
+from pipeline.core.landmarks.portraits import Finder, box_of, inside, same, whole
 from pipeline.core.networks.weights import load_network, save_weights
-from pipeline.core.photographs import align_photograph, open_detectors
-from pipeline.core.portraits import Finder, box_of, inside, same, whole
-from pipeline.core.viewing import Viewer
 
 
 @pytest.fixture(scope="module")

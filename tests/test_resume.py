@@ -11,14 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from small_training import command, last, start, train_small, weights, write_data
-from test_networks import Harmful
+from small_training import Harmful, command, last, start, train_small, weights, write_data
 
 from pipeline import train
-from pipeline.core import loading
-from pipeline.core.checkpoints import Keeper
-from pipeline.core.learner import Learner
-from pipeline.core.training_data import FaceData
+from pipeline.core.training import loaders
+from pipeline.core.training.checkpoints import Keeper
+from pipeline.core.training.data import FaceData
+from pipeline.core.training.learner import Learner
 
 RESULTS = ("weights.safetensors", "history.csv")
 CNN_RNN = {
@@ -249,7 +248,7 @@ def test_its_loaders_may_be_told_to_end_with_it(tmp_path):
 
 @pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError(), ValueError("x")])
 def test_a_loader_tells_of_its_own_faults_and_not_of_a_training_that_left(error, capsys):
-    loading.unless_left(type(error), error, None)
+    loaders.unless_left(type(error), error, None)
     assert bool(capsys.readouterr().err) == isinstance(error, ValueError)
 
 

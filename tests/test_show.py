@@ -11,9 +11,9 @@ from conftest import ROOT
 
 from pipeline import evaluate, show
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.evaluation.predictions import Predictions
 from pipeline.core.files import write_table
-from pipeline.core.model_card import model_card
-from pipeline.core.predictions import Predictions
+from pipeline.core.presentation.model_card import model_card
 
 MODEL = "attparsenet_without_masks_share_0.01"
 SETTINGS = {"min_class": 10, "draws": 20, "seed": 1, "groups": [["Male"]]}

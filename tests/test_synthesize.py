@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import synthesize
-from pipeline.core.alignment import HEIGHT, WIDTH
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.drawing import camera, draw
-from pipeline.core.drawing.geometry import Shape
-from pipeline.core.drawing.parts import PART, PARTS
-from pipeline.core.drawing.people import FACES_A_PERSON, Face, face
-from pipeline.core.drawing.shapes import Canvas
 from pipeline.core.files import sha256
-from pipeline.core.landmark_table import read_landmarks
+from pipeline.core.geometry import HEIGHT, WIDTH
+from pipeline.core.landmarks.table import read_landmarks
+from pipeline.core.synthetic import camera, draw
+from pipeline.core.synthetic.geometry import Shape
+from pipeline.core.synthetic.parts import PART, PARTS
+from pipeline.core.synthetic.people import FACES_A_PERSON, Face, face
+from pipeline.core.synthetic.shapes import Canvas
 
 # Percent of CelebA's 202,599 images with the label, in the order of its list_attr_celeba.txt.
 CELEBA_RATES = """

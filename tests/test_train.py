@@ -27,14 +27,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 from pipeline import train
 from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.checkpoints import finished, ranked
-from pipeline.core.faces import Face, open_faces, write_faces
+from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.files import sha256
-from pipeline.core.loading import once, shuffled
-from pipeline.core.mask_store import open_masks
+from pipeline.core.masks.store import open_masks
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network
-from pipeline.core.training_data import split_rows
+from pipeline.core.training.checkpoints import finished, ranked
+from pipeline.core.training.data import split_rows
+from pipeline.core.training.loaders import once, shuffled
 
 # isort: split
 import torchvision
@@ -137,7 +137,7 @@ def test_two_processes_average_the_gradients_of_their_halves_also_when_stopped(t
 
 
 def test_without_segmentation_the_masks_are_never_opened(data, tmp_path, monkeypatch):
-    for module in ("zarr", "pipeline.core.mask_store"):
+    for module in ("zarr", "pipeline.core.masks.store"):
         monkeypatch.setitem(sys.modules, module, None)  # an import of it fails
     train_small(data, tmp_path, masks=False, segmentation_weight=0, **STILL)
     account = json.loads((tmp_path / "run.json").read_text())

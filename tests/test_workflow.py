@@ -17,7 +17,7 @@ from face_sets import official_set
 from scipy.optimize import linear_sum_assignment
 
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.regions import attribute_masks, fill_polygons, region_polygons
+from pipeline.core.masks.regions import attribute_masks, fill_polygons, region_polygons
 
 TINY = """
 dataset: tiny

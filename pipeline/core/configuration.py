@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.errors import UserError
 from pipeline.core.model_settings import misfit, starts_from_imagenet
-from pipeline.core.stage import UserError
 
 Config = dict[str, Any]
 LONGEST = 65_536  # bytes of a list of names: half of what Linux takes in one argument

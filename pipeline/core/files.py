@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core.stage import UserError
+from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd

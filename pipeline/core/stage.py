@@ -13,12 +13,10 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from pipeline.core.errors import UserError
+
 Item = TypeVar("Item")
 log = logging.getLogger(__name__)
-
-
-class UserError(Exception):
-    """A mistake that its user can mend: one sentence with what, where, expected and what to do."""
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:

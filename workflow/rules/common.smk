@@ -15,10 +15,10 @@ min_version("9.20")
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
-from pipeline.core.code import files_of
+from pipeline.core.provenance import files_of
 from pipeline.core.configuration import complete, share_name
 from pipeline.core.model_settings import decisive, starts_from_imagenet
-from pipeline.core.stage import UserError
+from pipeline.core.errors import UserError
 
 # Rules name the code by paths relative to the project, so that results survive its moving.
 if not ROOT.samefile(Path.cwd()):

@@ -1,14 +1,18 @@
-"""The networks, made from a model's settings; ``weights`` keeps them and reads them back."""
+"""The networks and their weights: nn.Modules belong here; no data, and no I/O but weights.
+
+``build`` makes one from a model's settings; ``weights`` keeps them and reads them back. May use the
+ground floor alone.
+"""
 
 from typing import Any
 
 from torch import nn
 
+from pipeline.core.errors import UserError
 from pipeline.core.networks.attparsenet import AttParseNet
 from pipeline.core.networks.backbone import Backbone
 from pipeline.core.networks.cnn_rnn import CnnRnn
 from pipeline.core.networks.output import Output
-from pipeline.core.stage import UserError
 
 __all__ = ["Output", "build"]
 
@@ -16,7 +20,7 @@ __all__ = ["Output", "build"]
 def build(settings: dict[str, Any]) -> nn.Module:
     """The network that a model's settings describe, with random weights from torch's generator.
 
-    Its ``forward`` takes images (B, 3, height, width), as ``batches.prepare`` makes them, and
+    Its ``forward`` takes images (B, 3, height, width), as ``transforms.prepare`` makes them, and
     returns an ``Output``. Settings that fit no network are a ``UserError``.
     """
     kind, size = settings["network"], tuple(settings["input_size"])

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.core import torchvision_on_cpu  # noqa: F401
+from pipeline.core.errors import UserError
 from pipeline.core.networks.output import Output
-from pipeline.core.stage import UserError
 
 # isort: split
 import torchvision

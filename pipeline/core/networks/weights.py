@@ -9,10 +9,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from pipeline.core.alignment import HEIGHT, WIDTH, Size
+from pipeline.core.errors import UserError
 from pipeline.core.files import replacing
+from pipeline.core.geometry import HEIGHT, WIDTH, Size
 from pipeline.core.networks import build
-from pipeline.core.stage import UserError
 
 SETTINGS = "attparse"  # the one key of a file's metadata: several would have no fixed order
 

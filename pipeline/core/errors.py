@@ -1,0 +1,5 @@
+"""The one exception that a user sees: it has no place above any room, so that all may raise it."""
+
+
+class UserError(Exception):
+    """A mistake that its user can mend: one sentence with what, where, expected and what to do."""

@@ -1,0 +1,114 @@
+"""What a model said of every judged face, as Parquet: the only module that knows its columns.
+
+Columns: ``image_name``, ``split``, ``celeb_id`` (-1 where unknown); the 40 labels as booleans
+under CelebA's names; ``{attribute}_logit`` (float32) for each attribute that the model has. The
+file's metadata holds, as JSON under ``attparse``, the thresholds, the train split's share of
+positives, the hash of the weights and the warnings, so that every metric can be computed, and
+doubted, from this file alone.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.core.attributes import ATTRIBUTES, columns_of
+from pipeline.core.errors import UserError
+from pipeline.core.files import replacing
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Faces of the valid and test splits, in the order of ``faces/``.
+
+    ``labels`` (N, 40) bool; ``attributes`` the A names that the model has; ``logits`` (N, A)
+    float32; ``thresholds`` (A,) probabilities above which an attribute is predicted;
+    ``train_positives`` (40,) the share of positives in the split ``train`` that was trained on;
+    ``weights`` the sha256 of the weights; ``warnings`` the doubts about split and intervals.
+    """
+
+    names: list[str]
+    splits: np.ndarray
+    identities: np.ndarray
+    labels: np.ndarray
+    attributes: list[str]
+    logits: np.ndarray
+    thresholds: np.ndarray
+    train_positives: np.ndarray
+    weights: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> list[int]:
+        """Where the model's attributes lie among the 40."""
+        return columns_of(self.attributes)
+
+    def of(self, split: str) -> "Predictions":
+        """The faces of one split."""
+        rows = np.flatnonzero(self.splits == split)
+        return replace(
+            self,
+            names=[self.names[row] for row in rows],
+            splits=self.splits[rows],
+            identities=self.identities[rows],
+            labels=self.labels[rows],
+            logits=self.logits[rows],
+        )
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write the table whole or not at all; equal predictions are equal bytes."""
+    columns = {
+        "image_name": pa.array(predictions.names, pa.string()),
+        "split": pa.array(predictions.splits.tolist(), pa.string()),
+        "celeb_id": pa.array(predictions.identities.astype(np.int64)),
+    }
+    for name, labels in zip(ATTRIBUTES, predictions.labels.T, strict=True):
+        columns[name] = pa.array(labels.astype(bool))
+    for name, logits in zip(predictions.attributes, predictions.logits.T, strict=True):
+        columns[f"{name}_logit"] = pa.array(logits.astype(np.float32))
+    about = {
+        "version": VERSION,
+        "thresholds": predictions.thresholds.tolist(),
+        "train_positives": predictions.train_positives.tolist(),
+        "weights": predictions.weights,
+        "warnings": predictions.warnings,
+    }
+    table = pa.table(columns).replace_schema_metadata({"attparse": json.dumps(about)})
+    with replacing(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read the table; a file that is none is a ``UserError``."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(
+            f"{path} cannot be read as Parquet ({error}). Run evaluate again."
+        ) from None
+    about = json.loads((table.schema.metadata or {}).get(b"attparse", b"{}"))
+    if about.get("version") != VERSION:
+        raise UserError(
+            f"{path} is no table of predictions of version {VERSION} (its metadata says"
+            f" {about.get('version')}). Make it again with the rule evaluate."
+        )
+    ends = "_logit"
+    attributes = [name[: -len(ends)] for name in table.column_names if name.endswith(ends)]
+    return Predictions(
+        names=table["image_name"].to_pylist(),
+        splits=np.array(table["split"].to_pylist(), dtype=str),
+        identities=table["celeb_id"].to_numpy(),
+        labels=np.stack([table[name].to_numpy() for name in ATTRIBUTES], axis=1),
+        attributes=attributes,
+        logits=np.stack([table[name + ends].to_numpy() for name in attributes], axis=1),
+        thresholds=np.array(about["thresholds"]),
+        train_positives=np.array(about["train_positives"]),
+        weights=about["weights"],
+        warnings=tuple(about.get("warnings", ())),
+    )

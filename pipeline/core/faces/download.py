@@ -1,0 +1,169 @@
+"""Files from the network: resumed, retried, and never under their name before they are verified.
+
+gdown moves the bytes (it knows Google Drive's pages of confirmation, resumes with ``Range`` and
+compares the size with the announced one). What arrives lies as ``.name.unchecked…part`` until it
+is whole, and gets its name when it is no HTML page and has the expected hash.
+"""
+
+import hashlib
+import logging
+import re
+import time
+from pathlib import Path
+
+import gdown
+import requests
+from gdown.exceptions import DownloadError, FileURLRetrievalError
+from tqdm import tqdm
+
+from pipeline.core.errors import UserError
+from pipeline.core.faces.file_type import is_html
+from pipeline.core.files import flush
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 60  # seconds without a byte
+WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
+
+
+class UnobtainableError(OSError):
+    """Why a file could not be had from its address, in a few words."""
+
+
+def download(url: str, path: Path, digest: str = "any", attempts: int = 6, wait: float = 2) -> None:
+    """``obtain``, where failing for good is a ``UserError`` that says how to place it by hand."""
+    try:
+        obtain(url, path, digest, attempts, wait)
+    except UnobtainableError as reason:
+        raise UserError(_sentence(url, path, digest, str(reason))) from None
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); make room there, or have the"
+            " rights of its folder changed."
+        ) from None
+
+
+def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> None:
+    """Fetch ``url`` to ``path``; a download that was cut off goes on where it ended.
+
+    ``digest`` is an md5, a sha256 or ``any``. After a failure that may pass, the next attempt
+    comes after ``wait`` seconds, then twice that, and so on. ``UnobtainableError`` says what came
+    instead of the file; a disk that takes no more is another ``OSError``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unchecked = path.with_name(f".{path.name}.unchecked")
+    log.info("fetching %s from %s", path.name, url)
+    for attempt in range(1, attempts + 1):
+        try:
+            _fetch(url, unchecked)
+            break
+        except FileURLRetrievalError as error:  # a DownloadError that waiting does not mend
+            log.info("%s: %s", url, error)
+            raise UnobtainableError(
+                "Google Drive gave an HTML page in place of the file (often its quota)"
+            ) from None
+        except (DownloadError, requests.RequestException) as error:
+            log.info("attempt %d of %d for %s: %s", attempt, attempts, url, error)
+            if attempt == attempts or not _may_pass(error):
+                raise UnobtainableError(_reason(error)) from None
+        time.sleep(wait * 2 ** (attempt - 1))
+    if fault := _fault(unchecked, digest):
+        unchecked.unlink()
+        raise UnobtainableError(fault)
+    flush(unchecked)
+    unchecked.replace(path)
+
+
+def require_hash(path: Path, expected: str) -> None:
+    """A ``UserError`` unless the file has this md5 or sha256; ``any`` asks for nothing."""
+    if found := wrong_hash(path, expected):
+        raise UserError(
+            f"{path} has the {_kind(expected)} {found}, expected {expected}: it is damaged or not"
+            " the official file; get it again, or if it is meant to differ name its own hash (or"
+            f" 'any') as hashes: {{{path.name}: ...}} in the data set's entry."
+        )
+
+
+def wrong_hash(path: Path, expected: str) -> str | None:
+    """The file's hash if it is another than the expected md5 or sha256, else None."""
+    if expected == "any":
+        return None
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read to compare its hash: {error.strerror}.") from None
+    with stream:
+        found = hashlib.file_digest(stream, _kind(expected)).hexdigest()
+    return found if found != expected.lower() else None
+
+
+def _kind(digest: str) -> str:
+    return "sha256" if len(digest) == 64 else "md5"
+
+
+def _fetch(url: str, unchecked: Path) -> None:
+    """One attempt. What was received stays for the next one, unless it cannot be continued."""
+    before = _received(unchecked)
+    if unchecked.exists():  # whole, and the process ended before it was verified
+        return
+    with tqdm(unit="B", unit_scale=True, desc=unchecked.name, disable=None, leave=False) as bar:
+
+        def progress(received: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(received - bar.n)
+
+        try:
+            gdown.download(
+                url, str(unchecked), quiet=True, resume=True, use_cookies=False,
+                timeout=TIMEOUT, progress=progress,
+            )  # fmt: skip
+        except FileURLRetrievalError:  # says nothing about the part that is there
+            raise
+        except DownloadError:
+            if _received(unchecked) <= before:  # the server does not continue it: begin again
+                for part in _parts(unchecked):
+                    part.unlink()
+            raise
+
+
+def _parts(unchecked: Path) -> list[Path]:
+    return list(unchecked.parent.glob(f"{unchecked.name}*.part"))
+
+
+def _received(unchecked: Path) -> int:
+    return sum(part.stat().st_size for part in _parts(unchecked))
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return error.response.status_code in WORTH_ANOTHER_TRY
+    return not isinstance(error, requests.exceptions.SSLError | requests.exceptions.InvalidURL)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.ConnectionError):
+        return "the server cannot be reached"
+    return str(error).splitlines()[0].rstrip(".")  # the rest is gdown's advice on its own flags
+
+
+def _fault(unchecked: Path, digest: str) -> str | None:
+    with unchecked.open("rb") as stream:
+        head = stream.read(65536)
+    if is_html(head):
+        title = re.search(rb"<title>(.*?)</title>", head, re.DOTALL | re.IGNORECASE)
+        words = f" ({' '.join(title[1].decode(errors='replace').split())!r})" if title else ""
+        size = unchecked.stat().st_size
+        return f"an HTML page{words} of {size:,} bytes came in place of the file"
+    if found := wrong_hash(unchecked, digest):
+        return f"a file of {unchecked.stat().st_size:,} bytes with the {_kind(digest)} {found} came"
+    return None
+
+
+def _sentence(url: str, path: Path, digest: str, reason: str) -> str:
+    wanted = "" if digest == "any" else f" ({_kind(digest)} {digest})"
+    return (
+        f"{path.name} could not be fetched from {url}: {reason}. Get it in another way{wanted} and"
+        f" place it at {path}, or name a mirror in the data set's urls: {{{path.name}: ...}}."
+    )

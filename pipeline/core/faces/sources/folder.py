@@ -1,0 +1,146 @@
+"""A user's own labelled faces: a CSV and a folder of images. Documented in docs/faces.md.
+
+``labels.csv`` has ``image_name`` and CelebA's 40 names as columns, the labels 1 and -1 or 1 and 0
+throughout; ``split`` (train, valid, test; all is test where it is left out) and ``identity`` (a
+number) may follow. Photographs that are to be aligned may have their box, ``x_1``, ``y_1``,
+``width``, ``height``, and five points, ``lefteye_x`` … ``rightmouth_y``, as CelebA names them.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.errors import UserError
+from pipeline.core.faces.file_type import what_it_is
+from pipeline.core.faces.sources.images import Images, open_images
+from pipeline.core.faces.sources.labels import Labels
+from pipeline.core.faces.sources.text import require_unique
+from pipeline.core.faces.store import SPLITS
+
+LABELS, IMAGES = "labels.csv", "images"
+BOX = ["x_1", "y_1", "width", "height"]
+POINTS = [
+    f"{part}_{axis}"
+    for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+    for axis in "xy"
+]
+TERMS = """The faces come from the user's own folder: their terms are those of whoever made them.
+"""
+
+
+class Folder:
+    """Faces with labels in a CSV."""
+
+    terms = TERMS
+
+    def __init__(self, labels: Labels, images: Images) -> None:
+        self.labels, self._images = labels, images
+        without = sorted(images.names - set(labels.names))
+        self.odd = images.odd + [(name, "has no label") for name in without]
+
+    def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
+        for row in rows:
+            yield self._images.read(self.labels.names[row])
+
+
+def open_folder(settings: dict[str, Any]) -> Folder:
+    """The faces in ``settings["root"]``: ``labels.csv`` and ``images`` (a folder, or a zip)."""
+    if settings["root"] is None or not Path(settings["root"]).is_dir():
+        raise UserError(
+            f"the data set's root {settings['root']} is not there; name the folder that has"
+            f" {LABELS} and {IMAGES}/."
+        )
+    root = Path(settings["root"])
+    images = next((root / n for n in (IMAGES, f"{IMAGES}.zip") if (root / n).exists()), None)
+    if images is None:
+        raise UserError(f"{root} has no {IMAGES} folder and no {IMAGES}.zip; put the images there.")
+    return Folder(read_csv(root / LABELS), open_images(images))
+
+
+def read_csv(path: Path) -> Labels:
+    """Read and check ``labels.csv``; whatever is wrong is a ``UserError`` of one sentence."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(
+            f"{path} cannot be read as CSV: it is {what_it_is(path)} ({str(error).strip()})."
+        ) from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first fields for an index
+        raise UserError(
+            f"{path}, line 2: more fields than line 1 has columns; remove what is too much, such"
+            " as a comma at the end."
+        )
+    required = ["image_name", *ATTRIBUTES]
+    if missing := [column for column in required if column not in table]:
+        raise UserError(
+            f"{path} has no column {missing[0]} ({len(missing)} missing in all); expected"
+            " image_name and CelebA's 40 attributes by their names."
+        )
+    known = {*required, "split", "identity", *BOX, *POINTS}
+    if unknown := [column for column in table if column not in known]:
+        raise UserError(
+            f"{path} has a column {unknown[0]} that means nothing here; remove it. Beside"
+            " image_name and the 40 attributes there may be split, identity, box and points."
+        )
+    names = table["image_name"].tolist()
+    require_unique(path, names)
+    boxes, points = (_numbers(path, table, columns) for columns in (BOX, POINTS))
+    return Labels(
+        names,
+        _splits(path, table),
+        _attributes(path, table),
+        _identities(path, table),
+        boxes,
+        None if points is None else points.reshape(-1, 5, 2),
+    )
+
+
+def _attributes(path: Path, table: pd.DataFrame) -> np.ndarray:
+    """(N, 40) bool of labels that are 1 and -1, or 1 and 0, throughout."""
+    labels = table[list(ATTRIBUTES)].to_numpy(dtype=object)
+    other = labels != "1"
+    negative = "-1" if (labels == "-1").any() else "0"
+    wrong = np.argwhere(other & (labels != negative))
+    if len(wrong):
+        row, column = wrong[0]
+        raise UserError(
+            f"{path}, line {row + 2}, {ATTRIBUTES[column]}: {labels[row, column]!r} is no label;"
+            " expected 1 and -1, or 1 and 0, throughout the file."
+        )
+    return ~other
+
+
+def _splits(path: Path, table: pd.DataFrame) -> np.ndarray:
+    if "split" not in table:
+        return np.full(len(table), SPLITS.index("test"))
+    if wrong := sorted(set(table["split"]) - set(SPLITS)):
+        raise UserError(f"{path} has the split {wrong[0]!r}; expected train, valid or test.")
+    return table["split"].map(SPLITS.index).to_numpy(dtype=np.int64)
+
+
+def _identities(path: Path, table: pd.DataFrame) -> np.ndarray:
+    if "identity" not in table:
+        return np.full(len(table), -1, dtype=np.int64)
+    number = table["identity"].str.fullmatch(r"-?\d{1,18}")
+    if not number.all():
+        line = int(np.flatnonzero(~number.to_numpy())[0]) + 2
+        raise UserError(f"{path}, line {line}, identity: expected a whole number, -1 if unknown.")
+    return table["identity"].to_numpy(dtype=np.int64)
+
+
+def _numbers(path: Path, table: pd.DataFrame, columns: list[str]) -> np.ndarray | None:
+    """(N, columns) float64, NaN where a cell is empty; None where none of the columns is there."""
+    there = [column for column in columns if column in table]
+    if not there:
+        return None
+    if len(there) < len(columns):
+        lacking = next(column for column in columns if column not in table)
+        raise UserError(f"{path} has {there[0]} and no column {lacking}; expected all or none.")
+    try:
+        return table[columns].replace("", "nan").to_numpy(dtype=np.float64)
+    except ValueError as error:
+        raise UserError(f"{path}: {error} in one of {', '.join(columns)}.") from None

@@ -1,0 +1,86 @@
+"""The labels of a data set, and the part of it that an entry of the configuration asks for."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import SPLITS
+
+
+@dataclass(frozen=True)
+class Labels:
+    """N labelled images, in the source's order.
+
+    ``splits`` (N,) int: 0 train, 1 valid, 2 test; ``attributes`` (N, 40) bool in CelebA's order;
+    ``identities`` (N,) int64, -1 where unknown. Photographs that are not aligned may have
+    ``boxes`` (N, 4) float: left, top, width, height, and ``points`` (N, 5, 2) float: left eye,
+    right eye, nose, left and right corner of the mouth, in pixels; NaN where unknown.
+    """
+
+    names: list[str]
+    splits: np.ndarray
+    attributes: np.ndarray
+    identities: np.ndarray
+    boxes: np.ndarray | None = None
+    points: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def select(labels: Labels, settings: dict[str, Any]) -> np.ndarray:
+    """The rows that ``names``, ``filter`` and then ``limit`` leave: train, valid, test.
+
+    Within a split the source's order stays. ``limit`` takes the first N of each split.
+    """
+    chosen = np.ones(len(labels), dtype=bool)
+    if settings["names"] is not None:
+        chosen &= _named(labels, settings["names"])
+    for attribute, value in settings["filter"].items():
+        chosen &= labels.attributes[:, _attribute(attribute)] == value
+    rows = [np.flatnonzero(chosen & (labels.splits == split)) for split in range(len(SPLITS))]
+    selected = np.concatenate([of_split[: settings["limit"]] for of_split in rows])
+    if not len(selected):
+        raise UserError(
+            f"no image is left of {len(labels)} after names, filter {settings['filter']} and"
+            " limit in the data set's entry; ask for less."
+        )
+    return selected
+
+
+def is_subset(settings: dict[str, Any]) -> bool:
+    """Whether the entry asks for a part of what its source has."""
+    return bool(settings["limit"] or settings["filter"] or settings["names"] is not None)
+
+
+def _named(labels: Labels, names: str | list[str]) -> np.ndarray:
+    """(N,) bool of the rows in a list of names, which may lie in a file, one a line."""
+    if isinstance(names, str):
+        try:  # as Windows writes it too: lines that end in \r\n, a mark before the first
+            wanted = set(Path(names).read_text(encoding="utf-8-sig").split("\n")) - {""}
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"the list of names {names} cannot be read ({error}); expected a text file with"
+                " one image name a line."
+            ) from None
+    else:
+        wanted = set(names)
+    if unknown := wanted - set(labels.names):
+        raise UserError(
+            f"{len(unknown)} of {len(wanted)} names in the data set's entry (names) have no label,"
+            f" the first {min(unknown)!r}; names are like {labels.names[0]!r}."
+        )
+    return np.array([name in wanted for name in labels.names])
+
+
+def _attribute(name: str) -> int:
+    if name not in ATTRIBUTES:
+        near = difflib.get_close_matches(name, ATTRIBUTES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "they are CelebA's 40."
+        raise UserError(f"the data set's filter names {name!r}, which is no attribute; {hint}")
+    return ATTRIBUTES.index(name)

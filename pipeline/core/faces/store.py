@@ -1,0 +1,182 @@
+"""The faces of a data set on disk: the only module that knows how they are stored.
+
+``faces/`` is a Hugging Face dataset of one Arrow file, one row an image: ``image`` (the original
+encoded bytes, and its name), ``image_name``, ``split`` (train, valid, test), ``celeb_id``
+(-1 where unknown) and the 40 booleans under CelebA's names. ``datasets.load_from_disk`` opens it.
+The file is written here and not by ``save_to_disk``, which puts a random fingerprint beside it:
+equal faces are equal bytes, and the fingerprint is a function of them.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.errors import UserError
+from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.partition import batched
+
+SPLITS = ("train", "valid", "test")
+ROWS_A_BATCH = 256  # all that is in memory at once while writing
+DATA, INFO, STATE = "data-00000-of-00001.arrow", "dataset_info.json", "state.json"
+FEATURES: dict[str, dict[str, str]] = {
+    "image": {"_type": "Image"},
+    "image_name": {"dtype": "string", "_type": "Value"},
+    "split": {"dtype": "string", "_type": "Value"},
+    "celeb_id": {"dtype": "int64", "_type": "Value"},
+    **{name: {"dtype": "bool", "_type": "Value"} for name in ATTRIBUTES},
+}
+
+
+@dataclass(frozen=True)
+class Face:
+    """One row: ``attributes`` (40,) bool in CelebA's order; ``identity`` -1 where unknown."""
+
+    name: str
+    split: str
+    identity: int
+    attributes: np.ndarray
+    encoded: bytes
+
+
+class Faces:
+    """The faces of a folder, memory-mapped: opening reads no image, and pickles as its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with pa.memory_map(str(path / DATA)) as source:
+            reader = pa.ipc.open_stream(source)
+            self.size: tuple[int, int] = tuple(json.loads(reader.schema.metadata[b"attparse"]))
+            batches = list(reader)
+        self._table = pa.Table.from_batches(batches, reader.schema)
+        self._encoded = [batch.column("image").field("bytes") for batch in batches]
+        self._starts = np.cumsum([0] + [len(batch) for batch in batches]).tolist()
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Faces, (self.path,)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The image names, in row order."""
+        names: list[str] = self._table["image_name"].to_pylist()
+        return names
+
+    @cached_property
+    def splits(self) -> np.ndarray:
+        """(N,) str: train, valid or test."""
+        return np.array(self._table["split"].to_pylist(), dtype="<U5")
+
+    @cached_property
+    def attributes(self) -> np.ndarray:
+        """(N, 40) bool, in CelebA's order."""
+        return np.stack([self._table[name].to_numpy() for name in ATTRIBUTES], axis=1)
+
+    @cached_property
+    def identities(self) -> np.ndarray:
+        """(N,) int64, -1 where unknown."""
+        return np.asarray(self._table["celeb_id"].to_numpy())
+
+    def rows(self, split: str) -> np.ndarray:
+        """The row numbers of a split, ascending."""
+        return np.flatnonzero(self.splits == split)
+
+    def encoded(self, row: int) -> bytes:
+        """The bytes of the original file, JPEG or PNG."""
+        return bytes(self._buffer(row))
+
+    def image(self, row: int) -> np.ndarray:
+        """The decoded image, (height, width, 3) uint8 RGB."""
+        return decode(self._buffer(row))
+
+    def _buffer(self, row: int) -> memoryview:
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)} faces")
+        batch = bisect_right(self._starts, row) - 1
+        return memoryview(self._encoded[batch][int(row) - self._starts[batch]].as_buffer())
+
+
+def decode(encoded: bytes | memoryview) -> np.ndarray:
+    """Decode an image file's bytes to (H, W, 3) uint8 RGB; ``ValueError`` if it is none."""
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise ValueError("no image that OpenCV can decode")
+    return image
+
+
+def open_faces(path: Path) -> Faces:
+    """Open ``faces/``; a ``UserError`` says so if the folder is missing, cut off or another's."""
+    try:
+        return Faces(path)
+    except (OSError, KeyError, TypeError, ValueError) as error:  # pyarrow's own are ValueErrors
+        raise UserError(
+            f"{path} is no folder of faces as attparse writes it ({str(error).splitlines()[0]});"
+            " make it again with the rule acquire."
+        ) from None
+
+
+def write_faces(path: Path, faces: Iterable[Face], size: tuple[int, int]) -> None:
+    """Write ``faces/``, taking the faces one by one; ``size`` is (height, width) in pixels."""
+    schema = _schema(size)
+    with replacing(path) as folder:
+        folder.mkdir()
+        with pa.ipc.new_stream(str(folder / DATA), schema) as writer:
+            for batch in batched(faces, ROWS_A_BATCH):
+                writer.write_batch(_record_batch(batch, schema))
+        write_json(folder / INFO, {"description": "CelebA's attributes", "features": FEATURES})
+        write_json(folder / STATE, _state(sha256(folder / DATA)[:16]))
+
+
+def _record_batch(faces: list[Face], schema: pa.Schema) -> pa.RecordBatch:
+    attributes = np.stack([face.attributes for face in faces])
+    if attributes.dtype != bool or attributes.shape[1:] != (len(ATTRIBUTES),):
+        raise ValueError(f"attributes {attributes.dtype} {attributes.shape[1:]}, not bool (40,)")
+    if wrong := {face.split for face in faces} - set(SPLITS):
+        raise ValueError(f"splits {sorted(wrong)} are none of {SPLITS}")
+    names = [face.name for face in faces]
+    columns = {
+        "image": [{"bytes": face.encoded, "path": face.name} for face in faces],
+        "image_name": names,
+        "split": [face.split for face in faces],
+        "celeb_id": [int(face.identity) for face in faces],
+        **{name: attributes[:, a] for a, name in enumerate(ATTRIBUTES)},
+    }
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _schema(size: tuple[int, int]) -> pa.Schema:
+    """Arrow's schema, with the metadata by which Hugging Face knows that ``image`` is one."""
+    types = {"Image": pa.struct({"bytes": pa.binary(), "path": pa.string()})}
+    plain = {"string": pa.string(), "int64": pa.int64(), "bool": pa.bool_()}
+    fields = [
+        pa.field(name, types.get(feature["_type"]) or plain[feature["dtype"]])
+        for name, feature in FEATURES.items()
+    ]
+    metadata = {
+        "huggingface": json.dumps({"info": {"features": FEATURES}}),
+        "attparse": json.dumps([int(side) for side in size]),
+    }
+    return pa.schema(fields, metadata)
+
+
+def _state(fingerprint: str) -> dict[str, Any]:
+    return {
+        "_data_files": [{"filename": DATA}],
+        "_fingerprint": fingerprint,
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }

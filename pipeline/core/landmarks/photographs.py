@@ -1,0 +1,119 @@
+"""Photographs of any size: the face in each, warped to CelebA's aligned geometry."""
+
+import mimetypes
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pipeline.core.faces.sources import Source
+from pipeline.core.faces.store import decode
+from pipeline.core.faces.verification import find_fault
+from pipeline.core.geometry import Size, align, five_points
+from pipeline.core.landmarks.detectors import DETECTORS, Detector, find, opened
+from pipeline.core.partition import batched
+
+JPEG_QUALITY = 95
+AT_ONCE = 64  # photographs in memory, as files
+
+
+class AlignedSource:
+    """A source of photographs, as a source of aligned faces."""
+
+    def __init__(
+        self, source: Source, size: Size, detectors: Sequence[Detector], threads: int = 1
+    ) -> None:
+        self.source, self.size, self.detectors, self.threads = source, size, detectors, threads
+        self.labels, self.odd, self.terms = source.labels, source.odd, source.terms
+
+    def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
+        """The aligned faces in order, ``threads`` at once where every photograph has points.
+
+        Detectors are not made for threads: where one may be asked, all goes through this one.
+        """
+        points = self.labels.points
+        given = points is not None and np.isfinite(points[rows]).all()
+        pairs = zip(rows, self.source.images(rows), strict=True)
+        with ThreadPoolExecutor(self.threads) as pool:
+            spread = pool.map if given else map
+            for some in batched(pairs, AT_ONCE):
+                yield from spread(self._aligned, *zip(*some, strict=True))
+
+    def _aligned(self, row: int, encoded: bytes | str) -> bytes | str:
+        points = None if self.labels.points is None else self.labels.points[row]
+        box = None if self.labels.boxes is None else self.labels.boxes[row]
+        done = align_photograph(encoded, points, box, self.size, self.detectors)
+        return done if isinstance(done, str) else done.encoded
+
+
+class Aligned(NamedTuple):
+    """A face in CelebA's geometry: a JPEG, the matrix (2, 3), and where its points came from."""
+
+    encoded: bytes
+    matrix: np.ndarray
+    points: str
+
+
+def may_be_image(name: str) -> bool:
+    """Whether a file's name does not say that it is something else, such as a table or a film."""
+    kind, _ = mimetypes.guess_type(name)
+    return kind is None or kind.startswith("image/")
+
+
+def align_photograph(
+    encoded: bytes | str,
+    points: np.ndarray | None,
+    box: np.ndarray | None,
+    size: Size,
+    detectors: Sequence[Detector],
+) -> Aligned | str:
+    """Align the face of a photograph, or say in words why that cannot be done.
+
+    ``points`` (5, 2) in pixels, or None: then the detectors look for the face nearest to ``box``
+    (left, top, width, height), without a box for the one nearest the middle.
+    """
+    if isinstance(encoded, str):
+        return encoded
+    if fault := find_fault(encoded):
+        return fault
+    image, source = decode(encoded), "given"
+    if points is None or not np.isfinite(points).all():
+        points, source = find_points(image, box, detectors)
+        if points is None:
+            return "has no face that a detector finds"
+    try:
+        aligned, matrix = align(image, points, size)
+    except ValueError as error:
+        return f"cannot be aligned: {error}"
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, jpeg = cv2.imencode(".jpg", aligned[..., ::-1], quality)
+    return Aligned(jpeg.tobytes(), matrix, source)
+
+
+def find_points(
+    image: np.ndarray, box: np.ndarray | None, detectors: Sequence[Detector]
+) -> tuple[np.ndarray | None, str]:
+    """Five points (5, 2) of the face nearest to the box, and the detector's name; else None, ""."""
+    if box is not None and np.isfinite(box).all():
+        left, top, width, height = (float(side) for side in box)
+        landmarks, names = find([image], detectors, [(left, top, left + width, top + height)])
+    elif detectors:  # MediaPipe; the others are for a face whose place is known
+        height, width = image.shape[:2]
+        landmarks, names = detectors[0].find([image], [(0, 0, width, height)]), [detectors[0].name]
+    else:
+        return None, ""
+    return (five_points(landmarks[0]), names[0]) if np.isfinite(landmarks).all() else (None, "")
+
+
+@contextmanager
+def open_detectors(model: Path | None) -> Iterator[list[Detector]]:
+    """The detectors for faces without points; none where no model is given."""
+    if model is None:
+        yield []
+        return
+    with opened(DETECTORS, model, "fitted") as found:
+        yield found

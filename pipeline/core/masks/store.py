@@ -1,0 +1,279 @@
+"""The masks of a data set on disk: the only module that knows how they are stored.
+
+``masks.zarr`` is a Zarr v3 group. Row i is the same face as in ``faces/``:
+
+- ``masks`` (image, attribute, y, x) bool: the 40 masks;
+- ``regions`` (image, y, x) uint16: bit r is the r-th region. With the labels, all masks follow
+  from it; it is what training reads;
+- ``names`` (image,) str, ``found`` (image,) bool: has landmarks, ``labels`` (image, attribute)
+  bool: as the masks were drawn, or repaired;
+- the group's attribute ``attparse_masks``: version, names of attributes and regions, the regions
+  of each attribute.
+
+``zarr.open_group(path)["masks"][i]`` needs nothing else. Both large arrays are sharded: one file
+holds ``shard`` faces, each compressed by itself. A shard is written and read here, in Zarr's
+format ("sharding_indexed": the chunks, then a table of where each lies) but not through zarr:
+so faces are written one by one in little memory, a shard appears whole by one rename, and a
+single face is read many times faster. The tests hold both ways to the same bits.
+
+The group's own ``zarr.json`` comes last, so that a store that is not whole does not open.
+"""
+
+import mmap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import zarr
+from numcodecs import zstd  # type: ignore[import-untyped]
+from zarr.codecs import ZstdCodec
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import Faces
+from pipeline.core.files import remove, replacing, sha256
+from pipeline.core.masks.regions import ATTRIBUTE_REGIONS, REGIONS
+
+VERSION = 1
+ATTRIBUTE = "attparse_masks"
+ROOT = "zarr.json"
+LEVEL = 1  # of zstd; higher ones save up to a tenth at a third of the speed
+ABSENT = 2**64 - 1  # Zarr's mark for a chunk that holds only the fill value
+MOST_OPEN = 256  # shards of a store at once: each is an open file, of which a process may have 1024
+
+
+def shard_names(number: int) -> tuple[str, str]:
+    """Where the masks and the regions of a shard lie in the store."""
+    return f"masks/c/{number}/0/0/0", f"regions/c/{number}/0/0"
+
+
+def write_shard(
+    store: Path, number: int, shard: int, faces: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> dict[str, str]:
+    """Write the faces of one shard; return the sha256 of its files by their names in the store.
+
+    ``faces`` yields (masks (40, H, W) bool, regions (H, W) uint16) of at most ``shard`` faces in
+    row order; one is held in memory at a time. If the bytes in place are others, the store is
+    closed first: its root is removed, and only ``finish`` brings it back.
+    """
+    paths = [store / name for name in shard_names(number)]
+    with replacing(paths[0]) as masks, replacing(paths[1]) as regions:
+        with masks.open("wb") as masks_file, regions.open("wb") as regions_file:
+            tables: tuple[list[int], list[int]] = ([], [])
+            for face in faces:
+                for file, table, image in zip(
+                    (masks_file, regions_file), tables, face, strict=True
+                ):
+                    table += _append(file, image)
+            for file, table in zip((masks_file, regions_file), tables, strict=True):
+                file.write(_index(table, shard))
+        hashes = [sha256(masks), sha256(regions)]
+        if [sha256(path) if path.exists() else None for path in paths] != hashes:
+            (store / ROOT).unlink(missing_ok=True)
+    return dict(zip(shard_names(number), hashes, strict=True))
+
+
+def _append(file: Any, image: np.ndarray) -> tuple[int, int]:
+    """Append one compressed image; return its place and length in bytes."""
+    if not image.any():
+        return ABSENT, ABSENT
+    place = file.tell()
+    return place, file.write(zstd.compress(np.ascontiguousarray(image), LEVEL))
+
+
+def _index(table: list[int], shard: int) -> bytes:
+    """A shard's table: place and length of each chunk, then the table's CRC-32C."""
+    padded = np.array(table + [ABSENT] * (2 * shard - len(table)), "<u8").tobytes()
+    return padded + np.uint32(google_crc32c.value(padded)).astype("<u4").tobytes()
+
+
+def finish(
+    store: Path,
+    names: Sequence[str],
+    found: np.ndarray,
+    labels: np.ndarray,
+    size: tuple[int, int],
+    shard: int,
+) -> None:
+    """Put everything that describes the shards beside them, and open the store.
+
+    ``found`` (N,) bool, ``labels`` (N, 40) bool, ``size`` (height, width). The shards are in
+    place. Files that do not belong to this store (of an earlier, larger one) are removed.
+    """
+    shards = {name for i in range(-(-len(names) // shard)) for name in shard_names(i)}
+    described = store.with_name(f".{store.name}.partial")
+    remove(described)  # a killed attempt's
+    try:
+        _describe(described, names, found, labels, size, shard)
+        files = {p.relative_to(described).as_posix() for p in described.rglob("*") if p.is_file()}
+        _remove_strangers(store, shards | files)
+        for name in sorted(files - {ROOT}):
+            _place(described / name, store, name)
+        _place(described / ROOT, store, ROOT)
+    finally:
+        remove(described)
+
+
+def _describe(
+    store: Path,
+    names: Sequence[str],
+    found: np.ndarray,
+    labels: np.ndarray,
+    size: tuple[int, int],
+    shard: int,
+) -> None:
+    """A store without its shards."""
+    about = {
+        "version": VERSION,
+        "attributes": list(ATTRIBUTES),
+        "regions": list(REGIONS),
+        "attribute_regions": {name: list(ATTRIBUTE_REGIONS[name]) for name in ATTRIBUTES},
+    }
+    group = zarr.create_group(store, attributes={ATTRIBUTE: about})
+    count, attributes = labels.shape
+    for name, dtype, dimensions, shape in (
+        ("masks", bool, ("image", "attribute", "y", "x"), (attributes, *size)),
+        ("regions", np.uint16, ("image", "y", "x"), size),
+    ):
+        group.create_array(
+            name,
+            shape=(count, *shape),
+            chunks=(1, *shape),
+            shards=(shard, *shape),
+            dtype=dtype,
+            fill_value=0,
+            compressors=ZstdCodec(level=LEVEL),
+            dimension_names=dimensions,
+        )
+    for name, values in (("names", np.array(names, object)), ("found", found), ("labels", labels)):
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=tuple(max(side, 1) for side in values.shape),
+            dtype=str if values.dtype == object else values.dtype,
+            compressors=ZstdCodec(level=3),
+            dimension_names=("image", "attribute")[: values.ndim],
+        )
+        array[:] = values
+
+
+def _remove_strangers(store: Path, belongs: set[str]) -> None:
+    """Remove what does not belong to the store, and then every folder left empty."""
+    for path in sorted(store.rglob("*"), reverse=True):
+        if path.is_file() and path.relative_to(store).as_posix() not in belongs:
+            (store / ROOT).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+
+
+def _place(described: Path, store: Path, name: str) -> None:
+    """Bring a file into the store unless its bytes are there; other bytes close the store."""
+    place = store / name
+    if place.exists() and place.read_bytes() == described.read_bytes():
+        return
+    (store / ROOT).unlink(missing_ok=True)
+    with replacing(place) as partial:
+        described.replace(partial)
+
+
+class Masks:
+    """A store for reading: opening reads only what describes it, and it pickles as its path.
+
+    ``names`` list of N image names; ``size`` (height, width); ``found`` (N,) bool: has landmarks;
+    ``labels`` (N, 40) bool; ``attributes`` 40 names; ``regions`` 14 names; ``table`` (40, 14)
+    bool: the regions of each attribute. Reading takes no lock, starts no thread and shares no
+    file position, so that forked or spawned loader workers may all read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        group = zarr.open_group(path, mode="r")
+        about: dict[str, Any] = dict(group.attrs)[ATTRIBUTE]  # type: ignore[assignment]
+        if about["version"] != VERSION:
+            raise UserError(
+                f"{path} is a store of masks of version {about['version']}, and this program reads"
+                f" version {VERSION}; make it again with the rule masks."
+            )
+        self.path = path
+        self.attributes: list[str] = about["attributes"]
+        self.regions: list[str] = about["regions"]
+        places = about["attribute_regions"]
+        self.table = np.array([[r in places[a] for r in self.regions] for a in self.attributes])
+        self.names: list[str] = [str(name) for name in _whole_array(path / "names")]
+        self.found = _whole_array(path / "found")
+        self.labels = _whole_array(path / "labels")
+        regions = zarr.open_array(path / "regions", mode="r")
+        _, height, width = regions.shape
+        self.size: tuple[int, int] = (height, width)
+        self.shard: int = (regions.shards or regions.chunks)[0]
+        self._maps: dict[str, tuple[mmap.mmap, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Masks, (self.path,)
+
+    def region_bits(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The regions of any rows, in their order: (B, H, W) uint16."""
+        bits = np.zeros((len(rows), *self.size), np.uint16)
+        for image, row in zip(bits, rows, strict=True):
+            self._read(1, int(row), image)
+        return bits
+
+    def masks(self, row: int) -> np.ndarray:
+        """The 40 masks of a row: (40, H, W) bool."""
+        masks = np.zeros((len(self.attributes), *self.size), bool)
+        self._read(0, row, masks)
+        return masks
+
+    def _read(self, array: int, row: int, image: np.ndarray) -> None:
+        """Decompress a row of ``masks`` (0) or ``regions`` (1) into ``image``."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of a store of {len(self)} faces")
+        number, place = divmod(row, self.shard)
+        name = shard_names(number)[array]
+        if name not in self._maps:
+            if len(self._maps) == MOST_OPEN:
+                self._maps.pop(next(iter(self._maps)))  # the one that is open longest
+            self._maps[name] = self._open(name)
+        content, index = self._maps[name]
+        start, length = index[place].tolist()
+        if length != ABSENT:
+            zstd.decompress(content[start : start + length], image)
+
+    def _open(self, name: str) -> tuple[mmap.mmap, np.ndarray]:
+        """A shard's bytes, memory-mapped, and its table (shard, 2) of places and lengths."""
+        with (self.path / name).open("rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        start = len(content) - 16 * self.shard - 4
+        index = np.frombuffer(content, "<u8", 2 * self.shard, start)
+        return content, index.reshape(self.shard, 2)
+
+
+def _whole_array(path: Path) -> np.ndarray:
+    return np.asarray(zarr.open_array(path, mode="r")[:])
+
+
+def open_masks(path: Path) -> Masks:
+    """Open a store; a ``UserError`` says so if it is missing, not whole or another's."""
+    try:
+        return Masks(path)
+    except (FileNotFoundError, KeyError, ValueError) as error:  # no JSON is a ValueError
+        raise UserError(
+            f"{path} is no whole store of masks as attparse writes it ({type(error).__name__});"
+            " make it, or finish it, with the rule masks."
+        ) from None
+
+
+def open_masks_of(path: Path, faces: Faces) -> Masks:
+    """Open the store of these faces; a ``UserError`` says so if it is of others."""
+    masks = open_masks(path)
+    if masks.names != faces.names:
+        raise UserError(
+            f"{path} holds the masks of other faces than {faces.path}, or in another order; make it"
+            " again from these faces with the rule masks."
+        )
+    return masks

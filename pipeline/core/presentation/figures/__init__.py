@@ -1,0 +1,1 @@
+"""The figures, by what they show; every one is drawn through ``presentation.style``."""

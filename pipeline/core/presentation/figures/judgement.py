@@ -1,0 +1,246 @@
+"""Plots of how well a model does: from its predictions and metrics alone, without a network."""
+
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.evaluation.metrics import BINS, cuts, probabilities
+from pipeline.core.evaluation.predictions import Predictions
+from pipeline.core.presentation import style
+
+PALE = "#BFD9EA"  # too few faces to count
+FEWEST = 10  # positives below which a row of the confusion says nothing
+
+
+def bars(table: pd.DataFrame, warnings: list[str], path: Path) -> None:
+    """A bar an attribute with its interval, sorted: accuracy beside the majority rule's, and
+    balanced accuracy beside chance. ``table`` is ``metrics.csv``; ``warnings`` are those of
+    ``metrics.json``, which stand below the title.
+    """
+    order = table.sort_values(
+        ["counted", "balanced_accuracy"], ascending=False, na_position="last", ignore_index=True
+    )
+    images = int(order["images"].max())
+    doubts = [line for doubt in warnings for line in wrap(f"Warning: {doubt}.", 90)]
+    title = style.counted("How well each attribute is told", images, "test faces")
+    with style.drawn(path, height=1.4 + 0.19 * len(order) + 0.18 * len(doubts)) as figure:
+        left, right = figure.subplots(1, 2, sharey=True)
+        figure.suptitle("\n".join([title, *doubts]), x=0.01, ha="left", weight="bold", fontsize=10)
+        _bars(left, order, "accuracy", start=0.0)
+        left.plot(
+            order["majority_accuracy"],
+            order.index,
+            "|",
+            color=style.ORANGE,
+            ms=8,
+            mew=2,
+            label="always the commoner answer",
+        )
+        _bars(right, order, "balanced_accuracy", start=0.5)
+        right.axvline(0.5, color=style.ORANGE, lw=2, label="chance")
+        left.set(xlabel="accuracy (%)", xlim=(0, 1.005), ylim=(len(order) - 0.4, -0.6))
+        right.set(xlabel="balanced accuracy (%)", xlim=(min(0.5, _lowest(order)), 1.005))
+        names = [
+            f"{style.readable(name)} ({positives:,})"
+            for name, positives in zip(order["attribute"], order["positives"], strict=True)
+        ]
+        left.set_yticks(order.index, names, fontsize=7)
+        for axes in (left, right):
+            axes.grid(axis="y", visible=False)
+            style.percent(axes.xaxis)
+        handles = [*left.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=4,
+            fontsize=7,
+            title="in brackets: positive faces. Pale: too few of a class to count. "
+            "Line: 95 % interval",
+            title_fontsize=7,
+        )
+
+
+def _bars(axes: Axes, table: pd.DataFrame, metric: str, start: float) -> None:
+    colours = np.where(table["counted"], style.BLUE, PALE)
+    axes.barh(table.index, table[metric] - start, left=start, color=colours, height=0.7)
+    low, high = table[f"{metric}_low"], table[f"{metric}_high"]
+    axes.hlines(table.index, low, high, color=style.INK, lw=1)
+
+
+def _lowest(table: pd.DataFrame) -> float:
+    """The left end of the balanced accuracies, on a tenth."""
+    lowest = np.nanmin(table[["balanced_accuracy", "balanced_accuracy_low"]].to_numpy(), initial=1)
+    return float(np.floor(lowest * 10) / 10)
+
+
+def reliability(test: Predictions, keep: np.ndarray, path: Path) -> None:
+    """Of what is said with 70 %, is 70 % true? All counted attributes (A,) ``keep`` together."""
+    labels = test.labels[:, test.columns][:, keep].ravel()
+    chances = probabilities(test.logits[:, keep]).ravel()
+    bins = np.minimum((chances * BINS).astype(int), BINS - 1)
+    count = np.bincount(bins, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        said = np.bincount(bins, chances, BINS) / count
+        true = np.bincount(bins, labels, BINS) / count
+    error = abs(said - true)[count > 0] @ count[count > 0] / max(len(labels), 1)
+    with style.drawn(path, height=4.4, width=5.2) as figure:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        above.plot([0, 1], [0, 1], color=style.GREY, ls="--", lw=1, label="perfectly calibrated")
+        above.plot(said, true, "o-", color=style.BLUE, ms=4, label="model")
+        above.set(ylabel="share that is true (%)", ylim=(-0.02, 1.02), xlim=(0, 1))
+        above.set_title(style.counted("Reliability", len(labels), "answers"))
+        above.legend(title=f"pooled calibration error {100 * error:.1f} %")
+        centres = (np.arange(BINS) + 0.5) / BINS
+        below.bar(centres, count, width=0.9 / BINS, color=style.SKY)
+        below.set(xlabel="predicted probability (%)", ylabel="answers")
+        if len(labels):
+            below.set_yscale("log")
+            style.plain_logarithms(below.yaxis)
+        style.percent(above.yaxis)
+        style.percent(below.xaxis)
+
+
+def precision_recall(test: Predictions, table: pd.DataFrame, path: Path) -> None:
+    """Precision-recall curves of the three best and three worst attributes by AUROC."""
+    ranked = table[table["counted"] & table["auroc"].notna()].sort_values("auroc", kind="stable")
+    best, worst = ranked.iloc[::-1].head(3), ranked.head(min(3, max(len(ranked) - 3, 0)))
+    with style.drawn(path, height=3.6) as figure:
+        axes = figure.subplots(1, 2, sharey=True)
+        for side, chosen, what in zip(axes, (best, worst), ("Best", "Worst"), strict=True):
+            side.set_title(style.counted(f"{what} by AUROC", len(test.names), "test faces"))
+            for colour, row in zip(style.COLOURS, chosen.to_dict("records"), strict=False):
+                k = test.attributes.index(row["attribute"])
+                precision, recall = curve(test.labels[:, test.columns[k]], test.logits[:, k])
+                name = f"{style.readable(row['attribute'])}, AP {row['average_precision']:.2f}"
+                side.plot(recall, precision, color=colour, drawstyle="steps-post", label=name)
+                share = row["positives"] / row["images"]
+                side.axhline(share, color=colour, lw=1, ls=":")
+            side.set(xlabel="recall (%)", xlim=(0, 1), ylim=(0, 1.02))
+            style.percent(side.xaxis)
+            style.percent(side.yaxis)
+            if len(chosen):
+                side.legend(fontsize=7, title="dotted: share of positives", title_fontsize=7)
+            else:
+                side.text(0.5, 0.5, "no further attribute", ha="center", color=style.GREY)
+        axes[0].set_ylabel("precision (%)")
+
+
+def curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall at each distinct score, from the highest down; equal scores as one."""
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(labels[order])
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    return hits[last] / (last + 1), hits[last] / max(hits[-1], 1)
+
+
+def confusion(test: Predictions, path: Path) -> None:
+    """How much more often an attribute is predicted than labelled, on faces with a given label."""
+    excess = excesses(test)
+    rows = [style.readable(name) for name in ATTRIBUTES]
+    columns = [style.readable(name) for name in test.attributes]
+    wide = style.WIDTH if len(columns) > 12 else 3.9 + 0.16 * len(columns)
+    with style.drawn(path, height=7.6, width=wide) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(excess, cmap="PuOr_r", vmin=-0.5, vmax=0.5, aspect="auto")
+        axes.set_title(style.counted("Confusion", len(test.names), "test faces"))
+        axes.set_yticks(range(len(rows)), rows, fontsize=6)
+        axes.set_xticks(range(len(columns)), columns, fontsize=6, rotation=90)
+        axes.set(ylabel="on faces labelled …", xlabel="… is predicted too often or too rarely")
+        axes.grid(visible=False)
+        axes.set_facecolor("#E4E4E4")
+        bar = figure.colorbar(image, ax=axes, shrink=0.5, extend="both")
+        style.percent(bar.ax.yaxis)
+        bar.set_label("predicted − labelled (points)")
+
+
+def excesses(test: Predictions) -> np.ndarray:
+    """(40, A): on test faces labelled i, the share predicted j minus the share labelled j.
+
+    NaN where fewer than ``FEWEST`` faces are labelled i.
+    """
+    too_often = (test.logits > cuts(test.thresholds)).astype(float)
+    too_often -= test.labels[:, test.columns]
+    faces = test.labels.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = test.labels.T.astype(float) @ too_often / faces[:, None]
+    return np.where(faces[:, None] >= FEWEST, mean, np.nan)
+
+
+def groups(summary: dict[str, Any], path: Path) -> None:
+    """Accuracy by group with the worst marked, and predictions that contradict themselves.
+
+    ``summary`` is ``metrics.json``.
+    """
+    shown = [by for by in summary["groups"] if any(g["accuracy"] is not None for g in by["groups"])]
+    impossible = summary["impossible"]["rules"]
+    count = sum(len(group["groups"]) for group in shown)
+    heights = [max(count, 1), max(len(impossible), 1)]
+    with style.drawn(path, height=1.8 + 0.24 * sum(heights)) as figure:
+        above, below = figure.subplots(2, 1, height_ratios=heights)
+        _groups(above, shown, summary["images"])
+        _impossible(below, impossible, summary["images"])
+
+
+def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
+    axes.set_title(style.counted("Accuracy by group", images, "test faces"))
+    names, values, colours = [], [], []
+    for by in shown:
+        for group in by["groups"]:
+            kind = ", ".join(
+                ("" if yes else "not ") + style.readable(name)
+                for name, yes in group["group"].items()
+            )
+            names.append(f"{kind} ({group['images']:,})")
+            values.append(np.nan if group["accuracy"] is None else group["accuracy"])
+            worst = group == by["worst"]
+            colours.append(style.RED if worst else style.BLUE if group["counted"] else PALE)
+    if not names:
+        axes.text(
+            0.5,
+            0.5,
+            "this model tells no attribute that groups are made by",
+            ha="center",
+            transform=axes.transAxes,
+            color=style.GREY,
+        )
+    axes.barh(range(len(names)), values, color=colours, height=0.7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set(
+        xlim=(0, 1),
+        xlabel="accuracy of the group's first attribute (%)\n"
+        "dark red: the worst group; pale: too few faces to count",
+    )
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    style.percent(axes.xaxis)
+
+
+def _impossible(axes: Axes, rules: dict[str, dict[str, float]], images: int) -> None:
+    axes.set_title(style.counted("Contradictions", images, "test faces"))
+    names = [style.readable(name) for name in rules]
+    for shift, kind, colour in ((-0.2, "predicted", style.BLUE), (0.2, "labelled", style.SKY)):
+        values = [rule[kind] for rule in rules.values()]
+        axes.barh(np.arange(len(names)) + shift, values, height=0.38, color=colour, label=kind)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    highest = max((max(rule.values()) for rule in rules.values()), default=0)
+    axes.set_xlim(0, max(0.01, 1.05 * highest))  # where nobody contradicts himself too
+    axes.set_xlabel("share of faces (%)")
+    style.percent(axes.xaxis, decimals=1)
+    if names:
+        axes.legend(fontsize=7)
+    else:
+        axes.text(
+            0.5,
+            0.5,
+            "this model tells no two attributes that exclude each other",
+            ha="center",
+            transform=axes.transAxes,
+            color=style.GREY,
+        )

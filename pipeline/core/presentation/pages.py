@@ -1,0 +1,39 @@
+"""Web pages of one file: no server, no network; every text from data is shown as text.
+
+A page's template lies beside the module that makes it, and extends ``pages.html``. Jinja escapes
+whatever is put into it; data for a script goes through ``tojson``, which escapes ``<`` too. The
+page itself forbids the browser to load anything (Content-Security-Policy).
+"""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+
+from pipeline.core.files import write_text
+
+HERE = Path(__file__).parent
+
+
+def write_page(path: Path, template: Path, **values: Any) -> None:
+    """Fill a template and write the page, whole or not at all."""
+    loader = jinja2.FileSystemLoader([HERE, template.parent])
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    write_text(path, environment.get_template(template.name).render(**values))
+
+
+def picture(image: np.ndarray, quality: int = 80) -> str:
+    """An image (H, W, 3) uint8 RGB as a JPEG inside an address."""
+    _, encoded = cv2.imencode(
+        ".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

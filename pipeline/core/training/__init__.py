@@ -1,0 +1,5 @@
+"""From faces, labels and masks to weights.
+
+Here belong transforms, the data and its loaders, the learner, checkpoints and the trainer. May
+use every room before it: faces, landmarks, masks, networks.
+"""

@@ -1,0 +1,336 @@
+"""Sources other than the official files, and the same faces from all of them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+from face_sets import encoded, entry, official_set, picture, run, splits_in_words
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.faces.sources import celeba
+from pipeline.core.files import sha256
+
+FILE_SPLITS = ("train", "valid", "test")
+
+
+def parquet_repository(folder, names, splits, labels, people, images, paths=True, rows=100):
+    """Write a repository in the form of flwrlabs/celeba: two files a split, groups of rows."""
+    folder.mkdir(parents=True)
+    for split, word in enumerate(FILE_SPLITS):
+        for part, chosen in enumerate(np.array_split(np.flatnonzero(splits == split), 2)):
+            table = pa.table(
+                {
+                    "image": pa.array(
+                        [{"bytes": images[i], "path": names[i] if paths else None} for i in chosen],
+                        pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+                    ),
+                    "celeb_id": pa.array(people[chosen], pa.int64()),
+                    **{name: labels[chosen, a] for a, name in enumerate(ATTRIBUTES)},
+                }
+            )
+            pq.write_table(table, folder / f"{word}-{part:05d}-of-00002.parquet", rows)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    made = official_set(tmp_path / "official")
+    made.root = tmp_path / "repository/data"
+    made.entry = entry(source="huggingface", root=made.root)
+    people = np.arange(30) // 3 + 1
+    arguments = (made.names, made.splits, made.labels, people, list(made.images.values()))
+
+    def write(**options):
+        parquet_repository(made.root, *arguments, **{"rows": 3, **options})
+
+    made.write = write
+    return made
+
+
+def test_zip_folder_and_hugging_face_give_equal_bytes_for_the_real_faces(real_faces, tmp_path):
+    root = real_faces / "celeba-real"
+    label_files = (celeba.LABELS, celeba.PARTITION, celeba.IDENTITY)
+    labels = celeba.read_labels(*(root / name for name in label_files))
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    for name in label_files:
+        (unpacked / name).symlink_to(root / name)
+    with zipfile.ZipFile(root / celeba.IMAGES) as archive:
+        archive.extractall(unpacked)
+    images = [(unpacked / celeba.ALIGNED / name).read_bytes() for name in labels.names]
+    parquet_repository(
+        tmp_path / "hub", labels.names, labels.splits, labels.attributes, labels.identities, images
+    )
+    whole = {"size": [218, 178]}
+    from_zip = run(tmp_path / "a", entry(source="celeba", root=root, **whole))
+    from_folder = run(tmp_path / "b", entry(source="celeba", root=unpacked, **whole))
+    from_hub = run(tmp_path / "c", entry(source="huggingface", root=tmp_path / "hub", **whole))
+    assert from_zip.summary["faces"] == 4170
+    assert [from_zip.summary[split] for split in FILE_SPLITS] == [3180, 540, 450]
+    assert from_zip.rejected == {}
+    for other in (from_folder, from_hub):
+        assert other.manifest.equals(from_zip.manifest)
+        assert (other.faces.attributes == from_zip.faces.attributes).all()
+        assert other.bytes == from_zip.bytes  # of all files, the sha256 of faces/ among them
+
+
+def test_rows_without_a_path_are_named_by_split_and_row(repository, tmp_path):
+    repository.write(paths=False)
+    got = run(tmp_path / "out", repository.entry)
+    assert got.faces.names[9:12] == ["train-000009", "valid-000000", "valid-000001"]
+    assert [got.faces.encoded(row) for row in range(30)] == list(repository.images.values())
+    assert (got.faces.attributes == repository.labels).all()
+
+
+def test_a_subset_of_hugging_face_has_the_images_of_its_rows(repository, tmp_path):
+    repository.write()
+    chosen = [1, 2, 8, 14, 15, 29]
+    names = [repository.names[i] for i in chosen]
+    got = run(tmp_path / "out", {**repository.entry, "names": names})
+    images = [repository.images[name] for name in names]
+    assert [got.faces.encoded(row) for row in range(6)] == images
+
+
+def test_splits_named_by_folders_are_understood_too(repository, tmp_path):
+    repository.write()
+    for path in list(repository.root.glob("*.parquet")):
+        word = {"train": "train", "valid": "validation", "test": "test"}[path.name.split("-")[0]]
+        folder = repository.root / "converted" / word
+        folder.mkdir(parents=True, exist_ok=True)
+        path.rename(folder / f"000{path.name.split('-')[1][-1]}.parquet")
+    got = run(tmp_path / "out", repository.entry)
+    assert got.faces.names == repository.names
+    assert got.faces.splits.tolist() == splits_in_words(repository.splits)
+
+
+def rewritten(change):
+    def damage(root):
+        path = next(root.glob("valid-00000*"))
+        table = change(pq.read_table(path))
+        pq.write_table(table, path)
+
+    return damage
+
+
+MALE = ATTRIBUTES.index("Male")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (rewritten(lambda t: t.drop_columns(["Male"])), "has no column Male (1 missing in all)"),
+        (rewritten(lambda t: t.drop_columns(["image"])), "has no column image (with bytes"),
+        (
+            rewritten(lambda t: t.set_column(2 + MALE, "Male", pa.array(range(len(t))))),
+            "the Parquet column Male is int64",
+        ),
+        (lambda root: next(root.glob("valid*")).write_bytes(b"<html>"), "is no Parquet file"),
+        (lambda root: [p.unlink() for p in root.iterdir()], "has no Parquet file named by its"),
+        (lambda root: [p.unlink() for p in root.iterdir()] and root.rmdir(), "is not there"),
+    ],
+    ids=["no_label", "no_image", "numbers", "html", "empty", "missing"],
+)
+def test_a_repository_in_another_form_ends_in_one_sentence(repository, tmp_path, damage, says):
+    repository.write()
+    damage(repository.root)
+    with pytest.raises(SystemExit) as ended:
+        run(tmp_path / "out", repository.entry)
+    assert says in str(ended.value.code)
+    assert "\n" not in str(ended.value.code)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the Hugging Face hub as listing and fetching a data set needs."""
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        hub = self.server
+        hub.requests.append(self.path)
+        path = self.path.split("?")[0]
+        if hub.gone:
+            self.answer(b'{"error": "Repository not found"}', 404)
+        elif path == "/api/datasets/some/faces/revision/v1":
+            self.answer(json.dumps({"id": "some/faces", "sha": "c" * 40}).encode())
+        elif path == f"/api/datasets/some/faces/tree/{'c' * 40}":
+            self.answer(json.dumps(hub.tree).encode())
+        elif name := re.fullmatch(rf"/datasets/some/faces/resolve/{'c' * 40}/(.*)", path):
+            self.answer((hub.folder / name[1]).read_bytes())
+        else:
+            self.answer(b'{"error": "Repository not found"}', 404)
+
+    def answer(self, body, status=200):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def hub(repository):
+    repository.write()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.daemon_threads = True
+    server.folder, server.requests, server.gone = repository.root, [], False
+    server.tree = [
+        {
+            "type": "file",
+            "path": path.name,
+            "size": path.stat().st_size,
+            "oid": "0" * 40,
+            "lfs": {"oid": sha256(path), "size": path.stat().st_size, "pointerSize": 130},
+        }
+        for path in repository.root.iterdir()
+    ]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    server.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def acquire_from(hub, out, **changed):
+    """In a process of its own: the hub's address is read when its library is imported."""
+    settings = entry(source="huggingface", repository="some/faces", revision="v1", **changed)
+    names = {"out": "faces", "manifest": "manifest.csv", "rejected": "rejected.csv"}
+    names |= {"terms": "TERMS.txt", "summary": "faces.json", "downloads": "downloads"}
+    flags = [word for flag, name in names.items() for word in (f"--{flag}", str(out / name))]
+    proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
+    environment = {k: v for k, v in os.environ.items() if k not in proxies}
+    command = [sys.executable, "-m", "pipeline.acquire", "--settings", json.dumps(settings)]
+    return subprocess.run(
+        [*command, *flags],
+        cwd=ROOT,
+        env={**environment, "HF_ENDPOINT": hub.url, "HF_HOME": str(out / "home")},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_repository_of_the_hub_is_fetched_at_its_revision_verified_and_fetched_once(
+    hub, repository, tmp_path
+):
+    out = tmp_path / "out"
+    done = acquire_from(hub, out)
+    assert done.returncode == 0, done.stderr
+    assert "non-commercial research" in done.stderr
+    manifest = pd.read_csv(out / "manifest.csv")
+    assert manifest["image_name"].tolist() == repository.names
+    hub.requests.clear()
+    assert acquire_from(hub, out).returncode == 0
+    assert hub.requests == []
+
+
+def test_a_file_of_the_hub_with_another_hash_and_a_repository_that_is_not_there_are_told(
+    hub, tmp_path
+):
+    hub.tree[0]["lfs"]["oid"] = "0" * 64
+    done = acquire_from(hub, tmp_path / "out")
+    assert done.returncode == 1
+    assert f"{hub.tree[0]['path']} could not be fetched" in done.stderr
+    assert not list((tmp_path / "out/downloads").rglob(hub.tree[0]["path"]))
+    hub.gone = True
+    done = acquire_from(hub, tmp_path / "other")
+    assert "some/faces at the revision v1 cannot be listed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# A user's own folder.
+
+
+@pytest.fixture
+def own(tmp_path):
+    """``labels.csv`` and images in folders by person, as LFWA has them; all columns in use."""
+    root = tmp_path / "own"
+    names = [f"Person_{i // 2}/Person_{i // 2}_{i % 2:04d}.jpg" for i in range(8)]
+    labels = np.random.default_rng(1).random((8, 40)) < 0.4
+    table = pd.DataFrame(np.where(labels, 1, -1), columns=list(ATTRIBUTES))
+    table.insert(0, "image_name", names)
+    for i, name in enumerate(names):
+        (root / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "images" / name).write_bytes(encoded(picture(i)))
+    return SimpleNamespace(root=root, names=names, labels=labels, table=table)
+
+
+def take(own, tmp_path, table=None):
+    (own.table if table is None else table).to_csv(own.root / "labels.csv", index=False)
+    return run(tmp_path / "out", entry(source="folder", root=own.root))
+
+
+class TestFolder:
+    def test_without_split_and_identity_all_is_test_and_unknown(self, own, tmp_path):
+        got = take(own, tmp_path)
+        assert got.faces.names == own.names
+        assert set(got.faces.splits) == {"test"}
+        assert set(got.faces.identities) == {-1}
+        assert (got.faces.attributes == own.labels).all()
+        assert "their terms are those of whoever made them" in got.terms
+
+    def test_labels_may_be_0_and_1_and_columns_in_any_order(self, own, tmp_path):
+        table = own.table.replace(-1, 0)[[*reversed(ATTRIBUTES), "image_name"]]
+        assert (take(own, tmp_path, table).faces.attributes == own.labels).all()
+
+    def test_split_and_identity_are_taken(self, own, tmp_path):
+        table = own.table.assign(split=["test", "train"] * 4, identity=range(8))
+        got = take(own, tmp_path, table)
+        assert got.faces.splits.tolist() == ["train"] * 4 + ["test"] * 4
+        assert got.faces.identities.tolist() == [1, 3, 5, 7, 0, 2, 4, 6]
+
+    def test_a_name_that_leads_out_of_the_folder_is_not_followed(self, own, tmp_path):
+        (own.root / "secret.jpg").write_bytes(encoded(picture(0)))
+        names = ["../secret.jpg", *own.names[1:]]
+        own.table.assign(image_name=names).to_csv(own.root / "labels.csv", index=False)
+        got = run(tmp_path / "out", entry(source="folder", root=own.root, max_rejected=0.5))
+        assert got.rejected == {
+            own.names[0]: "has no label",
+            "../secret.jpg": "has a label and no image",
+        }
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            (lambda t: t.drop(columns="Male"), "has no column Male (1 missing in all)"),
+            (lambda t: t.rename(columns={"image_name": "image_id"}), "no column image_name"),
+            (lambda t: t.assign(Age=3), "has a column Age that means nothing here"),
+            (lambda t: t.assign(Male=[0, 1] * 4), "line 2, Male: '0' is no label"),
+            (lambda t: t.assign(Male=["yes"] * 8), "Male: 'yes' is no label"),
+            (lambda t: t.assign(split="dev"), "has the split 'dev'"),
+            (lambda t: t.assign(identity="Ann"), "line 2, identity: expected a whole number"),
+            (lambda t: t.assign(image_name=t["image_name"].iloc[0]), "has two rows for Person_0/"),
+            (lambda t: t.assign(x_1=1), "has x_1 and no column y_1; expected all or none"),
+        ],
+    )
+    def test_a_wrong_table_ends_in_one_sentence(self, own, tmp_path, change, says):
+        with pytest.raises(SystemExit) as ended:
+            take(own, tmp_path, change(own.table))
+        assert says in str(ended.value.code)
+        assert "labels.csv" in str(ended.value.code)
+
+    @pytest.mark.parametrize("lines", [[2], [3], [2, 5], [2, 3, 4, 5, 6, 7, 8, 9]])
+    def test_a_row_with_more_fields_than_columns_ends_in_a_sentence_that_names_its_line(
+        self, own, tmp_path, lines
+    ):
+        text = own.table.to_csv(index=False).splitlines()
+        for line in lines:
+            text[line - 1] += ","
+        (own.root / "labels.csv").write_text("\n".join(text))
+        with pytest.raises(SystemExit) as ended:
+            run(tmp_path / "out", entry(source="folder", root=own.root))
+        assert f"line {lines[0]}" in str(ended.value.code)
+        assert "fields" in str(ended.value.code)
+        assert "\n" not in str(ended.value.code)

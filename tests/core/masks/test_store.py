@@ -1,0 +1,214 @@
+import multiprocessing
+import os
+import pickle
+import resource
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.errors import UserError
+from pipeline.core.masks import store as mask_store
+from pipeline.core.masks.regions import ATTRIBUTE_REGIONS, REGIONS, TABLE, attribute_masks
+from pipeline.core.masks.store import finish, open_masks, shard_names, write_shard
+from pipeline.core.partition import part_rows
+
+SIZE = (12, 9)
+
+
+def drawn(count, seed=0):
+    """Masks and regions of random faces; the second one has no landmarks."""
+    random = np.random.default_rng(seed)
+    bits = random.integers(0, 2 ** len(REGIONS), (count, *SIZE), dtype=np.uint16)
+    found = np.arange(count) != 1
+    bits[~found] = 0
+    labels = random.random((count, len(ATTRIBUTES))) < 0.3
+    masks = np.stack([attribute_masks(b, k) for b, k in zip(bits, labels, strict=True)])
+    return masks, bits, found, labels
+
+
+def write(store, faces, shard, count=None):
+    masks, bits, found, labels = (array[:count] for array in faces)
+    for first in range(0, len(masks), shard):
+        one = slice(first, first + shard)
+        write_shard(store, first // shard, shard, zip(masks[one], bits[one], strict=True))
+    names = [f"{i:06d}.jpg" for i in range(len(masks))]
+    finish(store, names, found, labels, SIZE, shard)
+
+
+def contents(store):
+    return {
+        p.relative_to(store).as_posix(): p.read_bytes() for p in store.rglob("*") if p.is_file()
+    }
+
+
+@settings(max_examples=15, deadline=None)
+@given(count=st.integers(1, 12), shard=st.integers(1, 5))
+def test_zarr_alone_reads_what_was_written(tmp_path_factory, count, shard):
+    store = tmp_path_factory.mktemp("store") / "masks.zarr"
+    faces = drawn(count)
+    write(store, faces, shard)
+    group = zarr.open_group(store, mode="r")
+    for name, array in zip(("masks", "regions", "found", "labels"), faces, strict=True):
+        assert np.array_equal(group[name][:], array), name
+        assert group[name].dtype == array.dtype
+    assert group["masks"].metadata.dimension_names == ("image", "attribute", "y", "x")
+    assert list(group["names"][:]) == [f"{i:06d}.jpg" for i in range(count)]
+
+
+def test_the_store_names_its_attributes_and_regions_and_the_table_between_them(tmp_path):
+    write(tmp_path / "masks.zarr", drawn(3), 2)
+    about = zarr.open_group(tmp_path / "masks.zarr", mode="r").attrs["attparse_masks"]
+    assert about["attributes"] == list(ATTRIBUTES)
+    assert about["regions"] == list(REGIONS)
+    assert about["attribute_regions"] == {a: list(r) for a, r in ATTRIBUTE_REGIONS.items()}
+    assert np.array_equal(open_masks(tmp_path / "masks.zarr").table, TABLE)
+
+
+def test_any_rows_are_read_in_the_order_asked_for(tmp_path):
+    faces = masks, bits, found, labels = drawn(11)
+    write(tmp_path / "masks.zarr", faces, 4)
+    opened = open_masks(tmp_path / "masks.zarr")
+    rows = np.array([10, 0, 1, 7, 7, 3])
+    assert np.array_equal(opened.region_bits(rows), bits[rows])
+    assert all(np.array_equal(opened.masks(row), masks[row]) for row in range(11))
+    assert np.array_equal(opened.found, found)
+    assert np.array_equal(opened.labels, labels)
+    assert opened.size == SIZE
+    with pytest.raises(IndexError, match="row 11 of a store of 11"):
+        opened.region_bits([11])
+
+
+def read_in_worker(opened, rows):
+    return opened.region_bits(rows)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_an_open_store_reads_the_same_in_several_workers_at_once(tmp_path, method):
+    faces = drawn(11)
+    write(tmp_path / "masks.zarr", faces, 4)
+    opened = open_masks(tmp_path / "masks.zarr")
+    opened.region_bits([0])  # one shard is already mapped before the workers start
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        batches = pool.starmap(read_in_worker, [(opened, [10 - i, i]) for i in range(11)])
+    assert all(np.array_equal(batch, faces[1][[10 - i, i]]) for i, batch in enumerate(batches))
+
+
+def read_with_few_files(opened, rows):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (mask_store.MOST_OPEN + 100,) * 2)
+    return opened.region_bits(rows)
+
+
+def test_a_store_of_more_shards_than_a_process_may_open_files_is_read(tmp_path):
+    faces = drawn(mask_store.MOST_OPEN + 200)
+    write(tmp_path / "masks.zarr", faces, 1)
+    rows = np.random.default_rng(0).permutation(len(faces[1]))
+    with multiprocessing.get_context("fork").Pool(1) as pool:  # the limit holds in there alone
+        bits = pool.apply(read_with_few_files, (open_masks(tmp_path / "masks.zarr"), rows))
+    assert np.array_equal(bits, faces[1][rows])
+
+
+def test_a_pickled_store_is_only_its_path(tmp_path):
+    write(tmp_path / "masks.zarr", drawn(11), 4)
+    opened = open_masks(tmp_path / "masks.zarr")
+    assert len(pickle.dumps(opened)) < 500
+    assert pickle.loads(pickle.dumps(opened)).names == opened.names
+
+
+def test_equal_faces_are_equal_bytes_in_any_place(tmp_path):
+    for folder in "ab":
+        write(tmp_path / folder / "masks.zarr", drawn(7), 3)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_store_does_not_open_before_it_is_finished(tmp_path):
+    masks, bits, _, _ = drawn(3)
+    write_shard(tmp_path / "masks.zarr", 0, 3, zip(masks, bits, strict=True))
+    with pytest.raises(UserError, match="no whole store of masks"):
+        open_masks(tmp_path / "masks.zarr")
+    with pytest.raises(UserError, match="no whole store of masks"):
+        open_masks(tmp_path / "nowhere.zarr")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"zarr_format": 3, "node'])
+@pytest.mark.parametrize("name", ["zarr.json", "names/zarr.json"])
+def test_a_store_whose_description_is_cut_off_is_told_in_one_sentence(tmp_path, name, content):
+    store = tmp_path / "masks.zarr"
+    write(store, drawn(3), 3)
+    (store / name).write_bytes(content)
+    with pytest.raises(UserError, match="no whole store of masks"):
+        open_masks(store)
+
+
+def test_a_shard_with_other_bytes_closes_the_store_and_an_equal_one_does_not(tmp_path):
+    store = tmp_path / "masks.zarr"
+    masks, bits, found, labels = drawn(5)
+    write(store, (masks, bits, found, labels), 3)
+    write_shard(store, 1, 3, zip(masks[3:], bits[3:], strict=True))
+    assert open_masks(store)
+    write_shard(store, 1, 3, zip(~masks[3:], bits[3:], strict=True))
+    with pytest.raises(UserError, match="no whole store of masks"):
+        open_masks(store)
+
+
+def test_a_shard_cut_off_while_written_leaves_the_one_in_place(tmp_path):
+    store = tmp_path / "masks.zarr"
+    masks, bits, found, labels = drawn(5)
+    write(store, (masks, bits, found, labels), 3)
+    before = contents(store)
+
+    def cut_off():
+        yield ~masks[0], bits[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_shard(store, 0, 3, cut_off())
+    assert contents(store) == before
+
+
+def test_what_an_earlier_larger_store_left_is_removed(tmp_path):
+    store = tmp_path / "masks.zarr"
+    write(store, drawn(11), 2)
+    (store / "regions" / "c" / ".7.partial").write_bytes(b"cut off")
+    write(store, drawn(11), 2, count=5)
+    write(tmp_path / "fresh.zarr", drawn(11), 2, count=5)
+    assert contents(store) == contents(tmp_path / "fresh.zarr")
+
+
+def test_what_a_killed_finish_left_beside_the_store_goes_with_the_next(tmp_path):
+    store = tmp_path / "masks.zarr"
+
+    def end_within_finish():
+        mask_store._place = lambda *_: os._exit(0)  # as a kill: nothing is tidied up
+        write(store, drawn(3), 2)
+
+    process = multiprocessing.get_context("fork").Process(target=end_within_finish)
+    process.start()
+    process.join()
+    assert len(list(tmp_path.iterdir())) == 2
+    write(store, drawn(3), 2)
+    assert list(tmp_path.iterdir()) == [store]
+    assert open_masks(store)
+
+
+def test_a_store_of_another_version_is_named_as_such(tmp_path):
+    write(tmp_path / "masks.zarr", drawn(3), 2)
+    group = zarr.open_group(tmp_path / "masks.zarr")
+    group.attrs["attparse_masks"] = group.attrs["attparse_masks"] | {"version": 2}
+    with pytest.raises(UserError, match="version 2, and this program reads version 1"):
+        open_masks(tmp_path / "masks.zarr")
+
+
+@given(rows=st.integers(0, 500), shard=st.integers(1, 40), parts=st.integers(1, 20))
+def test_parts_hold_every_face_once_and_share_no_shard(rows, shard, parts):
+    spans = [part_rows(f"{k}-of-{parts}", rows, shard) for k in range(1, parts + 1)]
+    assert [row for span in spans for row in span] == list(range(rows))
+    shards = [{row // shard for row in span} for span in spans]
+    assert sum(map(len, shards)) == len(set().union(*shards))
+
+
+def test_shards_of_both_arrays_lie_where_zarr_looks_for_them():
+    assert shard_names(3) == ("masks/c/3/0/0/0", "regions/c/3/0/0")

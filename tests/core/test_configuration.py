@@ -1,0 +1,154 @@
+"""What a user writes in config.yaml, and what is said when it is wrong."""
+
+import json
+import shlex
+import subprocess
+from bisect import bisect
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from pipeline.core.configuration import complete
+from pipeline.core.errors import UserError
+
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_published_experiment_is_complete_without_overlays(config):
+    whole = complete(config, SCHEMA)
+    assert whole["dataset"] == "celeba"
+    assert whole["models"]["attparsenet"]["width"] == 1.0
+    assert whole["models"]["attparsenet"]["optimizer"]["learning_rate"] == 0.01
+    assert whole["models"]["cnn_rnn"]["attributes"] == ["Male"]
+
+
+def test_every_key_of_the_schema_is_described():
+    def undescribed(schema, path):
+        for key, value in schema.get("properties", {}).items():
+            if "description" not in value and "properties" not in value:
+                yield f"{path}.{key}"
+            yield from undescribed(value, f"{path}.{key}")
+        if isinstance(schema.get("additionalProperties"), dict):
+            yield from undescribed(schema["additionalProperties"], f"{path}.*")
+
+    assert list(undescribed(SCHEMA, "config")) == []
+
+
+def test_like_takes_another_models_settings_and_keeps_its_own(config):
+    config["models"]["attparsenet"]["optimizer"] = {"name": "sgd", "learning_rate": 0.5}
+    models = complete(config, SCHEMA)["models"]
+    assert models["attparsenet_without_masks"]["optimizer"]["learning_rate"] == 0.5
+    assert models["attparsenet_without_masks"]["segmentation_weight"] == 0
+    assert models["attparsenet"]["segmentation_weight"] == 1.0
+
+
+def test_the_comparison_has_a_model_for_each_share(config):
+    config["compare"] = {"shares": [0.1, 1]}
+    models = complete(config, SCHEMA)["models"]
+    assert models["attparsenet_share_0.1"]["share"] == 0.1
+    assert models["attparsenet"]["share"] == 1
+
+
+def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config):
+    weights = {"sha256": "0" * 64, "mirrors": ["weights.pth"]}
+    config["imagenet"] = {"resnet50": weights}
+    config["models"]["resnet18"]["backbone"] = "resnet50"
+    imagenet = complete(config, SCHEMA)["imagenet"]
+    assert imagenet["resnet50"] == weights
+    assert imagenet["resnet18"]["mirrors"][0].startswith("https://download.pytorch.org/")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c.update(datset="celeba"), "'datset' at the top level; did you mean 'dataset'"),
+        (lambda c: c["datasets"]["celeba"].update(rot=1), "datasets.celeba; did you mean 'root'"),
+        (lambda c: c["models"]["attparsenet"].update(epochs=0), "models.attparsenet.epochs"),
+        (lambda c: c["models"]["attparsenet"]["optimizer"].update(momntum=1), "mean 'momentum'"),
+        (lambda c: c.update(dataset="celebra"), "did you mean 'celeba'"),
+        (lambda c: c["models"]["cnn_rnn"].update(attributes=["Mal"]), "did you mean 'Male'"),
+        (lambda c: c["models"].update(x={"like": "nothing"}), "models.x.like names 'nothing'"),
+        (lambda c: c["models"].update(x={"like": "x"}), "not another model"),
+        (lambda c: c.pop("models"), "'models' is a required property"),
+        (lambda c: c.update(seeds=[]), "seeds"),
+        (lambda c: c.update(seeds=[64, 64]), "wrong at seeds: [64, 64] has non-unique"),
+        (lambda c: c.update(train=["cnn_rnn"] * 2), "wrong at train"),
+        (lambda c: c.update(train=[]), "wrong at train: [] should be non-empty"),
+        (lambda c: c.update(judge_on=["celeba"] * 2), "wrong at judge_on"),
+        (lambda c: c.update(landmarks={"detectors": ["dlib"] * 2}), "wrong at landmarks.detectors"),
+        (lambda c: c["datasets"]["celeba"].update(names=[]), "wrong at datasets.celeba.names"),
+        (lambda c: c["models"]["cnn_rnn"].update(attributes=["Male"] * 2), "cnn_rnn.attributes"),
+        (lambda c: c.update(evaluate={"groups": [["Male", "Male"]]}), "at evaluate.groups.0"),
+        (lambda c: c.update(evaluate={"groups": [["Male"], ["Male"]]}), "at evaluate.groups"),
+        (lambda c: c.update(compare={"seeds": [1, 1]}), "wrong at compare.seeds"),
+        (lambda c: c.update(compare={"shares": [1, 1.0]}), "wrong at compare.shares"),
+        (lambda c: c.update(predict={"model": "atparsenet"}), "did you mean 'attparsenet'"),
+        # What wrong indentation makes of it.
+        (lambda c: c.update({64: None}), "the key 64 at the top level"),
+        (lambda c: c["models"]["cnn_rnn"].update({True: 1}), "key True at models.cnn_rnn"),
+        (lambda c: c["models"].update(attparsenet=None), "wrong at models.attparsenet: None"),
+        (lambda c: c["models"].update(x=3), "wrong at models.x: 3"),
+        (lambda c: c["models"].update(x={"like": ["a"]}), "models.x.like names ['a']"),
+        (lambda c: c.update(models=None), "wrong at models: None"),
+        # Names that would meet in one folder, weights that nobody has.
+        (lambda c: c["models"].update(faces={"like": "cnn_rnn"}), "not faces or drawn"),
+        (
+            lambda c: c["models"]["resnet18"].update(backbone="convnext_tiny"),
+            "write imagenet: {convnext_tiny: {sha256: <its hash>, mirrors: [<address or path>]}}",
+        ),
+        # Models that cannot be trained.
+        (
+            lambda c: c["models"].update(mine={"network": "cnn_rnn", "epochs": 1, "batch_size": 8}),
+            "models.mine.segmentation_weight is 1, and cnn_rnn predicts no masks; write",
+        ),
+        (
+            lambda c: c["models"]["attparsenet"].update(pretrained=True),
+            "models.attparsenet.pretrained is true, and ImageNet has no weights of attparsenet",
+        ),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(backbone="resnet50"),
+            "models.cnn_rnn.backbone is 'resnet50', and cnn_rnn is built on resnet18 alone",
+        ),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(accumulate=2, devices=3, nodes=2),
+            "models.cnn_rnn.batch_size is 32, which cannot be cut into 12 equal parts",
+        ),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(stratified_subset=0.1, share=0.5),
+            "models.cnn_rnn.stratified_subset is set, and so is share",
+        ),
+        (
+            lambda c: c["models"]["attparsenet"].update(stratified_subset=0.1),
+            "models.attparsenet.stratified_subset is set, and compare.with wants attparsenet on",
+        ),
+    ],
+)
+def test_a_wrong_configuration_is_told_in_one_sentence(config, change, says):
+    change(config)
+    with pytest.raises(UserError) as error:
+        complete(config, SCHEMA)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["{:06d}.jpg", "{:06d}'.jpg", "{:06d}é.jpg"])
+def test_a_list_of_names_is_refused_before_it_is_longer_than_a_command_may_be(config, name):
+    def says(count):
+        config["datasets"]["celeba"]["names"] = [name.format(i) for i in range(count)]
+        try:
+            return json.dumps(complete(config, SCHEMA)["datasets"]["celeba"])
+        except UserError as error:
+            return str(error)
+
+    first = bisect(range(20_000), 0, key=lambda count: "put them into" in says(count))
+    assert f"datasets.celeba.names lists {first:,} names, too many" in says(first)
+    assert first > 2_000
+    command = f"python --settings {shlex.quote(says(first - 1))} {'x' * 50_000}"
+    subprocess.run(["true", command], check=True)
