@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from bench.nme import MIRRORED, nme
 from pipeline.core.files import write_text
 from pipeline.core.landmarks.detectors.boxes import around
-from pipeline.core.landmarks.detectors.mediapipe_mesh import MediapipeMesh, nearest, view
+from pipeline.core.landmarks.detectors.mediapipe_mesh import MediapipeMesh, crop, nearest
 from pipeline.core.landmarks.mesh_map import HAND_PICKED, Fit, fitted, flat, hand_picked, normalised
 from pipeline.core.landmarks.table import COLUMNS
 
@@ -57,9 +57,9 @@ def load(folder: Path, model: Path, boxes: bool) -> Examples:
     meshes = []
     for name, truth in zip(table.image_name, truths, strict=True):
         image = cv2.imread(str(folder / name), cv2.IMREAD_COLOR_RGB)
-        seen = view(image, tuple(around(truth).tolist()) if boxes else None)
-        mesh = nearest(detector.meshes(seen.image), seen.place)
-        meshes.append(None if mesh is None else mesh + np.array([*seen.corner, 0]))
+        part = crop(image, tuple(around(truth).tolist()) if boxes else None)
+        mesh = nearest(detector.meshes(part.image), part.box)
+        meshes.append(None if mesh is None else mesh + np.array([*part.corner, 0]))
     detector.close()
     found = np.array([mesh is not None for mesh in meshes])
     photographs = table.image_name.str.rsplit("_", n=1).str[0].to_numpy()

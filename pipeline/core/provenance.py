@@ -23,7 +23,7 @@ def files_of(stage: str, root: Path) -> list[str]:
         found |= {
             _relative(data, root)
             for data in (root / file).parent.glob(f"{(root / file).stem}.*")
-            if data.suffix in {".json", ".csv", ".npz", ".html"}
+            if data.suffix in {".json", ".csv", ".npz", ".html", ".png"}
         }
         waiting += _imports((root / file).read_text(encoding="utf-8"))
     return sorted(found - WITHOUT_BEHAVIOUR)

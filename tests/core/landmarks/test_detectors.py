@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from bench.landmarks import covered, errors_when_covered
 from bench.nme import nme
 from pipeline.core.errors import UserError
+from pipeline.core.faces.store import decode
 from pipeline.core.geometry import PLACES, places, similarity
 from pipeline.core.landmarks import detectors
-from pipeline.core.landmarks.detectors import boxes, dlib_points
+from pipeline.core.landmarks.detectors import boxes, dlib_points, mediapipe_enlarged
+from pipeline.core.synthetic import draw
+from pipeline.core.synthetic.people import face
 
 BLANK = np.full((218, 178, 3), 128, np.uint8)
 NOISE = np.random.default_rng(0).integers(0, 256, (218, 178, 3), dtype=np.uint8)
@@ -63,7 +66,7 @@ def test_in_an_aligned_image_the_face_in_the_middle_is_taken_and_not_that_at_the
 
 
 @pytest.mark.parametrize("around", [0.15, 0.2, 0.35, 0.5])
-def test_what_the_fallbacks_accept_on_faces_with_covered_eyes_or_mouth_is_no_nonsense(
+def test_what_the_fallbacks_accept_of_faces_with_covered_eyes_or_mouth_is_near_the_truth(
     around, cascade, aligned
 ):
     _, errors = errors_when_covered(*aligned, cascade, around)
@@ -106,8 +109,8 @@ def test_a_terminal_stays_clean_while_a_model_starts(capfd):
     assert captured.out + captured.err == ""
 
 
-class Answers:
-    """A detector that always gives the same answer."""
+class Constant:
+    """A detector that always finds the same points."""
 
     def __init__(self, name: str, points: np.ndarray) -> None:
         self.name, self.points = name, points
@@ -121,8 +124,8 @@ class Answers:
 
 def test_a_face_that_fails_the_checks_goes_on_to_the_next_detector():
     upside_down = mean_face() * (1, -1) + np.array([0, 278])
-    none, wrong = Answers("none", np.full((68, 2), np.nan)), Answers("wrong", upside_down)
-    points, names = detectors.find([BLANK], [none, wrong, Answers("right", mean_face())])
+    none, wrong = Constant("none", np.full((68, 2), np.nan)), Constant("wrong", upside_down)
+    points, names = detectors.find([BLANK], [none, wrong, Constant("right", mean_face())])
     assert names == ["right"]
     np.testing.assert_array_equal(points[0], mean_face())
     assert nothing(detectors.find([BLANK], [none, wrong]))
@@ -164,13 +167,13 @@ def test_what_is_no_face_is_not_plausible(wrong):
 
 
 @given(st.floats(0.9, 1.2), st.floats(-0.08, 0.08), st.floats(-5, 5), st.floats(-5, 5))
-def test_drawn_all_the_way_the_marks_fit_as_the_alignment_would_have_put_them(
+def test_shrunk_with_weight_1_the_five_points_lie_where_the_alignment_puts_them(
     size: float, angle: float, right: float, down: float
 ):
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     moved = (mean_face() - (88, 135)) @ turn * size + (88 + right, 135 + down)
-    np.testing.assert_allclose(boxes.drawn_to_alignment(moved, BLANK, 0.0), moved, atol=1e-9)
-    drawn = boxes.drawn_to_alignment(moved, BLANK, 1.0)
+    np.testing.assert_allclose(boxes.shrunk_to_alignment(moved, BLANK, 0.0), moved, atol=1e-9)
+    drawn = boxes.shrunk_to_alignment(moved, BLANK, 1.0)
     shift, factor = boxes.from_alignment(drawn, BLANK)
     assert abs(shift) < 1e-6
     assert abs(factor - 1) < 1e-6
@@ -185,11 +188,32 @@ def test_at_any_size_the_known_place_is_where_the_alignment_puts_the_face(size):
     usual, scale = boxes.from_alignment(mean_face(), BLANK), matrix[0, 0]
     shift, factor = boxes.from_alignment(there, image)
     assert (shift / scale, factor) == pytest.approx(usual)
-    drawn = boxes.drawn_to_alignment(mean_face(), BLANK, 0.5) @ matrix[:, :2].T + matrix[:, 2]
-    np.testing.assert_allclose(boxes.drawn_to_alignment(there, image, 0.5), drawn)
+    drawn = boxes.shrunk_to_alignment(mean_face(), BLANK, 0.5) @ matrix[:, :2].T + matrix[:, 2]
+    np.testing.assert_allclose(boxes.shrunk_to_alignment(there, image, 0.5), drawn)
     for right in (0, 8, 12):  # in pixels of CelebA's size; beyond 9.5 it is elsewhere
         moved = mean_face() + np.array([right, 0]), there + np.array([right * scale, 0])
         assert boxes.as_aligned(moved[0], BLANK) == boxes.as_aligned(moved[1], image)
+
+
+def test_disagreeing_predictions_are_shrunk_towards_the_alignment_or_refused():
+    truth, small = mean_face() + np.array([4.0, 0]), boxes.Shrinkage(slope=10, limit=0.5)
+    size = boxes.mean_side(boxes.around(truth))
+    for apart, weight in ((0.0, 0.0), (0.02, 0.2), (0.1, 0.5), (0.3, None)):
+        pair = [truth + np.array([0, side * apart * size]) for side in (-1, 1)]
+        for aligned in (True, False):
+            points = boxes.combine(pair, BLANK, aligned, 0.2, small)
+            if weight is None:
+                assert points is None
+            else:
+                expected = boxes.shrunk_to_alignment(truth, BLANK, weight * aligned)
+                np.testing.assert_allclose(points, expected, atol=1e-6)
+    assert boxes.combine([truth + 30] * 2, BLANK, True, 0.2, small) is None
+    assert boxes.combine([truth + 30] * 2, BLANK, False, 0.2, small) is not None
+
+
+def test_the_lead_is_a_synthetic_face_as_it_is_drawn():
+    lead = decode(mediapipe_enlarged.LEAD.read_bytes())
+    np.testing.assert_array_equal(lead, draw(face(7, 2)).image)
 
 
 def test_without_dlib_the_cascade_is_shorter_and_dlib_alone_is_an_error(monkeypatch):
@@ -232,10 +256,10 @@ def test_where_one_face_fills_the_place_the_others_are_not_looked_for(
     cascade, aligned, monkeypatch
 ):
     mesh = cascade[0]
-    asked = []
-    monkeypatch.setattr(mesh, "meshes", lambda image: asked.append(image.shape) or [])
+    searched = []
+    monkeypatch.setattr(mesh, "meshes", lambda image: searched.append(image.shape) or [])
     assert np.isfinite(mesh.find(aligned[0][:8], [None] * 8)).all()
-    assert asked == []
+    assert searched == []
     two = np.hstack([aligned[0][0], aligned[0][1]])
     mesh.find([two], [(0, 0, 356, 218)])  # neither fills this place
-    assert len(asked) == 1
+    assert len(searched) == 1

@@ -1,8 +1,8 @@
-"""Detectors of 68 facial landmarks, and the cascade that asks them in turn.
+"""Detectors of 68 facial landmarks, and the cascade that tries them in turn.
 
 A detector finds in each image the face that a box marks: (left, top, right, bottom) in pixels.
 Without a box the image is taken for an aligned CelebA face, whose place is known. Each face that a
-detector brings is checked (``plausible``); one that fails goes on to the next detector.
+detector finds is checked (``plausible``); one that fails goes on to the next detector.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ class Detector(Protocol):
         """N images (H, W, 3) uint8 RGB -> points (N, 68, 2) in pixels, NaN where no face is."""
 
     def close(self) -> None:
-        """Give back what the detector holds."""
+        """Release what the detector holds."""
 
 
 def usable(names: Sequence[str]) -> list[str]:
@@ -81,7 +81,7 @@ def find(
             break
         found = detector.find([images[i] for i in left], [boxes[i] for i in left])
         good = plausible(found, np.array([places[i] for i in left]))
-        for i, answer in zip(np.array(left)[good], found[good], strict=True):
-            points[i], names[i] = answer, detector.name
+        for i, face in zip(np.array(left)[good], found[good], strict=True):
+            points[i], names[i] = face, detector.name
         left = [i for i in left if not names[i]]
     return points, names

@@ -11,11 +11,11 @@ from pipeline.core.geometry import as_complex, fitting, five_points, places, sim
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
-class Doubt(NamedTuple):
-    """How much the known place of an aligned face counts: see ``settle``."""
+class Shrinkage(NamedTuple):
+    """How strongly disagreement shrinks a prediction towards the alignment: see ``combine``."""
 
-    share: float
-    most: float
+    slope: float  # weight of the alignment for each unit of disagreement
+    limit: float  # the largest weight, at most 1
 
 
 # The mean box around the points of an aligned CelebA face (178 × 218).
@@ -94,19 +94,23 @@ def plausible(points: np.ndarray, box: Box | np.ndarray) -> np.ndarray:
 def as_aligned(points: np.ndarray, image: np.ndarray) -> bool:
     """Whether eyes, nose and mouth lie about where CelebA's alignment has put them.
 
-    The limits hold 99.8 % of the real faces that MediaPipe finds; they are for the detectors that
-    are asked about the faces that it does not find.
+    The limits hold for 99.8 % of the real faces that MediaPipe finds. They are for the fallbacks,
+    which see the faces that it misses.
     """
     shift, factor = from_alignment(points, image)
     turned, (scale, _) = abs(np.degrees(np.angle(factor))), fitting(image.shape[:2])
     return bool(0.82 < abs(factor) < 1.43 and turned < 6.5 and abs(shift) < 9.5 * scale)
 
 
-def drawn_to_alignment(points: np.ndarray, image: np.ndarray, share: float) -> np.ndarray:
-    """Points (68, 2) moved, turned and scaled a share of the way to their known place."""
+def shrunk_to_alignment(points: np.ndarray, image: np.ndarray, weight: float) -> np.ndarray:
+    """Points (68, 2) moved, turned and scaled towards their known place: ``weight`` 1 is there.
+
+    With c the centre of their five points, t and f as in ``from_alignment``, w the weight and
+    points as complex numbers: ``(points - c) * f**-w + c - w * t``.
+    """
     shift, factor = from_alignment(points, image)
     middle = as_complex(five_points(points)).mean()
-    moved = (as_complex(points) - middle) * factor**-share + middle - share * shift
+    moved = (as_complex(points) - middle) * factor**-weight + middle - weight * shift
     return np.stack([moved.real, moved.imag], axis=-1)
 
 
@@ -119,28 +123,33 @@ def from_alignment(points: np.ndarray, image: np.ndarray) -> tuple[complex, comp
     return complex(as_complex(found).mean() - as_complex(known).mean()), factor
 
 
-def consensus(answers: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
-    """The median of several answers (68, 2), and how far they are apart from it.
+def consensus(predictions: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
+    """The median (68, 2) of several predictions (68, 2), and their disagreement.
 
-    In sizes of the face: the mean distance of the answers' points from the median's.
+    That is the mean distance of the predicted points from the median's, in sizes of the face.
     """
-    points = np.median(answers, axis=0)
-    apart = np.linalg.norm(answers - points, axis=-1).mean()
-    return points, float(apart / mean_side(around(points)))
+    points = np.median(predictions, axis=0)
+    distances = np.linalg.norm(predictions - points, axis=-1)
+    return points, float(distances.mean() / mean_side(around(points)))
 
 
-def settle(
-    answers: Sequence[np.ndarray], image: np.ndarray, aligned: bool, spread: float, doubt: Doubt
+def combine(
+    predictions: Sequence[np.ndarray],
+    image: np.ndarray,
+    aligned: bool,
+    tolerance: float,
+    shrinkage: Shrinkage,
 ) -> np.ndarray | None:
-    """The points (68, 2) on which a fallback's answers agree, or None.
+    """The points (68, 2) on which a fallback's predictions (68, 2) agree, or None.
 
-    ``spread`` is how far apart they may be. In an aligned image they must lie about where the
-    alignment puts a face, and are drawn towards it: by ``doubt.share`` for each unit of their
-    being apart, at most by ``doubt.most`` of the way.
+    Their disagreement may be ``tolerance``. In an aligned image their median must lie about where
+    the alignment puts a face; it is then shrunk towards that place, as an estimate is towards its
+    prior mean, with the weight ``min(limit, slope * disagreement)``.
     """
-    points, apart = consensus(answers)
-    if apart > spread or (aligned and not as_aligned(points, image)):
+    points, disagreement = consensus(predictions)
+    if disagreement > tolerance or (aligned and not as_aligned(points, image)):
         return None
     if not aligned:
         return points
-    return drawn_to_alignment(points, image, min(doubt.most, doubt.share * apart))
+    weight = min(shrinkage.limit, shrinkage.slope * disagreement)
+    return shrunk_to_alignment(points, image, weight)

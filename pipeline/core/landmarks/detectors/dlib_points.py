@@ -1,7 +1,7 @@
 """dlib's 68-point predictor (Kazemi and Sullivan, 2014) on a given face box; an optional extra.
 
-It draws a face wherever it is told to, so it is asked for the same face in several boxes: where
-the answers differ there is nothing that it recognises. Its model was trained on iBUG 300-W,
+It predicts a face in any box, so it predicts the same face from several boxes: where the
+predictions disagree there is nothing that it recognises. Its model was trained on iBUG 300-W,
 whose terms exclude commercial use.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 
 from pipeline.core.landmarks.detectors.boxes import (
     Box,
-    Doubt,
+    Shrinkage,
     aligned_box,
     centre,
+    combine,
     mean_side,
-    settle,
 )
 from pipeline.core.landmarks.detectors.one_by_one import OneByOne
 
@@ -27,11 +27,11 @@ from pipeline.core.landmarks.detectors.one_by_one import OneByOne
 RAISED, HALF_SIDE = 0.1, 0.51
 # Shifts of the square to the right and down, and its growth, in half sides.
 TRIALS = [(0, 0, 1), (0.1, 0, 1), (-0.1, 0, 1), (0, 0.1, 1), (0, -0.1, 1), (0, 0, 1.1), (0, 0, 0.9)]
-SPREAD = 0.065  # on noise it is 0.08, on a clear face below 0.03
-# The less the answers agree, the more the known place of an aligned face counts. On aligned faces
-# with eyes or mouth covered that MediaPipe misses it takes a tenth off the error.
-DOUBT = Doubt(share=12, most=0.5)
-CONTRAST = 4  # grey levels: the standard deviation below which there is nothing to see
+# Disagreement of the predictions: 0.08 on noise, below 0.03 on a clear face.
+TOLERANCE = 0.065
+# It lowers the error by a tenth on aligned faces that MediaPipe misses, eyes or mouth covered.
+SHRINKAGE = Shrinkage(slope=12, limit=0.5)
+MIN_CONTRAST = 4  # grey levels, standard deviation
 
 
 class DlibPoints(OneByOne):
@@ -39,19 +39,19 @@ class DlibPoints(OneByOne):
 
     @cached_property
     def predictor(self) -> Any:
-        """Loaded when the first face needs it: 100 MB, which most parts can do without."""
+        """Loaded with the first face that needs it: 100 MB, which most parts can do without."""
         import dlib
 
         return dlib.shape_predictor(str(models() / "shape_predictor_68_face_landmarks.dat"))
 
     def find_one(self, image: np.ndarray, box: Box | None) -> np.ndarray | None:
-        if image.mean(axis=2).std() < CONTRAST:
+        if image.mean(axis=2).std() < MIN_CONTRAST:
             return None
-        answers = self.trials(image, box or aligned_box(image))
-        return settle(answers, image, box is None, SPREAD, DOUBT)
+        predictions = self.trials(image, box or aligned_box(image))
+        return combine(predictions, image, box is None, TOLERANCE, SHRINKAGE)
 
     def trials(self, image: np.ndarray, box: Box) -> list[np.ndarray]:
-        """The points (68, 2) as predicted from each of the squares near the box."""
+        """The points (68, 2) predicted from each of the squares near the box."""
         (x, y), (_, top, _, bottom) = centre(box), box
         y, half = y - RAISED * (bottom - top), HALF_SIDE * float(mean_side(box))
         return [
@@ -60,7 +60,7 @@ class DlibPoints(OneByOne):
         ]
 
     def predict(self, image: np.ndarray, x: float, y: float, half: float) -> np.ndarray:
-        """(68, 2) points as predicted from the square around (x, y)."""
+        """(68, 2) points predicted from the square of half side ``half`` around (x, y)."""
         import dlib
 
         sides = [round(side) for side in (x - half, y - half, x + half, y + half)]

@@ -1,10 +1,11 @@
-"""MediaPipe's mesh on an enlarged image, led to the face: for faces that it does not find itself.
+"""MediaPipe's mesh on an enlarged image, tracked from another face: for faces that it misses.
 
-MediaPipe looks for faces first and fits its mesh to what it has found; on profiles, hats, hands
-and paint the first step fails though the second would not. In a film it skips the first step: it
-fits the mesh where the face was a moment before. So the image is shown to it twice in a film,
-after a drawn face at the place that is known: the second answer starts from the first. Where they
-differ, the film goes on with the drawn face at other places near by, until two answers agree.
+MediaPipe detects faces first and fits its mesh to what it has detected; on profiles, hats, hands
+and paint the first step fails though the second would not. In a video it skips the first step: it
+fits the mesh where the face was in the frame before. So the image is shown to it as two frames of
+a video, after a frame with a face at the known place, the lead (a synthetic face: an image file
+beside this one). Where the two predictions differ, the lead is shown again at other places near
+by, until two predictions agree.
 """
 
 from collections.abc import Iterator
@@ -15,17 +16,18 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pipeline.core.faces.store import decode
 from pipeline.core.geometry import HEIGHT, WIDTH
 from pipeline.core.landmarks.detectors.boxes import (
     ALIGNED,
     Box,
-    Doubt,
+    Shrinkage,
     aligned_box,
     centre,
+    combine,
     consensus,
     mean_side,
     plausible,
-    settle,
 )
 from pipeline.core.landmarks.detectors.mediapipe_mesh import (
     as_mediapipe,
@@ -35,21 +37,19 @@ from pipeline.core.landmarks.detectors.mediapipe_mesh import (
 )
 from pipeline.core.landmarks.detectors.one_by_one import OneByOne
 from pipeline.core.landmarks.mesh_map import MAPS
-from pipeline.core.synthetic import draw
-from pipeline.core.synthetic.people import face
 
+LEAD = Path(__file__).with_suffix(".png")  # 178 × 218, in CelebA's aligned geometry
+# How it is moved: to the right and down in pixels of an aligned face, and its size.
+MOVES = [(0, 0, 1), (8, 0, 1), (-8, 0, 1), (0, 8, 1), (0, -8, 1), (0, 0, 1.12), (0, 0, 0.9)]
 SCALE = 2  # of the enlarged image to an aligned face
 MARGIN = 44  # pixels of an aligned face around it
 SIZE = (SCALE * (WIDTH + 2 * MARGIN), SCALE * (HEIGHT + 2 * MARGIN))  # width and height
-DRAWN = (7, 2)  # seed and number of the drawn face: a plain one
-# Places of the drawn face: to the right and down in pixels of an aligned face, and its size.
-LEADS = [(0, 0, 1), (8, 0, 1), (-8, 0, 1), (0, 8, 1), (0, -8, 1), (0, 0, 1.12), (0, 0, 0.9)]
-PRESENCE = 0.003  # noise and even grey are below it, profiles above
-AGREED = 0.04  # how near together answers are when no more are asked for; on clear faces 0.003
-SPREAD = 0.06  # how far apart all of them may be
-# Takes a tenth off the error of what is accepted when eyes or mouth are covered widely.
-DOUBT = Doubt(share=30, most=0.3)
-LATER = 10_000_000  # ms between two pictures: no smoothing reaches so far
+PRESENCE = 0.003  # MediaPipe's confidence: noise and even grey are below it, profiles above
+AGREEMENT = 0.04  # disagreement at which no more are predicted; on clear faces it is 0.003
+TOLERANCE = 0.06  # disagreement of all
+# It lowers the error by a tenth on accepted faces whose eyes or mouth are covered widely.
+SHRINKAGE = Shrinkage(slope=30, limit=0.3)
+FRAME_INTERVAL = 10_000_000  # ms: MediaPipe smooths nothing over so long a time
 
 
 class EnlargedMesh(OneByOne):
@@ -59,69 +59,73 @@ class EnlargedMesh(OneByOne):
 
     def __init__(self, model: Path, mesh_map: str) -> None:
         self.model, self.mesh_map = model, MAPS[mesh_map]
-        self.time, self.seen = 0, False  # of the film; whether its last picture showed a face
+        self.time, self.tracking = 0, False  # of the last frame; whether it showed a face
 
     @cached_property
     def landmarker(self) -> Any:
-        """Opened when the first face needs it: most parts can do without."""
+        """Opened with the first face that needs it: most parts can do without."""
         from mediapipe.tasks.python.vision import RunningMode
 
-        film = {"running_mode": RunningMode.VIDEO, "num_faces": 1}
-        return open_landmarker(self.model, min_face_presence_confidence=PRESENCE, **film)
+        video = {"running_mode": RunningMode.VIDEO, "num_faces": 1}
+        return open_landmarker(self.model, min_face_presence_confidence=PRESENCE, **video)
 
     @cached_property
     def leads(self) -> list[np.ndarray]:
-        """The drawn face, enlarged, at each of its places."""
-        drawn, middle = draw(face(*DRAWN)).image, centre(ALIGNED)
+        """The lead, enlarged, at each of its places."""
+        lead, middle = decode(LEAD.read_bytes()), centre(ALIGNED)
         moves = [
-            np.column_stack([grown * np.eye(2), (1 - grown) * middle + (right, down)])
-            for right, down, grown in LEADS
+            np.column_stack([size * np.eye(2), (1 - size) * middle + (right, down)])
+            for right, down, size in MOVES
         ]
-        size, edge = (drawn.shape[1], drawn.shape[0]), cv2.BORDER_REPLICATE
-        return [enlarged(cv2.warpAffine(drawn, move, size, borderMode=edge)) for move in moves]
+        edge = cv2.BORDER_REPLICATE
+        return [
+            enlarged(cv2.warpAffine(lead, move, (WIDTH, HEIGHT), borderMode=edge)) for move in moves
+        ]
 
     def find_one(self, image: np.ndarray, box: Box | None) -> np.ndarray | None:
         place = box or aligned_box(image)
-        answers = self.answers(enlarged(image, place), place)
-        return settle(answers, image, box is None, SPREAD, DOUBT) if len(answers) > 1 else None
+        predictions = self.predict(enlarged(image, place), place)
+        if len(predictions) < 2:
+            return None
+        return combine(predictions, image, box is None, TOLERANCE, SHRINKAGE)
 
-    def answers(self, large: np.ndarray, place: Box) -> list[np.ndarray]:
-        """Points (68, 2) in the image, from one lead after another until they agree.
+    def predict(self, large: np.ndarray, place: Box) -> list[np.ndarray]:
+        """Points (68, 2) in the image, from one lead after another until two of them agree.
 
         Where the first lead brings nothing the others would not either.
         """
-        answers: list[np.ndarray] = []
-        self.forget()
+        predictions: list[np.ndarray] = []
+        self.stop_tracking()
         for lead in self.leads:
-            for found in self.follow(lead, large):
+            for found in self.track(lead, large):
                 points = to_original(found, place)
                 if plausible(points, place):
-                    answers.append(points)
-                if len(answers) > 1 and consensus(answers)[1] < AGREED:
-                    return answers
-            if not answers:
+                    predictions.append(points)
+                if len(predictions) > 1 and consensus(predictions)[1] < AGREEMENT:
+                    return predictions
+            if not predictions:
                 break
-        return answers
+        return predictions
 
-    def forget(self) -> None:
-        """The last image's face, so that this one's points do not depend on it."""
+    def stop_tracking(self) -> None:
+        """Lose the last image's face, so that this one's points do not depend on it."""
         for _ in range(3):
-            if self.seen:
-                self.see(np.zeros_like(self.leads[0]))
+            if self.tracking:
+                self.show(np.zeros_like(self.leads[0]))
 
-    def follow(self, lead: np.ndarray, image: np.ndarray) -> Iterator[np.ndarray]:
-        """The points (68, 2) in the enlarged image, twice, while it is seen after the lead."""
-        seen = self.see(lead)
+    def track(self, lead: np.ndarray, image: np.ndarray) -> Iterator[np.ndarray]:
+        """The points (68, 2) in the two frames that show the enlarged image after the lead."""
+        meshes = self.show(lead)
         for _ in range(2):
-            seen = self.see(image) if seen else []
-            yield from map(self.mesh_map, seen)
+            meshes = self.show(image) if meshes else []
+            yield from map(self.mesh_map, meshes)
 
-    def see(self, image: np.ndarray) -> list[np.ndarray]:
-        """The meshes in the film's next picture."""
-        self.time += LATER
+    def show(self, image: np.ndarray) -> list[np.ndarray]:
+        """The meshes in the video's next frame."""
+        self.time += FRAME_INTERVAL
         with quiet():
             found = self.landmarker.detect_for_video(as_mediapipe(image), self.time)
-        self.seen = bool(found.face_landmarks)
+        self.tracking = bool(found.face_landmarks)
         return in_pixels(found, image)
 
     def close(self) -> None:
@@ -146,6 +150,6 @@ def to_original(points: np.ndarray, place: Box) -> np.ndarray:
 
 
 def view(place: Box) -> tuple[float, np.ndarray]:
-    """The factor and the shift (2,) that lead from the image to the enlarged one."""
+    """The factor and the shift (2,) from the image to the enlarged one."""
     factor = float(SCALE * mean_side(ALIGNED) / mean_side(place))
     return factor, SCALE * (centre(ALIGNED) + MARGIN) - factor * centre(place)

@@ -24,7 +24,7 @@ class MediapipeMesh:
     name = "mediapipe"
 
     def __init__(self, model: Path, mesh_map: str) -> None:
-        # One face at a time is faster, and mostly it is the right one.
+        # One face at a time is faster, and it is mostly the right one.
         self.one = open_landmarker(model, num_faces=1)
         self.several = open_landmarker(model, num_faces=FACES)
         with quiet():
@@ -38,20 +38,20 @@ class MediapipeMesh:
         self.several.close()
 
     def find(self, images: Sequence[np.ndarray], boxes: Sequence[Box | None]) -> np.ndarray:
-        """See ``Detector``. The first face that is seen, if it is plausible; else the nearest."""
-        views = list(map(view, images, boxes))
-        places = np.array([seen.place for seen in views])
-        points = self.mapped([first(run(self.one, seen.image)) for seen in views])
+        """See ``Detector``. The first face that is found, if plausible; else the nearest."""
+        crops = list(map(crop, images, boxes))
+        places = np.array([part.box for part in crops])
+        points = self.mapped([next(iter(run(self.one, part.image)), None) for part in crops])
         for i in np.flatnonzero(np.isfinite(points[:, 0, 0]) & ~plausible(points, places)):
-            points[i] = self.mapped([nearest(self.meshes(views[i].image), places[i])])[0]
-        return points + np.array([seen.corner for seen in views])[:, None]
+            points[i] = self.mapped([nearest(self.meshes(crops[i].image), places[i])])[0]
+        return points + np.array([part.corner for part in crops])[:, None]
 
     def mapped(self, meshes: Sequence[np.ndarray | None]) -> np.ndarray:
-        """Points (N, 68, 2) of N meshes, NaN where none is; in one go, which is faster."""
+        """Points (N, 68, 2) of N meshes, NaN for None; all at once, which is faster."""
         points = np.full((len(meshes), 68, 2), np.nan)
-        seen = {i: mesh for i, mesh in enumerate(meshes) if mesh is not None}
-        if seen:
-            points[list(seen)] = self.mesh_map(np.stack(list(seen.values())))
+        found = {i: mesh for i, mesh in enumerate(meshes) if mesh is not None}
+        if found:
+            points[list(found)] = self.mesh_map(np.stack(list(found.values())))
         return points
 
     def meshes(self, image: np.ndarray) -> list[np.ndarray]:
@@ -59,30 +59,24 @@ class MediapipeMesh:
         return run(self.several, image)
 
 
-class View(NamedTuple):
-    """What the detector is shown: the image or a part of it, the box's place in it, its corner."""
+class Crop(NamedTuple):
+    """A part (h, w, 3) of an image, its upper left corner (x, y) there, the face's box in it."""
 
     image: np.ndarray
-    place: Box
+    box: Box
     corner: tuple[int, int]
 
 
-def view(image: np.ndarray, box: Box | None) -> View:
-    """An aligned image as it is; of another what lies within half a box of the box."""
+def crop(image: np.ndarray, box: Box | None) -> Crop:
+    """The whole of an aligned image; of another what lies within half a box of the box."""
     if box is None:
-        return View(image, aligned_box(image), (0, 0))
+        return Crop(image, aligned_box(image), (0, 0))
     left, top, right, bottom = box
     x, y = (right - left) / 2, (bottom - top) / 2
     rows = slice(max(0, int(top - y)), max(1, int(bottom + y)))
     columns = slice(max(0, int(left - x)), max(1, int(right + x)))
-    crop, corner = np.ascontiguousarray(image[rows, columns]), (columns.start, rows.start)
-    return View(
-        crop, (left - corner[0], top - corner[1], right - corner[0], bottom - corner[1]), corner
-    )
-
-
-def first(meshes: list[np.ndarray]) -> np.ndarray | None:
-    return meshes[0] if meshes else None
+    place = (left - columns.start, top - rows.start, right - columns.start, bottom - rows.start)
+    return Crop(np.ascontiguousarray(image[rows, columns]), place, (columns.start, rows.start))
 
 
 def nearest(meshes: list[np.ndarray], box: Box) -> np.ndarray | None:
@@ -133,13 +127,12 @@ def in_pixels(found: Any, image: np.ndarray) -> list[np.ndarray]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what MediaPipe's C++ side prints while it starts off the terminal."""
-    kept = os.dup(2)
-    nothing = os.open(os.devnull, os.O_WRONLY)
+    """Keep what MediaPipe's C++ code prints while it starts off the terminal."""
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nothing, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
