@@ -1,6 +1,6 @@
 """How much memory and time acquisition takes as the number of images grows.
 
-    python bench/acquire.py [--images 1000 8000] [--threads 1]
+    python -m bench.acquire [--images 1000 8000] [--threads 1]
 
 The real faces (ATTPARSE_DATA, default ../shared/data) are repeated under new names, in the
 official form, as a zip. Each size is acquired by a process of its own, whose highest resident
@@ -21,12 +21,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from pipeline.core.configuration import complete
+from pipeline.core.faces.sources.celeba import IDENTITY, IMAGES, LABELS, PARTITION
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from pipeline.core.configuration import complete  # noqa: E402
-from pipeline.core.faces.sources.celeba import IDENTITY, IMAGES, LABELS, PARTITION  # noqa: E402
-
 CELEBA = 202_599
 
 

@@ -1,6 +1,6 @@
 """Make the pictures of the pages anew, from a model trained on drawn faces.
 
-    .venv/bin/python docs/pictures.py results/drawn/attparsenet/seed-64/on-drawn
+    .venv/bin/python -m docs.pictures results/drawn/attparsenet/seed-64/on-drawn
 
 The folder is that of a judgement whose figures are there (the target figures_attparsenet).
 ``learnt.png`` (for the README) shows test faces with the mask to be learnt and the predicted map,
@@ -18,14 +18,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-from pipeline.core.evaluation.evaluated import open_judged  # noqa: E402
-from pipeline.core.evaluation.inference import Viewer  # noqa: E402
-from pipeline.core.masks.store import open_masks  # noqa: E402
-from pipeline.core.presentation.figures.places import overlaid  # noqa: E402
-from pipeline.core.presentation.style import drawn, picture, readable, share  # noqa: E402
+from pipeline.core.evaluation.evaluated import open_judged
+from pipeline.core.evaluation.inference import Viewer
+from pipeline.core.masks.store import open_masks
+from pipeline.core.presentation.figures.places import overlaid
+from pipeline.core.presentation.style import drawn, picture, readable, share
 
+ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs/pictures"
 SHOWN = 6  # attributes
 COLUMNS = 3

@@ -1,6 +1,6 @@
 """Put what commands print into the pages, so that no table is typed.
 
-    python docs/refill.py docs/metrics.md docs/comparisons.md
+    python -m docs.refill docs/metrics.md docs/comparisons.md
 
 A line ``<!-- made by: COMMAND -->`` is followed by a block of text between fences; the block
 becomes what COMMAND prints when run in the project's folder. ``python`` is the interpreter that

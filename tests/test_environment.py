@@ -8,6 +8,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import yaml
@@ -35,6 +36,13 @@ def test_the_conda_environment_has_the_packages_of_the_requirements():
     libraries = {"GL": "libgl", "EGL": "libegl", "GLESv2": "libgles", "glib-2.0": "libglib"}
     asked = runpy.run_path(str(ROOT / "envs/check_system.py"))["LIBRARIES"]
     assert {libraries[name] for name in asked} <= {str(entry) for entry in conda["dependencies"]}
+
+
+def test_the_package_and_its_citation_have_one_version_and_licence():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    for key in ("version", "license"):
+        assert project[key] == citation[key], key
 
 
 def imported(folders: list[str]) -> set[str]:
