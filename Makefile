@@ -1,4 +1,4 @@
-# make demo · make test · make check: each sets up what it needs, then runs.
+# make demo · make test · make quick · make check · make bench: each sets up what it needs, then runs.
 PYTHON ?= python3
 CORES ?= $(shell nproc)
 BIN := .venv/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES)
 CODE := pipeline tests bench envs docs/pictures.py docs/refill.py
 
-.PHONY: demo test check format clean
+.PHONY: demo test quick check bench format clean
 
 demo: .venv/ready
 	@$(SNAKEMAKE) --configfile workflow/presets/demo.yaml -- train_attparsenet
@@ -18,19 +18,23 @@ demo: .venv/ready
 	@echo "  .venv/bin/snakemake --configfile workflow/presets/demo.yaml --cores 2 \\"
 	@echo "      --report report.html -- figures_attparsenet"
 
-# A process for each file, two at once, the slow ones first: so many native libraries (MediaPipe,
-# onnxruntime, dlib, torch) in one process have been seen to crash it. TESTS names some files only.
-TESTS ?= tests/test_slurm.py tests/test_workflow.py \
-	$(filter-out %/test_slurm.py %/test_workflow.py, $(shell find tests -name "test_*.py" | sort))
+# TESTS names only some files, folders or tests: make test TESTS=tests/test_masks.py
+TESTS ?= tests
 
 test: .venv/ready-development
-	@printf '%s\n' $(TESTS) | xargs -P 2 -I{} sh -c \
-		'out=$$($(BIN)/python -m pytest {} 2>&1); code=$$?; echo "{}"; echo "$$out"; exit $$code'
+	@$(BIN)/python tests/run.py $(TESTS)
+
+quick: .venv/ready-development
+	@$(BIN)/python tests/run.py --marks "not slow and not slurm and not browser" $(TESTS)
+
+bench: .venv/ready
+	@$(BIN)/python -m bench
 
 check: .venv/ready-development
 	$(BIN)/python -m ruff check $(CODE)
 	$(BIN)/python -m ruff format --check $(CODE)
 	$(BIN)/python -m snakefmt --check Snakefile workflow
+	$(BIN)/python -m codespell_lib
 	$(BIN)/python -m mypy
 	$(BIN)/python -m snakemake --lint
 

@@ -8,6 +8,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that uses the real faces as ``data``, so that no one has to remember it."""
+    for item in items:
+        if "real_faces" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.data)
+
+
 @pytest.fixture(scope="session")
 def real_faces() -> Path:
     """The folder of real faces; without it a test is skipped, or fails where they are required."""

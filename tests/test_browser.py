@@ -28,6 +28,8 @@ from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 
+pytestmark = pytest.mark.browser
+
 PHONE, DESK = (390, 844), (1280, 900)
 LOADED = "return [...document.images].filter(i => i.src && i.naturalWidth == 0).map(i => i.alt)"
 

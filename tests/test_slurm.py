@@ -25,6 +25,8 @@ from small_training import SEED, settings, weights, write_data
 from test_resources import asked
 from test_train import STILL, assert_close, plain_training
 
+pytestmark = pytest.mark.slurm
+
 TINY = {
     "dataset": "tiny",
     "datasets": {"tiny": {"source": "synthetic", "images": 48, "seed": 3}},
