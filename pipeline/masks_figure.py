@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import open_faces
-from pipeline.core.masks.regions import attribute_bits
+from pipeline.core.masks.regions import codes
 from pipeline.core.masks.store import Masks, open_masks, open_masks_of
 from pipeline.core.presentation.figures.places import contact_sheet, overlaid
 from pipeline.core.presentation.style import counted, readable
@@ -26,14 +26,14 @@ def mean_masks(masks: Masks, rows: Iterable[int]) -> tuple[np.ndarray, np.ndarra
 
     Returns (A, H, W) float in 0–1, NaN where an attribute has no positive, and the positives (A,).
     """
-    codes = attribute_bits(masks.table)
-    total = np.zeros((len(codes), *masks.size), np.float64)
-    count = np.zeros(len(codes), int)
+    code = codes(masks.table)
+    total = np.zeros((len(code), *masks.size), np.float64)
+    count = np.zeros(len(code), int)
     for row in rows:
         if masks.found[row]:
             bits = masks.region_bits([row])[0]
             for k in np.flatnonzero(masks.labels[row]):
-                total[k] += (bits & codes[k]) != 0
+                total[k] += (bits & int(code[k])) != 0
                 count[k] += 1
     with np.errstate(invalid="ignore"):
         return total / count[:, None, None], count

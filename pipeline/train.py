@@ -17,15 +17,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from pipeline.core import stage
-from pipeline.core.attributes import ATTRIBUTES, columns_of
+from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, open_faces
 from pipeline.core.files import remove, replacing, sha256, write_json
-from pipeline.core.masks.regions import TABLE
 from pipeline.core.model_settings import decisive, misfit, starts_from_imagenet
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import start_from
@@ -58,7 +58,7 @@ def train(args: argparse.Namespace) -> None:
     settings = resolve(args.settings, faces, args.masks, args.initial)
     masks = args.masks if settings["segmentation_weight"] > 0 else None
     data = FaceData(faces, settings, args.seed, masks)
-    learner = new_learner(in_time(settings, args.job_minutes), args.seed, args.initial)
+    learner = new_learner(in_time(settings, args.job_minutes), args.seed, args.initial, data.table)
     inputs = {"faces": args.faces, "masks": masks, "initial": args.initial}
     account = describe(learner.network, data, inputs)
 
@@ -133,7 +133,9 @@ def in_time(settings: dict[str, Any], job_minutes: float) -> dict[str, Any]:
     return {**settings, "max_minutes": min(end, settings["max_minutes"] or end)}
 
 
-def new_learner(settings: dict[str, Any], seed: int, initial: Path | None) -> Learner:
+def new_learner(
+    settings: dict[str, Any], seed: int, initial: Path | None, table: np.ndarray
+) -> Learner:
     """The network before its first step, with what trains it."""
     torch.manual_seed(seed)
     network = build(settings)
@@ -141,7 +143,7 @@ def new_learner(settings: dict[str, Any], seed: int, initial: Path | None) -> Le
         start_from(network, initial)
     if settings["channels_last"]:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = Learner(network, settings, TABLE[columns_of(settings["attributes"])], seed)
+    learner = Learner(network, settings, table, seed)
     if settings["compile"]:
         network.compile()
     return learner

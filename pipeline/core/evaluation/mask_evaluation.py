@@ -9,7 +9,6 @@ import torch
 
 from pipeline.core.evaluation.mask_overlap import MaskTally
 from pipeline.core.faces.store import Faces
-from pipeline.core.masks.regions import TABLE
 from pipeline.core.masks.store import Masks, open_masks_of
 from pipeline.core.training.transforms import Batch, masks_for
 
@@ -63,7 +62,7 @@ def target_masks(
     seen = torch.ones(len(rows), dtype=torch.bool)
     batch = Batch(images=maps, labels=labels, bits=bits, found=seen, counted=seen)
     batch = Batch(*(tensor.to(maps.device) for tensor in batch if tensor is not None))
-    table = torch.from_numpy(TABLE[columns]).to(maps.device)
+    table = torch.from_numpy(masks.table[columns]).to(maps.device)
     return masks_for(batch, table, (maps.shape[-2], maps.shape[-1]))
 
 

@@ -11,6 +11,7 @@ left of the image.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -143,14 +144,16 @@ def fill_polygons(polygons: dict[str, np.ndarray], size: tuple[int, int]) -> np.
     return bits
 
 
-def attribute_bits(table: np.ndarray = TABLE) -> np.ndarray:
-    """(A, R) bool table → (A,) uint16: the regions of each attribute as bits."""
-    return (table.astype(np.uint16) << np.arange(table.shape[1], dtype=np.uint16)).sum(
-        axis=1, dtype=np.uint16
-    )
+def codes(table: Any) -> Any:
+    """(A, R) bool → (A,) integers: the regions of each attribute as bits, for arrays and tensors.
+
+    A pixel is in attribute k's mask if its region bits have one of ``codes(table)[k]``, and the
+    label is true. All that makes masks of region bits, in NumPy or in torch, takes it from here.
+    """
+    return sum(table[:, bit] * (1 << bit) for bit in range(table.shape[1]))
 
 
-_CODES = attribute_bits(TABLE)
+_CODES = codes(TABLE)
 
 
 def attribute_masks(bits: np.ndarray, labels: np.ndarray, table: np.ndarray = TABLE) -> np.ndarray:
@@ -160,7 +163,7 @@ def attribute_masks(bits: np.ndarray, labels: np.ndarray, table: np.ndarray = TA
     ``labels`` (A,) bool; ``table`` (A, R) bool. The result is (A, H, W) bool.
     """
     masks = np.zeros((len(labels), *bits.shape), bool)
-    codes = _CODES if table is TABLE else attribute_bits(table)
+    code = _CODES if table is TABLE else codes(table)
     for k in np.flatnonzero(labels):
-        np.not_equal(bits & codes[k], 0, out=masks[k])
+        np.not_equal(bits & int(code[k]), 0, out=masks[k])
     return masks

@@ -9,6 +9,7 @@ from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
+from pipeline.core.masks.regions import TABLE
 from pipeline.core.training.loaders import FaceBatches, Order, loader, once, shuffled
 
 # isort: split
@@ -35,6 +36,7 @@ class FaceData(lightning.LightningDataModule):
         self.train_faces = FaceBatches(faces, drawn, store)
         self.valid_faces = FaceBatches(faces, labels, store)
         self.found = store.found if store else None
+        self.table = (store.table if store else TABLE)[columns]  # (A, 14) bool
 
     def train_dataloader(self) -> Any:
         """What is left of the learner's epoch: Lightning asks anew for every epoch."""

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pipeline.core.masks.regions import codes
+
 
 class Batch(NamedTuple):
     """B faces as the loader delivers them.
@@ -154,9 +156,8 @@ def expand(bits: Tensor, labels: Tensor, table: Tensor) -> Tensor:
 
     A mask is true where one of its attribute's regions is, if the label is positive.
     """
-    powers = 2 ** torch.arange(table.shape[1], device=table.device)
-    codes = (table * powers).sum(1).to(bits.dtype) * labels.to(bits.dtype)
-    return (bits[:, None] & codes[:, :, None, None]) != 0
+    positive = (codes(table) * labels).to(bits.dtype)
+    return (bits[:, None] & positive[:, :, None, None]) != 0
 
 
 def on(tensor: Tensor, others: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

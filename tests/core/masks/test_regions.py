@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -11,6 +12,7 @@ from pipeline.core.masks.regions import (
     REGIONS,
     TABLE,
     attribute_masks,
+    codes,
     fill_polygons,
     region_polygons,
 )
@@ -145,6 +147,20 @@ def test_coordinates_are_cut_towards_zero(oracle):
 def test_no_landmarks_give_no_region():
     points = np.full((68, 2), np.nan)
     assert not regions_of(points).any()
+
+
+def test_a_code_has_the_bits_of_its_attributes_regions_in_numpy_and_in_torch():
+    table = np.random.default_rng(0).random((9, 14)) < 0.4
+    packed = np.packbits(table, axis=1, bitorder="little").view("<u2")[:, 0]
+    assert np.array_equal(codes(table), packed)
+    assert np.array_equal(codes(torch.from_numpy(table)).numpy(), packed)
+
+
+def test_masks_follow_the_table_that_is_given():
+    bits = np.random.default_rng(0).integers(0, 2**14, (6, 5), np.uint16)
+    table = np.random.default_rng(1).random((40, 14)) < 0.2
+    for k, mask in enumerate(attribute_masks(bits, ALL, table)):
+        assert np.array_equal(mask, sum(bits >> r & table[k, r] for r in range(14)) > 0)
 
 
 def test_every_attribute_has_a_region_and_every_region_an_attribute():

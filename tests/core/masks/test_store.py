@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import pickle
@@ -8,13 +9,17 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_training import settings as small_settings
+from small_training import write_data
 
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
+from pipeline.core.faces.store import open_faces
 from pipeline.core.masks import store as mask_store
 from pipeline.core.masks.regions import ATTRIBUTE_REGIONS, REGIONS, TABLE, attribute_masks
 from pipeline.core.masks.store import finish, open_masks, shard_names, write_shard
 from pipeline.core.partition import part_rows
+from pipeline.core.training.data import FaceData
 
 SIZE = (12, 9)
 
@@ -212,3 +217,20 @@ def test_parts_hold_every_face_once_and_share_no_shard(rows, shard, parts):
 
 def test_shards_of_both_arrays_lie_where_zarr_looks_for_them():
     assert shard_names(3) == ("masks/c/3/0/0/0", "regions/c/3/0/0")
+
+
+def test_training_uses_the_table_that_the_store_holds(tmp_path):
+    write_data(tmp_path)
+    root = tmp_path / "masks.zarr/zarr.json"
+    content = json.loads(root.read_text())
+    places = content["attributes"]["attparse_masks"]["attribute_regions"]
+    places["Smiling"], places["Male"] = ["nose"], ["chin", "neck"]
+    root.write_text(json.dumps(content))
+    faces = open_faces(tmp_path / "faces")
+    data = FaceData(faces, small_settings(), seed=0, masks=tmp_path / "masks.zarr")
+    shown = [[REGIONS[r] for r in np.flatnonzero(row)] for row in data.table]
+    assert shown == [
+        ["chin", "neck"],
+        ["nose"],
+        [r for r in REGIONS if r in ATTRIBUTE_REGIONS["Eyeglasses"]],
+    ]
