@@ -1,11 +1,10 @@
-"""Take faces from their source, verify each one, and store them in one form.
+"""Read the faces of a data set, verify each image, and store them in one form.
 
-Whatever the source, ``faces/`` holds the same rows in the same order for the same images: train,
-valid, test, each in the source's order. An image that cannot be used is listed with its reason
-in ``rejected.csv``; more of them than the data set's entry allows end the stage.
+Equal images and labels give the same ``faces/`` whatever their source: train, valid, test, each in
+the source's order. An image that cannot be used is listed in ``rejected.csv`` with the reason; more
+of them than the data set's entry allows end the stage.
 """
 
-import csv
 import hashlib
 import logging
 from collections.abc import Iterator
@@ -20,15 +19,15 @@ from pipeline.core.errors import UserError
 from pipeline.core.faces.sources import Source, open_source
 from pipeline.core.faces.sources.labels import Labels, is_subset, select
 from pipeline.core.faces.split_checks import identities_apart
-from pipeline.core.faces.store import SPLITS, Face, write_faces
+from pipeline.core.faces.store import SPLITS, Face, face_writer
 from pipeline.core.faces.verification import find_fault
-from pipeline.core.files import replacing, sha256, write_json, write_text, written
+from pipeline.core.files import csv_rows, sha256, write_json, write_text, written
 from pipeline.core.landmarks.photographs import AlignedSource, open_detectors
 from pipeline.core.partition import batched
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 64  # images that are checked at the same time, and held in memory
+IMAGES_PER_BATCH = 64  # images in memory while they are verified
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,18 +36,18 @@ def main(argv: list[str] | None = None) -> None:
         "--settings", type=stage.settings, required=True, help="one entry of datasets:"
     )
     parser.add_argument("--drawn", type=Path, help="the drawn faces, for source: synthetic")
+    parser.add_argument("--downloads", type=Path, required=True, help="folder for downloaded files")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write, faces/")
     parser.add_argument(
-        "--downloads", type=Path, required=True, help="folder for what must be fetched"
+        "--manifest", type=Path, required=True, help="CSV of name, sha256, size and split"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the faces, as one folder")
-    parser.add_argument("--manifest", type=Path, required=True, help="sha256 of each image")
-    parser.add_argument("--rejected", type=Path, required=True, help="what was left out, and why")
-    parser.add_argument("--terms", type=Path, required=True, help="the terms of the data")
-    parser.add_argument("--summary", type=Path, required=True, help="counts, written last")
+    parser.add_argument("--rejected", type=Path, required=True, help="CSV of rejected images")
+    parser.add_argument("--terms", type=Path, required=True, help="text file of the terms of use")
+    parser.add_argument("--summary", type=Path, required=True, help="JSON of counts, written last")
     parser.add_argument(
         "--model", type=Path, help="MediaPipe's model, for photographs without points"
     )
-    parser.add_argument("--threads", type=int, default=1, help="images to work on at once")
+    parser.add_argument("--threads", type=int, default=1, help="images to process at the same time")
     args = parser.parse_args(argv)
     with stage.running(args.log), open_detectors(args.model) as detectors:
         source = open_source(args.settings, args.downloads, args.drawn)
@@ -68,87 +67,78 @@ class Outputs(NamedTuple):
 
 
 def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int = 1) -> None:
-    """Check the selected images of a source and write every file of ``out``."""
+    """Verify the selected images of a source and write every file of ``out``."""
     height, width = settings["size"]
-    rows = select(source.labels, settings)
-    odd = [] if is_subset(settings) else source.odd
-    rejected = [(written(name), reason) for name, reason in odd]  # names of labels are UTF-8
-    total = len(rows) + len(rejected)
-    budget = Budget(total, settings["max_rejected"], rejected)
-    for warning in identities_apart(
-        np.array(SPLITS)[source.labels.splits], source.labels.identities
-    ):
+    labels = source.labels
+    rows = select(labels, settings)
+    unmatched = [] if is_subset(settings) else source.unmatched
+    rejected = RejectedImages(len(rows) + len(unmatched), settings["max_rejected"])
+    for name, reason in unmatched:
+        rejected.add(written(name), reason)
+    for warning in identities_apart(np.array(SPLITS)[labels.splits], labels.identities):
         log.warning("%s", warning)
     counts = dict.fromkeys(SPLITS, 0)
     with (
-        replacing(out.manifest) as partial,
-        partial.open("w", newline="", encoding="utf-8") as stream,
+        face_writer(out.faces, (height, width)) as faces,
+        csv_rows(out.manifest, ["image_name", "sha256", "bytes", "split"]) as write_row,
     ):
-        manifest = csv.writer(stream, lineterminator="\n")
-        manifest.writerow(["image_name", "sha256", "bytes", "split"])
-
-        def accepted() -> Iterator[Face]:
-            checked = verified(source, rows, (height, width), threads)
-            for row, encoded, fault in stage.progress(checked, len(rows), "verifying"):
-                face = make_face(source.labels, row, encoded)
-                if fault:
-                    budget.reject(face.name, fault)
-                    continue
-                digest = hashlib.sha256(encoded).hexdigest()
-                manifest.writerow([face.name, digest, len(encoded), face.split])
-                counts[face.split] += 1
-                yield face
-
-        write_faces(out.faces, accepted(), (height, width))
-    write_rejected(out.rejected, rejected)
+        verified = verify_images(source, rows, (height, width), threads)
+        for row, encoded, fault in stage.progress(verified, len(rows), "verifying"):
+            face = make_face(labels, row, encoded)
+            if fault:
+                rejected.add(face.name, fault)
+                continue
+            faces.add(face)
+            write_row([face.name, hashlib.sha256(encoded).hexdigest(), len(encoded), face.split])
+            counts[face.split] += 1
+    with csv_rows(out.rejected, ["image_name", "reason"]) as write_row:
+        for name_and_reason in rejected.images:
+            write_row(name_and_reason)
     write_text(out.terms, source.terms)
     write_json(
         out.summary,
         {
             "faces": sum(counts.values()),
             **counts,
-            "rejected": len(rejected),
+            "rejected": len(rejected.images),
             "size": [height, width],
             "sha256": sha256(out.faces),
         },
     )
 
 
-class Budget:
-    """The images that were rejected, and how many may be: one more is a ``UserError``."""
+class RejectedImages:
+    """Names of the rejected images, each with its reason; ``UserError`` if they become too many.
 
-    def __init__(self, total: int, share: float, rejected: list[tuple[str, str]]) -> None:
-        self.total, self.share, self.rejected = total, share, rejected
-        for name, reason in rejected:
-            log.info("rejected %s: %s", name, reason)
-        self.check()
+    ``total`` is the number of all images, ``max_share`` the share of them that may be rejected.
+    """
 
-    def reject(self, name: str, reason: str) -> None:
+    def __init__(self, total: int, max_share: float) -> None:
+        self.total, self.max_share = total, max_share
+        self.images: list[tuple[str, str]] = []
+
+    def add(self, name: str, reason: str) -> None:
         log.info("rejected %s: %s", name, reason)
-        self.rejected.append((name, reason))
-        self.check()
-
-    def check(self) -> None:
-        if len(self.rejected) > self.share * self.total:
-            name, reason = self.rejected[-1]
+        self.images.append((name, reason))
+        if len(self.images) > self.max_share * self.total:
             raise UserError(
-                f"{len(self.rejected)} of {self.total} images cannot be used, more than the share"
-                f" max_rejected: {self.share} allows; the last is {name}, which {reason}; the log"
-                " lists them all."
+                f"{len(self.images)} of {self.total} images cannot be used, more than the share"
+                f" max_rejected: {self.max_share} allows; the last is {name}, which {reason}; the"
+                " log lists them all."
             )
 
 
-def verified(
+def verify_images(
     source: Source, rows: np.ndarray, size: tuple[int, int], threads: int
 ) -> Iterator[tuple[int, bytes, str | None]]:
-    """Each row with its image's bytes, and what is wrong with them: None if nothing is."""
+    """Read and verify the images of ``rows``: row, bytes and what is wrong with them, or None."""
     pairs = zip(rows, source.images(rows), strict=True)
     with ThreadPoolExecutor(threads) as pool:
-        for some in batched(pairs, AT_ONCE):
-            found = [encoded for _, encoded in some]
-            faults = pool.map(lambda e: e if isinstance(e, str) else find_fault(e, size), found)
-            for (row, encoded), fault in zip(some, faults, strict=True):
-                yield row, encoded if isinstance(encoded, bytes) else b"", fault
+        for batch in batched(pairs, IMAGES_PER_BATCH):
+            images = [image for _, image in batch]
+            faults = pool.map(lambda i: i if isinstance(i, str) else find_fault(i, size), images)
+            for (row, image), fault in zip(batch, faults, strict=True):
+                yield row, image if isinstance(image, bytes) else b"", fault
 
 
 def make_face(labels: Labels, row: int, encoded: bytes) -> Face:
@@ -156,11 +146,6 @@ def make_face(labels: Labels, row: int, encoded: bytes) -> Face:
     return Face(
         labels.names[row], split, int(labels.identities[row]), labels.attributes[row], encoded
     )
-
-
-def write_rejected(path: Path, rejected: list[tuple[str, str]]) -> None:
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([("image_name", "reason"), *rejected])
 
 
 if __name__ == "__main__":

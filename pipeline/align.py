@@ -1,13 +1,13 @@
 """Warp photographs to CelebA's aligned geometry.
 
-Each photograph of a folder becomes one aligned face, a JPEG under its name. The five points come
-from ``--points`` (in the form of CelebA's list_landmarks_celeba.txt) or, for a photograph that is
-not in it, from the landmark detector, on the face nearest its box in ``--boxes`` (in the form of
-list_bbox_celeba.txt) or nearest the middle. ``--table`` tells for each photograph where its points
-came from and the matrix (row by row) that takes (x, y, 1) to the aligned image.
+Each photograph of a folder becomes one aligned face, a JPEG of the same name. The five points come
+from ``--points`` (in the form of CelebA's list_landmarks_celeba.txt) or, for a photograph without a
+row there, from the landmark detector: of the face nearest to the photograph's box in ``--boxes``
+(in the form of list_bbox_celeba.txt), or nearest to the centre. The CSV ``--table`` has a row for
+each photograph: where its points came from, and the matrix (row by row) that maps (x, y, 1) to the
+aligned image, or the reason why it was not aligned.
 """
 
-import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +18,15 @@ from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources.images import FolderImages
 from pipeline.core.faces.sources.numbers import read_numbers
-from pipeline.core.files import replacing, written
+from pipeline.core.files import csv_rows, replacing, written
 from pipeline.core.geometry import HEIGHT, WIDTH, Size
 from pipeline.core.landmarks.detectors import Detector
-from pipeline.core.landmarks.photographs import align_photograph, may_be_image, open_detectors
+from pipeline.core.landmarks.photographs import (
+    Aligned,
+    align_photograph,
+    may_be_image,
+    open_detectors,
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +34,16 @@ log = logging.getLogger(__name__)
 def main(argv: list[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--photographs", type=Path, required=True, help="folder of JPEGs and PNGs")
-    parser.add_argument("--out", type=Path, required=True, help="folder to make, aligned JPEGs")
-    parser.add_argument("--table", type=Path, required=True, help="CSV of what was done with each")
-    parser.add_argument("--points", type=Path, help="five points a photograph")
-    parser.add_argument("--boxes", type=Path, help="the box of the face in each photograph")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write, aligned JPEGs")
     parser.add_argument(
-        "--model", type=Path, help="MediaPipe's face_landmarker.task, where points are missing"
+        "--table", type=Path, required=True, help="CSV to write, a row a photograph"
+    )
+    parser.add_argument("--points", type=Path, help="list of five points of each photograph")
+    parser.add_argument("--boxes", type=Path, help="list of the box of the face in each photograph")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="MediaPipe's face_landmarker.task, for photographs without points",
     )
     parser.add_argument(
         "--size", type=int, nargs=2, default=(HEIGHT, WIDTH), metavar=("HEIGHT", "WIDTH")
@@ -57,43 +66,45 @@ def align_folder(
 ) -> None:
     """Align every photograph of a folder; the table has a row for each, aligned or not.
 
-    ``points`` and ``boxes`` hold (10,) x and y of the five points and (4,) left, top, width and
-    height, by name.
+    By image name, ``points`` holds (10,) x and y of the five points and ``boxes`` (4,) left, top,
+    width and height, in pixels.
     """
     if not photographs.is_dir():
-        raise UserError(f"the folder of photographs {photographs} is not there.")
+        raise UserError(f"--photographs {photographs} is not a folder; name one with photographs.")
     out, table = out.resolve(), table.resolve()
     require_free(out, table)
     images = FolderImages(photographs)
     names = sorted(name for name in images.names if may_be_image(name))
-    with (
-        replacing(table) as partial,
-        partial.open("w", newline="", encoding="utf-8") as stream,
-        replacing(out) as folder,
-    ):
+    header = ["image_name", "points", *(f"m_{i}" for i in range(6)), "reason"]
+    with csv_rows(table, header) as write_row, replacing(out) as folder:
         folder.mkdir()
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(["image_name", "points", *(f"m_{i}" for i in range(6)), "reason"])
         for name in stage.progress(names, len(names), "aligning", "photograph"):
             given = np.reshape(points[name], (5, 2)) if name in points else None
-            done = align_photograph(images.read(name), given, boxes.get(name), size, detectors)
-            path = folder / Path(name).with_suffix(".jpg")
-            if not isinstance(done, str) and path.exists():
-                done = "would become the same JPEG as another photograph; rename one"
-            if isinstance(done, str):
-                log.info("%s %s", written(name), done)
-                rows.writerow([written(name), "", *[""] * 6, done])
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(done.encoded)
-            matrix = [f"{round(m, 6) + 0:.6f}" for m in done.matrix.ravel()]
-            rows.writerow([written(name), done.points, *matrix, ""])
+            aligned = align_photograph(images.read(name), given, boxes.get(name), size, detectors)
+            if isinstance(aligned, Aligned):
+                aligned = write_new(aligned, folder, name)
+            if isinstance(aligned, str):
+                log.info("%s %s", written(name), aligned)
+                write_row([written(name), "", *[""] * 6, aligned])
+            else:
+                matrix = [f"{round(m, 6) + 0:.6f}" for m in aligned.matrix.ravel()]
+                write_row([written(name), aligned.points, *matrix, ""])
+
+
+def write_new(aligned: Aligned, folder: Path, name: str) -> Aligned | str:
+    """Write an aligned photograph under its name as a JPEG; a reason if that file exists."""
+    path = folder / Path(name).with_suffix(".jpg")
+    if path.exists():
+        return "would become the same JPEG as another photograph; rename one"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(aligned.encoded)
+    return aligned
 
 
 def require_free(out: Path, table: Path) -> None:
-    """What stands where the results go, such as the photographs, is not for us to delete."""
+    """``UserError`` if a result would overwrite an existing folder, such as the photographs."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"--out {out} is there and not empty: name a folder that is to be made.")
+        raise UserError(f"--out {out} exists and is not empty: name a new folder.")
     if table.is_dir() or out in (table, *table.parents):
         raise UserError(f"--table {table} is a folder, or in --out {out}: name a file beside it.")
 

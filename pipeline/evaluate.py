@@ -307,7 +307,7 @@ def doubts(
     right = (test.logits > 0) == test.labels[:, test.columns]
     accuracy = dict(zip(test.attributes, right.mean(axis=0).tolist(), strict=True))
     found = split_checks.identities_apart(faces.splits, faces.identities)
-    found += split_checks.trained_and_judged(trained, faces)
+    found += split_checks.images_trained_on(trained, faces)
     found += split_checks.official_sizes(faces.splits)
     found += split_checks.fingerprint(len(faces), accuracy)
     if settings["threshold"] == "valid" and "valid" not in faces.splits:

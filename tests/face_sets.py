@@ -72,7 +72,7 @@ def zip_images(folder, entries, prefix="img_align_celeba/"):
 
 
 def run(out, settings, *flags):
-    """Acquire into ``out`` through the stage's door; what it made, read back."""
+    """Acquire into ``out`` through the command line; what it wrote, read back."""
     names = ("faces", "manifest.csv", "rejected.csv", "TERMS.txt", "faces.json")
     options = ("--out", "--manifest", "--rejected", "--terms", "--summary")
     paths = [str(out / name) for name in names]

@@ -92,7 +92,7 @@ def test_hugging_face_sees_the_split_and_the_labels_by_name(source, tmp_path):
     assert (row["image_name"], row["split"]) == ("000008.jpg", "train")
 
 
-# What each odd image does: the table in docs/faces.md.
+# What happens to each kind of image: the table in docs/faces.md.
 
 
 def grey(image):
@@ -219,7 +219,7 @@ def test_names_are_written_as_utf8_whatever_the_locale(source, tmp_path):
     assert "\nZoé.jpg,has no label" in (tmp_path / "rejected.csv").read_text(encoding="utf-8")
 
 
-def test_what_systems_leave_in_archives_is_no_image(source, tmp_path):
+def test_hidden_files_of_operating_systems_in_archives_are_ignored(source, tmp_path):
     with zipfile.ZipFile(source.root / "img_align_celeba.zip", "a") as archive:
         archive.writestr("__MACOSX/img_align_celeba/._000001.jpg", b"x")
         archive.writestr("img_align_celeba/.DS_Store", b"x")
@@ -239,7 +239,7 @@ def test_a_damaged_entry_of_the_zip_is_rejected(source, tmp_path):
 
 def test_an_entry_of_the_zip_behind_a_password_is_rejected(source, tmp_path):
     content = bytearray((source.root / ZIP).read_bytes())
-    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the last entry says that it is encrypted
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the last entry message that it is encrypted
     (source.root / ZIP).write_bytes(content)
     got = run(tmp_path / "out", {**source.entry, "max_rejected": 0.1})
     assert "is encrypted, password required" in got.rejected["000030.jpg"]
@@ -250,9 +250,9 @@ def test_more_rejected_images_than_allowed_end_the_run_before_anything_is_writte
 ):
     bad = {name: image[:100] for name, image in list(source.images.items())[:4]}
     zip_images(source.root, {**source.images, **bad}.items())
-    says = stopped(tmp_path, {**source.entry, "max_rejected": 0.1}, capsys)
-    assert says.startswith("attparse: 4 of 30 images cannot be used, more than the share")
-    assert "000004.jpg, which cannot be decoded" in says
+    message = stopped(tmp_path, {**source.entry, "max_rejected": 0.1}, capsys)
+    assert message.startswith("attparse: 4 of 30 images cannot be used, more than the share")
+    assert "000004.jpg, which cannot be decoded" in message
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["acquire.log"]
     assert (tmp_path / "out/acquire.log").read_text().count("rejected 0") == 4
 
@@ -286,7 +286,7 @@ PAGE = b"\n<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></ht
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         (edit(ATTR, lambda x: x[:9] + x[10:]), "announces 30 images in line 1 and has 29 rows"),
         (edit(ATTR, lambda x: ["29", *x[1:9], *x[10:]]), "no row for 000008.jpg, which list_eval"),
@@ -294,10 +294,10 @@ PAGE = b"\n<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></ht
         (edit(ATTR, lambda x: [*x[:5], x[5][:-3], *x[6:]]), "expected a name and 40 labels"),
         (edit(ATTR, lambda x: [x[0], x[1].replace("Bald", "Bold"), *x[2:]]), "line 2: expected"),
         (edit(ATTR, lambda x: [x[0], " ".join(x[1].split()[::-1]), *x[2:]]), "in its order"),
-        (edit(ATTR, lambda x: x[1:]), "does not begin with the number of images"),
+        (edit(ATTR, lambda x: x[1:]), "does not start with the number of images"),
         (edit(ATTR, lambda x: [*x[:-1], x[-2]]), "two rows for 000029.jpg"),
         (replaced(ATTR, PAGE), "is an HTML page of 73 bytes"),
-        (replaced(ATTR, b"\xff\xfe\x00\xd8"), "is no text file"),
+        (replaced(ATTR, b"\xff\xfe\x00\xd8"), "is not a text file"),
         (edit(PARTITION, lambda x: x[:-1]), "no row for 000030.jpg, which list_attr_celeba.txt"),
         (edit(PARTITION, lambda x: [*x[:-1], "000030.jpg 3"]), "puts 000030.jpg into split 3"),
         (edit(PARTITION, lambda x: [*x[:-1], "000030.jpg test"]), "line 30: expected an image"),
@@ -305,7 +305,7 @@ PAGE = b"\n<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></ht
         (edit(IDENTITY, lambda x: x[1:]), "identity_CelebA.txt has no row for 000001.jpg"),
         (edit(IDENTITY, lambda x: [*x[:-1], "000030.jpg --1"]), "line 30: expected an image"),
         (edit(IDENTITY, lambda x: [*x[:-1], f"000030.jpg {10**24}"]), "line 30: expected an"),
-        (replaced(ZIP, PAGE), "is no zip but an HTML page of 73 bytes, as Google Drive"),
+        (replaced(ZIP, PAGE), "cannot be opened as a zip: it is an HTML page of 73 bytes"),
         (lambda root: (root / ZIP).write_bytes((root / ZIP).read_bytes()[:-500]), "was cut off"),
         (lambda root: (root / ZIP).unlink(), f"has no {ZIP}; put CelebA's official file there"),
         (lambda root: (root / PARTITION).unlink(), f"has no {PARTITION}; put"),
@@ -313,46 +313,48 @@ PAGE = b"\n<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></ht
     ],
 )
 def test_files_that_are_wrong_as_a_whole_end_in_one_sentence_that_names_them(
-    source, tmp_path, capsys, damage, says
+    source, tmp_path, capsys, damage, message
 ):
     damage(source.root)
     sentence = stopped(tmp_path, source.entry, capsys)
-    assert says in sentence
+    assert message in sentence
     assert str(source.root) in sentence
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["acquire.log"]
 
 
-def test_a_root_that_may_not_be_read_is_told_in_one_sentence(source, tmp_path, capsys, monkeypatch):
+def test_a_root_without_read_permission_ends_in_one_sentence(source, tmp_path, capsys, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(celeba.Path, "exists", refuse)
-    says = stopped(tmp_path, source.entry, capsys)
-    assert f"{source.root / ATTR} may not be read by you" in says
+    message = stopped(tmp_path, source.entry, capsys)
+    assert f"{source.root / ATTR} cannot be read (permission denied)" in message
 
 
-def test_synthetic_faces_without_their_folder_are_told_in_one_sentence(tmp_path, capsys):
+def test_synthetic_faces_without_their_folder_end_in_one_sentence(tmp_path, capsys):
     assert "--drawn" in stopped(tmp_path, entry(source="synthetic"), capsys)
 
 
 # Which files are held to the official hashes.
 
 
-def test_a_web_page_in_place_of_the_official_zip_is_told_as_one(
+def test_a_web_page_in_place_of_the_official_zip_is_named_as_one(
     source, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(celeba, "ALL_IMAGES", 30)
     (source.root / ZIP).write_bytes(PAGE)
-    assert "is no zip but an HTML page of 73" in stopped(tmp_path, source.entry, capsys)
+    assert "cannot be opened as a zip: it is an HTML page of 73" in stopped(
+        tmp_path, source.entry, capsys
+    )
 
 
 def test_a_set_that_announces_all_of_celeba_must_have_the_official_hashes(
     source, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(celeba, "ALL_IMAGES", 30)
-    says = stopped(tmp_path, source.entry, capsys)
-    assert "list_attr_celeba.txt has the md5" in says
-    assert "expected 75e246fa4810816ffd6ee81facbd244c" in says
+    message = stopped(tmp_path, source.entry, capsys)
+    assert "list_attr_celeba.txt has the md5" in message
+    assert "expected 75e246fa4810816ffd6ee81facbd244c" in message
 
 
 def test_the_entry_can_name_other_hashes_or_any(source, tmp_path, capsys, monkeypatch):
@@ -384,11 +386,11 @@ def test_limit_takes_the_first_images_of_each_split(source, tmp_path):
 
 def test_a_filter_takes_the_images_with_these_labels_and_limit_counts_among_them(source, tmp_path):
     male, smiling = (source.labels[:, ATTRIBUTES.index(name)] for name in ("Male", "Smiling"))
-    wanted = [n for n, m, s in zip(source.names, male, smiling, strict=True) if m and not s]
+    selected = [n for n, m, s in zip(source.names, male, smiling, strict=True) if m and not s]
     settings = {**source.entry, "filter": {"Male": True, "Smiling": False}}
     got = run(tmp_path / "out", settings)
-    assert got.faces.names == wanted
-    assert len(wanted) > 3
+    assert got.faces.names == selected
+    assert len(selected) > 3
     few = run(tmp_path / "few", {**settings, "limit": 1})
     assert len(few.faces) == len(set(got.faces.splits))
 
@@ -403,13 +405,13 @@ def test_names_may_be_a_list_or_a_file(source, tmp_path):
         assert got.faces.splits.tolist() == ["train", "test"]
 
 
-def test_a_subset_is_not_charged_with_what_lies_beside_it(source, tmp_path):
+def test_images_outside_a_subset_are_not_rejected(source, tmp_path):
     zip_images(source.root, {**source.images, "999999.jpg": b"x", "000030.jpg": b"x"}.items())
     assert run(tmp_path / "out", {**source.entry, "limit": 3}).rejected == {}
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"names": ["000001.png"]}, "1 of 1 names in the data set's entry (names) have no label"),
         ({"names": "nowhere.txt"}, "nowhere.txt cannot be read"),
@@ -417,11 +419,11 @@ def test_a_subset_is_not_charged_with_what_lies_beside_it(source, tmp_path):
         ({"filter": {"Male": True}, "names": ["000002.jpg"]}, "no image is left of 30"),
     ],
 )
-def test_a_subset_that_cannot_be_is_told_in_one_sentence(source, tmp_path, capsys, change, says):
+def test_an_impossible_subset_ends_in_one_sentence(source, tmp_path, capsys, change, message):
     male = source.labels[1, ATTRIBUTES.index("Male")]
     if "Male" in change.get("filter", {}):
         change = {**change, "filter": {"Male": not male}}
-    assert says in stopped(tmp_path, {**source.entry, **change}, capsys)
+    assert message in stopped(tmp_path, {**source.entry, **change}, capsys)
 
 
 def test_identities_in_two_splits_are_counted_in_a_warning(tmp_path, capsys):

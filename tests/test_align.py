@@ -51,7 +51,7 @@ def test_no_other_similarity_brings_the_points_nearer(seed, d):
 
 
 @pytest.mark.parametrize("points", [np.full((5, 2), 7.0), np.full((5, 2), np.nan)])
-def test_points_that_say_nothing_are_refused(points):
+def test_points_on_one_spot_or_unknown_are_refused(points):
     with pytest.raises(ValueError, match="on one spot or unknown"):
         align(np.zeros((50, 50, 3), np.uint8), points)
 
@@ -72,8 +72,8 @@ def test_what_the_photograph_shows_at_a_point_is_shown_at_its_place(scale):
     )
     assert count == 6
     found = centres[1:][np.lexsort(np.round(centres[1:]).T)]
-    wanted = PLACES[np.lexsort(np.round(PLACES).T)]
-    assert np.abs(found - wanted).max() < 0.3
+    expected = PLACES[np.lexsort(np.round(PLACES).T)]
+    assert np.abs(found - expected).max() < 0.3
 
 
 def test_a_fine_pattern_of_a_large_photograph_becomes_its_mean_and_not_a_moire():
@@ -154,15 +154,15 @@ def test_without_points_the_face_nearest_the_box_is_aligned(box, face):
     assert np.abs(applied(done.matrix, eyes) - PLACES[:2]).max() < 4
 
 
-def test_without_a_box_only_mediapipe_is_asked_of_a_whole_photograph():
+def test_without_a_box_only_the_first_detector_runs_on_a_whole_photograph():
     photograph = encoded(picture(1, (400, 500)), ".png")
-    blind, asked = Finder(), Finder()
+    blind, second = Finder(), Finder()
     blind.find = lambda images, boxes: np.full((1, 68, 2), np.nan)
-    done = align_photograph(photograph, None, None, SIZE, [blind, asked])
+    done = align_photograph(photograph, None, None, SIZE, [blind, second])
     assert done == "has no face that a detector finds"
 
 
-def test_given_points_are_used_and_no_detector_is_asked():
+def test_given_points_are_used_without_a_detector():
     photograph = encoded(picture(1, (400, 500)), ".png")
     done = align_photograph(photograph, PLACES + 30, None, SIZE, [])
     assert done.points == "given"
@@ -188,7 +188,7 @@ def photographs(tmp_path):
     return folder
 
 
-def test_the_stage_aligns_a_folder_and_tells_of_each_photograph_what_was_done(
+def test_the_stage_aligns_a_folder_and_its_table_has_a_row_for_each_photograph(
     photographs, tmp_path
 ):
     flags = ["--photographs", str(photographs), "--points", str(tmp_path / "points.txt")]
@@ -213,15 +213,15 @@ def test_the_stage_aligns_a_folder_and_tells_of_each_photograph_what_was_done(
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        ("one.jpg 1 2\n", "does not begin with the number of its rows"),
+        ("one.jpg 1 2\n", "does not start with the number of its rows"),
         ("1\nx\none.jpg 1 2 3\n", "line 3: expected a name and 10 numbers"),
         ("2\nx\none.jpg 1 2 3 4 5 6 7 8 9 10\n", "announces 2 rows in line 1 and has 1 images"),
     ],
 )
 def test_a_list_of_points_in_another_form_ends_in_one_sentence(
-    photographs, tmp_path, content, says
+    photographs, tmp_path, content, message
 ):
     (tmp_path / "points.txt").write_text(content)
     with pytest.raises(SystemExit) as ended:
@@ -231,17 +231,17 @@ def test_a_list_of_points_in_another_form_ends_in_one_sentence(
                 *("--out", str(tmp_path / "out"), "--table", str(tmp_path / "out.csv")),
             ]
         )
-    assert says in str(ended.value.code)
+    assert message in str(ended.value.code)
 
 
 def align_all(photographs, out, table, *more):
-    """What the table says of each photograph."""
+    """The rows of the table, by image name."""
     words = ["--photographs", photographs, "--out", out, "--table", table, *more]
     stage.main([str(word) for word in words])
     return pd.read_csv(table, keep_default_na=False).set_index("image_name")
 
 
-def test_two_photographs_that_would_become_one_file_are_told(photographs, tmp_path):
+def test_two_photographs_that_would_become_one_file_are_reported(photographs, tmp_path):
     (photographs / "one.png").write_bytes((photographs / "sub/two.png").read_bytes())
     for sidecar in ("one.mov", "one.xmp", "three.json"):
         (photographs / sidecar).write_bytes(b"no image")
@@ -255,20 +255,20 @@ def test_two_photographs_that_would_become_one_file_are_told(photographs, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("out", "table", "says"),
+    ("out", "table", "message"),
     [
-        ("photographs", "t.csv", "is there and not empty"),
-        (".", "../t.csv", "is there and not empty"),
-        ("photographs/one.jpg", "t.csv", "is there and not empty"),
+        ("photographs", "t.csv", "exists and is not empty"),
+        (".", "../t.csv", "exists and is not empty"),
+        ("photographs/one.jpg", "t.csv", "exists and is not empty"),
         ("aligned", "aligned/t.csv", "name a file beside it"),
         ("aligned", "aligned", "name a file beside it"),
         ("aligned", "photographs", "name a file beside it"),
     ],
 )
-def test_nothing_that_stands_there_is_lost(photographs, tmp_path, monkeypatch, out, table, says):
+def test_no_existing_file_is_overwritten(photographs, tmp_path, monkeypatch, out, table, message):
     before = {path: path.read_bytes() for path in photographs.rglob("*.*")}
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=says):
+    with pytest.raises(SystemExit, match=message):
         align_all("photographs", out, table)
     assert {path: path.read_bytes() for path in photographs.rglob("*.*")} == before
     assert not (tmp_path / "aligned").exists()
@@ -299,14 +299,17 @@ def test_celeba_in_the_wild_is_aligned_by_its_points_with_its_labels_and_splits(
     assert (got.faces.attributes == made.labels[1:]).all()
     assert got.rejected == {made.names[0]: "has no face that a detector finds"}
     assert got.faces.size == SIZE
-    wanted = picture(1, (300, 260))[40:258, 40:218, ::-1]
-    assert np.abs(got.faces.image(0).astype(int) - wanted).mean() < 3
+    expected = picture(1, (300, 260))[40:258, 40:218, ::-1]
+    assert np.abs(got.faces.image(0).astype(int) - expected).mean() < 3
 
 
 def source_of(photographs, points):
     labels = SimpleNamespace(points=points, boxes=None)
     return SimpleNamespace(
-        labels=labels, odd=[], terms="", images=lambda rows: (photographs[row] for row in rows)
+        labels=labels,
+        unmatched=[],
+        terms="",
+        images=lambda rows: (photographs[row] for row in rows),
     )
 
 
@@ -326,22 +329,22 @@ def test_photographs_with_points_are_aligned_by_all_threads_at_once_in_their_ord
     assert len(set(one)) == 9
 
 
-def test_a_detector_is_asked_by_the_thread_that_opened_it_alone():
-    asked = []
+def test_a_detector_runs_only_in_the_thread_that_opened_it():
+    threads = []
 
     class Noting(Finder):
         def find(self, images, boxes):
-            asked.append(threading.current_thread())
+            threads.append(threading.current_thread())
             return super().find(images, boxes)
 
     points = np.stack([PLACES + 40] * 6)
     points[2:4] = np.nan
     source = source_of([encoded(picture(i, (400, 500))) for i in range(6)], points)
     assert len(list(AlignedSource(source, SIZE, [Noting()], threads=3).images(np.arange(6)))) == 6
-    assert asked == [threading.main_thread()] * 2
+    assert threads == [threading.main_thread()] * 2
 
 
-def test_celeba_in_the_wild_without_its_photographs_is_told(tmp_path):
+def test_celeba_in_the_wild_without_its_photographs_ends_in_one_sentence(tmp_path):
     official_set(tmp_path / "root", 9)
     with pytest.raises(SystemExit, match=r"has no img_celeba .* unpack img_celeba\.7z there"):
         run(tmp_path / "out", entry(source="celeba", root=tmp_path / "root", aligned=False))

@@ -32,7 +32,7 @@ def test_the_first_mirror_with_the_right_bytes_is_taken(tmp_path: Path, right: s
     assert [file.name for file in out.parent.iterdir()] == ["model"]
 
 
-def test_a_file_that_is_there_and_right_is_kept_without_asking_anyone(tmp_path: Path, right: str):
+def test_a_file_that_is_there_and_right_is_kept_without_a_request(tmp_path: Path, right: str):
     before = Path(right).stat()
     fetch.fetch(Path(right), DIGEST, ["https://127.0.0.1:9/nobody"])
     assert Path(right).stat() == before
@@ -81,8 +81,8 @@ def test_of_a_wheel_the_member_with_the_hash_is_taken_whatever_its_name(tmp_path
     assert out.read_bytes() == CONTENT
 
 
-def test_the_door_ends_with_one_sentence_and_status_1(tmp_path: Path, page: str, capsys):
+def test_the_stage_ends_with_one_sentence_and_status_1(tmp_path: Path, page: str, capsys):
     settings = f'{{"sha256": "{DIGEST}", "mirrors": ["{page}"]}}'
     with pytest.raises(SystemExit) as end:
         fetch.main(["--out", str(tmp_path / "model"), "--settings", settings])
-    assert str(end.value.code).startswith("attparse: no mirror gave model")
+    assert str(end.value.code).startswith("attparse: no mirror has model")

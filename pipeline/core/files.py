@@ -1,10 +1,11 @@
 """Files that appear whole or not at all, the hashes by which they are known, and their reading."""
 
+import csv
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,15 @@ def flush(path: Path) -> None:
         if file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
+
+
+@contextmanager
+def csv_rows(path: Path, header: Sequence[str]) -> Iterator[Callable[[Iterable[Any]], object]]:
+    """Yield the function that writes one row of a new CSV file (UTF-8, Unix line ends)."""
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(header)
+        yield rows.writerow
 
 
 def write_text(path: Path, text: str) -> None:

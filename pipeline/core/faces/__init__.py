@@ -1,5 +1,5 @@
 """Where faces come from and how they are stored.
 
-Here belong sources, downloads, the verification of files and images, the store ``faces/`` and
-checks of its split. Uses the ground floor alone.
+Sources, downloads, the verification of files and images, the store ``faces/`` and the checks of
+its split belong here. Uses the ground floor alone.
 """

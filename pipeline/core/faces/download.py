@@ -1,8 +1,8 @@
-"""Files from the network: resumed, retried, and never under their name before they are verified.
+"""Downloads: resumed, retried, and verified before a file gets its name.
 
-gdown moves the bytes (it knows Google Drive's pages of confirmation, resumes with ``Range`` and
-compares the size with the announced one). What arrives lies as ``.name.unchecked…part`` until it
-is whole, and gets its name when it is no HTML page and has the expected hash.
+gdown transfers the bytes (it handles Google Drive's confirmation pages, resumes with ``Range`` and
+compares the size with the announced one). A download is ``.name.unchecked…part`` until it is
+complete, and is renamed once it is not an HTML page and has the expected hash.
 """
 
 import hashlib
@@ -23,32 +23,32 @@ from pipeline.core.files import flush
 log = logging.getLogger(__name__)
 
 TIMEOUT = 60  # seconds without a byte
-WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
+TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 
 
 class UnobtainableError(OSError):
-    """Why a file could not be had from its address, in a few words."""
+    """A file could not be downloaded; the message is the reason, in a few words."""
 
 
 def download(url: str, path: Path, digest: str = "any", attempts: int = 6, wait: float = 2) -> None:
-    """``obtain``, where failing for good is a ``UserError`` that says how to place it by hand."""
+    """``obtain``, but a failure is a ``UserError`` that says where to put the file by hand."""
     try:
         obtain(url, path, digest, attempts, wait)
     except UnobtainableError as reason:
-        raise UserError(_sentence(url, path, digest, str(reason))) from None
+        raise UserError(_failure(url, path, digest, str(reason))) from None
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); make room there, or have the"
-            " rights of its folder changed."
+            f"{path} cannot be written ({error.strerror or error}); free some space there, or have"
+            " the permissions of its folder changed."
         ) from None
 
 
 def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> None:
-    """Fetch ``url`` to ``path``; a download that was cut off goes on where it ended.
+    """Download ``url`` to ``path``; an interrupted download is resumed.
 
-    ``digest`` is an md5, a sha256 or ``any``. After a failure that may pass, the next attempt
-    comes after ``wait`` seconds, then twice that, and so on. ``UnobtainableError`` says what came
-    instead of the file; a disk that takes no more is another ``OSError``.
+    ``digest`` is an md5, a sha256 or ``any``. After a transient failure the next attempt follows
+    after ``wait`` seconds, then twice that, and so on. ``UnobtainableError`` if the file cannot be
+    downloaded or is not the expected one; another ``OSError`` if the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unchecked = path.with_name(f".{path.name}.unchecked")
@@ -57,14 +57,14 @@ def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> Non
         try:
             _fetch(url, unchecked)
             break
-        except FileURLRetrievalError as error:  # a DownloadError that waiting does not mend
+        except FileURLRetrievalError as error:  # a DownloadError that a retry does not mend
             log.info("%s: %s", url, error)
             raise UnobtainableError(
                 "Google Drive gave an HTML page in place of the file (often its quota)"
             ) from None
         except (DownloadError, requests.RequestException) as error:
             log.info("attempt %d of %d for %s: %s", attempt, attempts, url, error)
-            if attempt == attempts or not _may_pass(error):
+            if attempt == attempts or not _is_transient(error):
                 raise UnobtainableError(_reason(error)) from None
         time.sleep(wait * 2 ** (attempt - 1))
     if fault := _fault(unchecked, digest):
@@ -75,17 +75,17 @@ def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> Non
 
 
 def require_hash(path: Path, expected: str) -> None:
-    """A ``UserError`` unless the file has this md5 or sha256; ``any`` asks for nothing."""
+    """``UserError`` unless the file has this md5 or sha256; ``any`` accepts every file."""
     if found := wrong_hash(path, expected):
         raise UserError(
             f"{path} has the {_kind(expected)} {found}, expected {expected}: it is damaged or not"
-            " the official file; get it again, or if it is meant to differ name its own hash (or"
-            f" 'any') as hashes: {{{path.name}: ...}} in the data set's entry."
+            " the official file; download it again, or, if it is meant to differ, give its own hash"
+            f" (or 'any') as hashes: {{{path.name}: ...}} in the data set's entry."
         )
 
 
 def wrong_hash(path: Path, expected: str) -> str | None:
-    """The file's hash if it is another than the expected md5 or sha256, else None."""
+    """The file's hash if it differs from the expected md5 or sha256, else None."""
     if expected == "any":
         return None
     try:
@@ -102,9 +102,9 @@ def _kind(digest: str) -> str:
 
 
 def _fetch(url: str, unchecked: Path) -> None:
-    """One attempt. What was received stays for the next one, unless it cannot be continued."""
-    before = _received(unchecked)
-    if unchecked.exists():  # whole, and the process ended before it was verified
+    """One attempt. The bytes received stay for the next one, unless it cannot be resumed."""
+    before = _bytes_received(unchecked)
+    if unchecked.exists():  # complete, but the process ended before it was verified
         return
     with tqdm(unit="B", unit_scale=True, desc=unchecked.name, disable=None, leave=False) as bar:
 
@@ -117,10 +117,10 @@ def _fetch(url: str, unchecked: Path) -> None:
                 url, str(unchecked), quiet=True, resume=True, use_cookies=False,
                 timeout=TIMEOUT, progress=progress,
             )  # fmt: skip
-        except FileURLRetrievalError:  # says nothing about the part that is there
+        except FileURLRetrievalError:  # the bytes received so far are still good
             raise
         except DownloadError:
-            if _received(unchecked) <= before:  # the server does not continue it: begin again
+            if _bytes_received(unchecked) <= before:  # the server cannot resume it: start again
                 for part in _parts(unchecked):
                     part.unlink()
             raise
@@ -130,22 +130,22 @@ def _parts(unchecked: Path) -> list[Path]:
     return list(unchecked.parent.glob(f"{unchecked.name}*.part"))
 
 
-def _received(unchecked: Path) -> int:
+def _bytes_received(unchecked: Path) -> int:
     return sum(part.stat().st_size for part in _parts(unchecked))
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return error.response.status_code in WORTH_ANOTHER_TRY
+        return error.response.status_code in TRANSIENT_STATUSES
     return not isinstance(error, requests.exceptions.SSLError | requests.exceptions.InvalidURL)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answered {error.response.status_code} {error.response.reason}"
+        return f"the server responded with {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.ConnectionError):
         return "the server cannot be reached"
-    return str(error).splitlines()[0].rstrip(".")  # the rest is gdown's advice on its own flags
+    return str(error).splitlines()[0].rstrip(".")  # the other lines are advice on gdown's own flags
 
 
 def _fault(unchecked: Path, digest: str) -> str | None:
@@ -153,17 +153,18 @@ def _fault(unchecked: Path, digest: str) -> str | None:
         head = stream.read(65536)
     if is_html(head):
         title = re.search(rb"<title>(.*?)</title>", head, re.DOTALL | re.IGNORECASE)
-        words = f" ({' '.join(title[1].decode(errors='replace').split())!r})" if title else ""
+        quoted = f" ({' '.join(title[1].decode(errors='replace').split())!r})" if title else ""
         size = unchecked.stat().st_size
-        return f"an HTML page{words} of {size:,} bytes came in place of the file"
+        return f"an HTML page{quoted} of {size:,} bytes came in place of the file"
     if found := wrong_hash(unchecked, digest):
         return f"a file of {unchecked.stat().st_size:,} bytes with the {_kind(digest)} {found} came"
     return None
 
 
-def _sentence(url: str, path: Path, digest: str, reason: str) -> str:
-    wanted = "" if digest == "any" else f" ({_kind(digest)} {digest})"
+def _failure(url: str, path: Path, digest: str, reason: str) -> str:
+    hash_of_file = "" if digest == "any" else f" ({_kind(digest)} {digest})"
     return (
-        f"{path.name} could not be fetched from {url}: {reason}. Get it in another way{wanted} and"
-        f" place it at {path}, or name a mirror in the data set's urls: {{{path.name}: ...}}."
+        f"{path.name} could not be fetched from {url}: {reason}. Get it in another way"
+        f"{hash_of_file} and place it at {path}, or name a mirror in the data set's urls:"
+        f" {{{path.name}: ...}}."
     )

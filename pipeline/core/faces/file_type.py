@@ -1,20 +1,20 @@
-"""What a file is, by its first bytes: for the sentence about a file that was not expected."""
+"""What a file is by its first bytes, for messages about a file of an unexpected type."""
 
 from pathlib import Path
 
 
-def what_it_is(path: Path) -> str:
-    """A file in words: an HTML page, the beginning of a zip, or just its size."""
+def describe_file(path: Path) -> str:
+    """A file in words: an HTML page, a truncated zip, or its size."""
     try:
         with path.open("rb") as stream:
             head = stream.read(512)
     except OSError:
-        return "nothing that can be read"
+        return "not readable"
     size = f"of {path.stat().st_size:,} bytes"
     if is_html(head):
-        return f"an HTML page {size}, as Google Drive and mirrors give when they refuse"
+        return f"an HTML page {size}, as servers send in place of a file"
     if head.startswith(b"PK\x03\x04"):
-        return f"the beginning of one, {size}: the download was cut off"
+        return f"a truncated zip {size}: the download was cut off"
     return f"a file {size}"
 
 

@@ -9,7 +9,8 @@ equal faces are equal bytes, and the fingerprint is a function of them.
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +23,9 @@ import pyarrow as pa
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.files import replacing, sha256, write_json
-from pipeline.core.partition import batched
 
 SPLITS = ("train", "valid", "test")
-ROWS_A_BATCH = 256  # all that is in memory at once while writing
+ROWS_PER_BATCH = 256  # rows in memory while writing
 DATA, INFO, STATE = "data-00000-of-00001.arrow", "dataset_info.json", "state.json"
 FEATURES: dict[str, dict[str, str]] = {
     "image": {"_type": "Image"},
@@ -48,7 +48,7 @@ class Face:
 
 
 class Faces:
-    """The faces of a folder, memory-mapped: opening reads no image, and pickles as its path."""
+    """The faces of a folder, memory-mapped: opening reads no image; pickled as the path."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -115,26 +115,53 @@ def decode(encoded: bytes | memoryview) -> np.ndarray:
 
 
 def open_faces(path: Path) -> Faces:
-    """Open ``faces/``; a ``UserError`` says so if the folder is missing, cut off or another's."""
+    """Open ``faces/``; ``UserError`` if the folder is missing, truncated or of another form."""
     try:
         return Faces(path)
     except (OSError, KeyError, TypeError, ValueError) as error:  # pyarrow's own are ValueErrors
         raise UserError(
-            f"{path} is no folder of faces as attparse writes it ({str(error).splitlines()[0]});"
+            f"{path} is not a folder of faces as attparse writes it ({str(error).splitlines()[0]});"
             " make it again with the rule acquire."
         ) from None
 
 
-def write_faces(path: Path, faces: Iterable[Face], size: tuple[int, int]) -> None:
-    """Write ``faces/``, taking the faces one by one; ``size`` is (height, width) in pixels."""
+class FaceWriter:
+    """Appends faces to an open Arrow file; holds at most ``ROWS_PER_BATCH`` of them in memory."""
+
+    def __init__(self, arrow: pa.RecordBatchStreamWriter, schema: pa.Schema) -> None:
+        self._arrow, self._schema = arrow, schema
+        self._pending: list[Face] = []
+
+    def add(self, face: Face) -> None:
+        self._pending.append(face)
+        if len(self._pending) == ROWS_PER_BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending:
+            self._arrow.write_batch(_record_batch(self._pending, self._schema))
+            self._pending = []
+
+
+@contextmanager
+def face_writer(path: Path, size: tuple[int, int]) -> Iterator[FaceWriter]:
+    """Write ``faces/``, whole or not at all; ``size`` is (height, width) in pixels."""
     schema = _schema(size)
     with replacing(path) as folder:
         folder.mkdir()
-        with pa.ipc.new_stream(str(folder / DATA), schema) as writer:
-            for batch in batched(faces, ROWS_A_BATCH):
-                writer.write_batch(_record_batch(batch, schema))
+        with pa.ipc.new_stream(str(folder / DATA), schema) as arrow:
+            writer = FaceWriter(arrow, schema)
+            yield writer
+            writer.flush()
         write_json(folder / INFO, {"description": "CelebA's attributes", "features": FEATURES})
         write_json(folder / STATE, _state(sha256(folder / DATA)[:16]))
+
+
+def write_faces(path: Path, faces: Iterable[Face], size: tuple[int, int]) -> None:
+    """Write ``faces/`` from an iterable: ``face_writer`` in one call."""
+    with face_writer(path, size) as writer:
+        for face in faces:
+            writer.add(face)
 
 
 def _record_batch(faces: list[Face], schema: pa.Schema) -> pa.RecordBatch:

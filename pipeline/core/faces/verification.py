@@ -1,4 +1,4 @@
-"""Encoded images: whether their bytes are what they should be, before anything relies on them."""
+"""Verification of encoded images, before any later stage relies on them."""
 
 import io
 

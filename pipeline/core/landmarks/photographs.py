@@ -18,7 +18,7 @@ from pipeline.core.landmarks.detectors import DETECTORS, Detector, find, opened
 from pipeline.core.partition import batched
 
 JPEG_QUALITY = 95
-AT_ONCE = 64  # photographs in memory, as files
+PHOTOGRAPHS_PER_BATCH = 64  # encoded photographs in memory
 
 
 class AlignedSource:
@@ -28,30 +28,30 @@ class AlignedSource:
         self, source: Source, size: Size, detectors: Sequence[Detector], threads: int = 1
     ) -> None:
         self.source, self.size, self.detectors, self.threads = source, size, detectors, threads
-        self.labels, self.odd, self.terms = source.labels, source.odd, source.terms
+        self.labels, self.unmatched, self.terms = source.labels, source.unmatched, source.terms
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
-        """The aligned faces in order, ``threads`` at once where every photograph has points.
+        """The aligned faces in order, by ``threads`` threads if every photograph has points.
 
-        Detectors are not made for threads: where one may be asked, all goes through this one.
+        Detectors are not thread-safe: if one may be needed, this thread aligns them all.
         """
         points = self.labels.points
         given = points is not None and np.isfinite(points[rows]).all()
         pairs = zip(rows, self.source.images(rows), strict=True)
         with ThreadPoolExecutor(self.threads) as pool:
-            spread = pool.map if given else map
-            for some in batched(pairs, AT_ONCE):
-                yield from spread(self._aligned, *zip(*some, strict=True))
+            align_all = pool.map if given else map
+            for batch in batched(pairs, PHOTOGRAPHS_PER_BATCH):
+                yield from align_all(self._aligned, *zip(*batch, strict=True))
 
     def _aligned(self, row: int, encoded: bytes | str) -> bytes | str:
         points = None if self.labels.points is None else self.labels.points[row]
         box = None if self.labels.boxes is None else self.labels.boxes[row]
-        done = align_photograph(encoded, points, box, self.size, self.detectors)
-        return done if isinstance(done, str) else done.encoded
+        aligned = align_photograph(encoded, points, box, self.size, self.detectors)
+        return aligned if isinstance(aligned, str) else aligned.encoded
 
 
 class Aligned(NamedTuple):
-    """A face in CelebA's geometry: a JPEG, the matrix (2, 3), and where its points came from."""
+    """A face in CelebA's geometry: a JPEG, the matrix (2, 3), and the source of its points."""
 
     encoded: bytes
     matrix: np.ndarray
@@ -59,7 +59,7 @@ class Aligned(NamedTuple):
 
 
 def may_be_image(name: str) -> bool:
-    """Whether a file's name does not say that it is something else, such as a table or a film."""
+    """Whether a file's name does not indicate another type, such as a table or a video."""
     kind, _ = mimetypes.guess_type(name)
     return kind is None or kind.startswith("image/")
 
@@ -71,10 +71,10 @@ def align_photograph(
     size: Size,
     detectors: Sequence[Detector],
 ) -> Aligned | str:
-    """Align the face of a photograph, or say in words why that cannot be done.
+    """Align the face of a photograph, or return the reason why that is impossible.
 
     ``points`` (5, 2) in pixels, or None: then the detectors look for the face nearest to ``box``
-    (left, top, width, height), without a box for the one nearest the middle.
+    (left, top, width, height) or, without a box, nearest to the centre.
     """
     if isinstance(encoded, str):
         return encoded
@@ -111,7 +111,7 @@ def find_points(
 
 @contextmanager
 def open_detectors(model: Path | None) -> Iterator[list[Detector]]:
-    """The detectors for faces without points; none where no model is given."""
+    """The detectors for photographs without points; none without a model."""
     if model is None:
         yield []
         return

@@ -111,7 +111,7 @@ def test_an_md5_and_any_hash_at_all_are_accepted_too(server, fetch):
     assert left(server) == {"file": CONTENT}
 
 
-def test_an_html_page_with_status_200_is_told_by_its_title_and_not_kept(server, fetch):
+def test_an_html_page_with_status_200_is_named_by_its_title_and_not_kept(server, fetch):
     server.files["/file"] = PAGE
     with pytest.raises(UserError) as error:
         fetch()
@@ -135,7 +135,7 @@ def drive(server, monkeypatch):
     )
 
 
-def test_google_drives_page_is_asked_for_once_told_and_costs_no_byte_that_is_there(
+def test_google_drives_page_is_requested_once_and_keeps_the_bytes_received_before(
     server, fetch, drive
 ):
     server.faults = ["cut off"]
@@ -161,10 +161,10 @@ def test_a_full_disk_and_a_folder_that_takes_no_file_end_in_a_sentence(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(UserError, match=r"file/file cannot be written \(.*\); make room there"):
+    with pytest.raises(UserError, match=r"file/file cannot be written \(.*\); free some"):
         download(f"{server.url}/file", tmp_path / "file/file", attempts=2, wait=0.01)
     monkeypatch.setattr(gdown, "download", full)
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\); make"):
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\); free"):
         fetch()
 
 
@@ -211,7 +211,7 @@ def test_a_file_that_changed_on_the_server_is_not_joined_to_its_old_half(server,
     assert left(server) == {"file": CONTENT}
 
 
-def test_a_wrong_hash_is_told_with_both_hashes_and_the_file_is_not_kept(server, fetch):
+def test_a_wrong_hash_is_reported_with_both_hashes_and_the_file_is_not_kept(server, fetch):
     server.files["/file"] = other = CONTENT[:-1] + b"x"
     with pytest.raises(UserError) as error:
         fetch()
@@ -229,11 +229,11 @@ def test_503_twice_and_then_good_is_good(server, fetch):
 
 def test_503_for_ever_and_404_at_once_end_in_a_sentence(server, fetch):
     server.faults = [503] * 9
-    with pytest.raises(UserError, match="the server answered 503 Service Unavailable"):
+    with pytest.raises(UserError, match="the server responded with 503 Service Unavailable"):
         fetch(attempts=4)
     assert len(server.requests) == 4
     server.faults, server.requests = [], []
-    with pytest.raises(UserError, match="the server answered 404"):
+    with pytest.raises(UserError, match="the server responded with 404"):
         fetch(url="/other")
     assert len(server.requests) == 1
     assert left(server) == {}

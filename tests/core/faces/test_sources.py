@@ -127,7 +127,7 @@ MALE = ATTRIBUTES.index("Male")
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         (rewritten(lambda t: t.drop_columns(["Male"])), "has no column Male (1 missing in all)"),
         (rewritten(lambda t: t.drop_columns(["image"])), "has no column image (with bytes"),
@@ -135,18 +135,18 @@ MALE = ATTRIBUTES.index("Male")
             rewritten(lambda t: t.set_column(2 + MALE, "Male", pa.array(range(len(t))))),
             "the Parquet column Male is int64",
         ),
-        (lambda root: next(root.glob("valid*")).write_bytes(b"<html>"), "is no Parquet file"),
+        (lambda root: next(root.glob("valid*")).write_bytes(b"<html>"), "is not a Parquet file"),
         (lambda root: [p.unlink() for p in root.iterdir()], "has no Parquet file named by its"),
         (lambda root: [p.unlink() for p in root.iterdir()] and root.rmdir(), "is not there"),
     ],
     ids=["no_label", "no_image", "numbers", "html", "empty", "missing"],
 )
-def test_a_repository_in_another_form_ends_in_one_sentence(repository, tmp_path, damage, says):
+def test_a_repository_in_another_form_ends_in_one_sentence(repository, tmp_path, damage, message):
     repository.write()
     damage(repository.root)
     with pytest.raises(SystemExit) as ended:
         run(tmp_path / "out", repository.entry)
-    assert says in str(ended.value.code)
+    assert message in str(ended.value.code)
     assert "\n" not in str(ended.value.code)
 
 
@@ -236,9 +236,7 @@ def test_a_repository_of_the_hub_is_fetched_at_its_revision_verified_and_fetched
     assert hub.requests == []
 
 
-def test_a_file_of_the_hub_with_another_hash_and_a_repository_that_is_not_there_are_told(
-    hub, tmp_path
-):
+def test_a_wrong_hash_on_the_hub_and_a_missing_repository_end_in_one_sentence(hub, tmp_path):
     hub.tree[0]["lfs"]["oid"] = "0" * 64
     done = acquire_from(hub, tmp_path / "out")
     assert done.returncode == 1
@@ -302,23 +300,23 @@ class TestFolder:
         }
 
     @pytest.mark.parametrize(
-        ("change", "says"),
+        ("change", "message"),
         [
             (lambda t: t.drop(columns="Male"), "has no column Male (1 missing in all)"),
             (lambda t: t.rename(columns={"image_name": "image_id"}), "no column image_name"),
-            (lambda t: t.assign(Age=3), "has a column Age that means nothing here"),
-            (lambda t: t.assign(Male=[0, 1] * 4), "line 2, Male: '0' is no label"),
-            (lambda t: t.assign(Male=["yes"] * 8), "Male: 'yes' is no label"),
+            (lambda t: t.assign(Age=3), "has a column Age that is not known"),
+            (lambda t: t.assign(Male=[0, 1] * 4), "line 2, Male: '0' is not a label"),
+            (lambda t: t.assign(Male=["yes"] * 8), "Male: 'yes' is not a label"),
             (lambda t: t.assign(split="dev"), "has the split 'dev'"),
             (lambda t: t.assign(identity="Ann"), "line 2, identity: expected a whole number"),
             (lambda t: t.assign(image_name=t["image_name"].iloc[0]), "has two rows for Person_0/"),
             (lambda t: t.assign(x_1=1), "has x_1 and no column y_1; expected all or none"),
         ],
     )
-    def test_a_wrong_table_ends_in_one_sentence(self, own, tmp_path, change, says):
+    def test_a_wrong_table_ends_in_one_sentence(self, own, tmp_path, change, message):
         with pytest.raises(SystemExit) as ended:
             take(own, tmp_path, change(own.table))
-        assert says in str(ended.value.code)
+        assert message in str(ended.value.code)
         assert "labels.csv" in str(ended.value.code)
 
     @pytest.mark.parametrize("lines", [[2], [3], [2, 5], [2, 3, 4, 5, 6, 7, 8, 9]])

@@ -7,8 +7,8 @@ from pipeline.core.faces import split_checks
 from pipeline.core.faces.store import Face, open_faces, write_faces
 
 SPLITS = np.repeat(list(split_checks.OFFICIAL), list(split_checks.OFFICIAL.values()))
-# How often a sound model is right on a face of each official split; train such that a split by
-# chance has facts' 77.7 % and 89.3 %.
+# How often a sound model is right on a face of each official split; train such that a random
+# split has facts' 77.7 % and 89.3 %.
 RIGHT = {
     "Big_Lips": {"train": 0.779, "valid": 0.825, "test": 0.715},
     "Narrow_Eyes": {"train": 0.891, "valid": 0.927, "test": 0.872},
@@ -19,11 +19,11 @@ def simulated_accuracy(splits: np.ndarray) -> dict[str, float]:
     """Accuracy on what ``splits`` calls test; a face is as hard as its official split."""
     rng = np.random.default_rng(0)
     test = splits == "test"
-    chances = {name: np.vectorize(RIGHT[name].get)(SPLITS[test]) for name in RIGHT}
-    return {name: float((rng.random(test.sum()) < chances[name]).mean()) for name in RIGHT}
+    probabilities = {name: np.vectorize(RIGHT[name].get)(SPLITS[test]) for name in RIGHT}
+    return {name: float((rng.random(test.sum()) < probabilities[name]).mean()) for name in RIGHT}
 
 
-def test_the_official_split_of_celeba_raises_no_doubt():
+def test_the_official_split_of_celeba_gives_no_warning():
     people = np.repeat([0, 1, 2], list(split_checks.OFFICIAL.values()))
     assert split_checks.identities_apart(SPLITS, people) == []
     assert split_checks.official_sizes(SPLITS) == []
@@ -33,7 +33,7 @@ def test_the_official_split_of_celeba_raises_no_doubt():
 def test_a_shuffled_split_is_reported_by_the_fingerprint():
     shuffled = np.random.default_rng(1).permutation(SPLITS)
     (warning,) = split_checks.fingerprint(len(SPLITS), simulated_accuracy(shuffled))
-    assert "a split by chance has" in warning
+    assert "a random split has" in warning
 
 
 def test_valid_taken_for_test_is_reported_by_the_fingerprint():
@@ -79,10 +79,10 @@ def faces_of(path, images: list[bytes], splits: list[str]):
 def test_test_images_of_another_data_set_that_were_trained_on_are_reported(tmp_path):
     images = [bytes([number]) * 9 for number in range(6)]
     trained = faces_of(tmp_path / "a", images[:4], ["train", "valid", "test", "train"])
-    judged = faces_of(tmp_path / "b", images[5:1:-1] + images[:2], ["test"] * 5 + ["valid"])
-    (warning,) = split_checks.trained_and_judged(trained, judged)  # images 3 and 0; 2 is test's
+    evaluated = faces_of(tmp_path / "b", images[5:1:-1] + images[:2], ["test"] * 5 + ["valid"])
+    (warning,) = split_checks.images_trained_on(trained, evaluated)  # images 3 and 0; 2 is test's
     assert "2 of 5 test images (such as 2.jpg)" in warning
-    assert split_checks.trained_and_judged(trained, trained) == []
+    assert split_checks.images_trained_on(trained, trained) == []
 
 
 def test_unknown_people_leak_nothing():

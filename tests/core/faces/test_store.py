@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
-from pipeline.core.faces.store import DATA, ROWS_A_BATCH, SPLITS, Face, open_faces, write_faces
+from pipeline.core.faces.store import DATA, ROWS_PER_BATCH, SPLITS, Face, open_faces, write_faces
 from pipeline.core.files import sha256
 
 SIZE = (22, 18)
@@ -37,7 +37,7 @@ def some_faces(count: int, seed: int = 0) -> list[Face]:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """More than two batches, the last not full, so that batch borders are met."""
-    path, faces = tmp_path_factory.mktemp("faces") / "faces", some_faces(2 * ROWS_A_BATCH + 7)
+    path, faces = tmp_path_factory.mktemp("faces") / "faces", some_faces(2 * ROWS_PER_BATCH + 7)
     write_faces(path, faces, SIZE)
     return path, faces
 
@@ -56,7 +56,7 @@ def test_every_row_comes_back_as_it_was_written(written):
 
 def test_an_image_is_rgb_whatever_its_file_holds_and_numpy_rows_are_taken(written):
     path, faces = written
-    row = np.int64(ROWS_A_BATCH)
+    row = np.int64(ROWS_PER_BATCH)
     bgr = cv2.imdecode(np.frombuffer(faces[int(row)].encoded, np.uint8), cv2.IMREAD_COLOR)
     assert (open_faces(path).image(row) == bgr[..., ::-1]).all()
 
@@ -72,9 +72,9 @@ def test_hugging_face_opens_the_folder_with_images_and_named_labels(written):
     path, faces = written
     dataset = datasets.load_from_disk(str(path))
     assert dataset.column_names == ["image", "image_name", "split", "celeb_id", *ATTRIBUTES]
-    row = dataset[ROWS_A_BATCH + 1]
-    face = faces[ROWS_A_BATCH + 1]
-    assert np.array_equal(np.asarray(row["image"]), open_faces(path).image(ROWS_A_BATCH + 1))
+    row = dataset[ROWS_PER_BATCH + 1]
+    face = faces[ROWS_PER_BATCH + 1]
+    assert np.array_equal(np.asarray(row["image"]), open_faces(path).image(ROWS_PER_BATCH + 1))
     assert row["image_name"] == face.name
     assert [row[name] for name in ATTRIBUTES] == face.attributes.tolist()
 
@@ -122,7 +122,7 @@ def test_an_attempt_that_fails_leaves_the_faces_that_were_there(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty folder", "cut off", "foreign"])
-def test_what_is_no_folder_of_faces_is_one_sentence(tmp_path, damage):
+def test_a_folder_that_holds_no_faces_is_a_user_error(tmp_path, damage):
     path = tmp_path / "faces"
     if damage == "empty folder":
         path.mkdir()
@@ -132,5 +132,5 @@ def test_what_is_no_folder_of_faces_is_one_sentence(tmp_path, damage):
         data.write_bytes(data.read_bytes()[:-2000])
     elif damage == "foreign":
         datasets.Dataset.from_dict({"a": [1]}).save_to_disk(str(path))
-    with pytest.raises(UserError, match=r"is no folder of faces .*rule acquire\.$"):
+    with pytest.raises(UserError, match=r"is not a folder of faces .*rule acquire\.$"):
         open_faces(path)

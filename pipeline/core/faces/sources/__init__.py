@@ -1,6 +1,6 @@
-"""Where faces come from: each source answers for its labels, its images and its terms.
+"""The sources of faces. Each has labels, images and terms of use.
 
-A source is opened whole, with every label read and checked, before the first image is read.
+Opening a source reads and checks all its labels, before any image is read.
 """
 
 from collections.abc import Iterator
@@ -16,24 +16,26 @@ from pipeline.core.faces.sources.labels import Labels
 
 class Source(Protocol):
     labels: Labels
-    odd: list[tuple[str, str]]  # files that belong to no label: their name and what is wrong
+    unmatched: list[tuple[str, str]]  # files without a label: name and reason
     terms: str
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
-        """The encoded bytes of these rows' images, in order, or in words why there are none."""
+        """The encoded bytes of each image of ``rows``, or the reason why it cannot be read."""
 
 
 def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -> Source:
-    """The source that ``settings["source"]`` names, with what is missing fetched first.
+    """Open the source that ``settings["source"]`` names; missing files are downloaded first.
 
-    ``downloads`` is the data set's folder for what is fetched, ``drawn`` that of the synthetic
-    faces. Whatever is wrong with the files as a whole is a ``UserError``.
+    ``downloads`` is the data set's folder for downloaded files, ``drawn`` that of the synthetic
+    faces. ``UserError`` if the labels or the archive as a whole cannot be used.
     """
     name = settings["source"]
     try:
         if name == "synthetic":
             if drawn is None:
-                raise UserError("source: synthetic needs the folder of the drawn faces: --drawn.")
+                raise UserError(
+                    "source: synthetic needs the folder of the drawn faces; give it as --drawn."
+                )
             return celeba.open_synthetic(drawn)
         if name == "huggingface":
             return huggingface.open_huggingface(settings, downloads)
@@ -42,6 +44,6 @@ def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -
         return celeba.open_celeba(settings, downloads)
     except PermissionError as error:
         raise UserError(
-            f"{error.filename} may not be read by you; have its rights changed, or name a copy of"
-            " your own as root in the data set's entry."
+            f"{error.filename} cannot be read (permission denied); have its permissions changed, or"
+            " name a copy of your own as root in the data set's entry."
         ) from None

@@ -1,8 +1,8 @@
 """CelebA as its authors publish it: a zip or a folder of images, and text files of labels.
 
-Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015. The same form holds
-parts of CelebA and the synthetic faces. A set whose label file announces CelebA's 202,599 images
-claims to be the official one, and then its files must have the official md5.
+Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015. Parts of CelebA and the
+synthetic faces have the same form. The files of a data set with CelebA's 202,599 images must have
+the official md5.
 """
 
 import logging
@@ -36,7 +36,7 @@ IMAGES, LABELS, PARTITION, IDENTITY = (
 
 
 class Official(NamedTuple):
-    """Where the authors' copy of a file is, by the ids that torchvision publishes, and its md5."""
+    """The Google Drive id of the authors' copy, as torchvision publishes it, and its md5."""
 
     drive: str
     md5: str
@@ -72,7 +72,7 @@ class CelebA:
     def __init__(self, labels: Labels, images: Images, terms: str) -> None:
         self.labels, self.terms, self._images = labels, terms, images
         without = sorted(images.names - set(labels.names))
-        self.odd = images.odd + [(name, "has no label") for name in without]
+        self.unmatched = images.unmatched + [(name, "has no label") for name in without]
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
         for row in rows:
@@ -80,10 +80,10 @@ class CelebA:
 
 
 def open_celeba(settings: dict[str, Any], downloads: Path) -> CelebA:
-    """CelebA's files in ``settings["root"]``; what is missing there is fetched if that is asked.
+    """Open CelebA's files in ``settings["root"]``; missing ones are downloaded if so configured.
 
-    The labels are read and every hash is compared before this returns. With ``aligned: false``
-    the images are the photographs, ``img_celeba``, with boxes and points where these are.
+    Reads the labels and compares every hash. With ``aligned: false`` the images are the photographs
+    in ``img_celeba``, with their boxes and points if these files exist.
     """
     root = Path(settings["root"]) if settings["root"] is not None else None
     if root is not None and not root.is_dir() and not settings["download"]:
@@ -94,7 +94,7 @@ def open_celeba(settings: dict[str, Any], downloads: Path) -> CelebA:
     files = find_files(root, settings, downloads)
     labels = read_labels(files[LABELS], files[PARTITION], files.get(IDENTITY))
     official = len(labels) == ALL_IMAGES
-    # Opened before its hash is compared: what is no zip at all is told by what it is.
+    # Opened before its hash is compared: that a file is an HTML page says more than a wrong hash.
     images = open_images(files[IMAGES] if settings["aligned"] else find_photographs(root))
     verify(files, settings["hashes"], official)
     if not settings["aligned"]:
@@ -103,18 +103,18 @@ def open_celeba(settings: dict[str, Any], downloads: Path) -> CelebA:
 
 
 def find_photographs(root: Path | None) -> Path:
-    """CelebA in the wild: the folder or a zip of it; its authors' 7z archive is not opened."""
+    """The folder or zip of CelebA in the wild; the authors' 7z archive is not read."""
     for name in (WILD, f"{WILD}.zip"):
         if root and (root / name).exists():
             return root / name
     raise UserError(
-        f"the data set's entry says aligned: false, and {root} has no {WILD} with the photographs;"
+        f"the data set's entry has aligned: false, and {root} has no {WILD} with the photographs;"
         f" unpack {WILD}.7z there."
     )
 
 
 def with_places(labels: Labels, root: Path | None) -> Labels:
-    """The labels with the box and the five points of each photograph, where there are files."""
+    """The labels, with the box and the five points of each photograph if their files exist."""
 
     def read(name: str, columns: int) -> np.ndarray | None:
         if not root or not (root / name).exists():
@@ -127,10 +127,10 @@ def with_places(labels: Labels, root: Path | None) -> Labels:
 
 
 def find_files(root: Path | None, settings: dict[str, Any], downloads: Path) -> dict[str, Path]:
-    """Where each file lies, by its official name; only the identities may be missing."""
-    wanted = [name for name in FILES if name != IMAGES or settings["aligned"]]
-    files = {name: found for name in wanted if (found := _find(name, root, downloads))}
-    missing = [name for name in wanted if name not in files]
+    """The path of each file by its official name; only the identities may be missing."""
+    required = [name for name in FILES if name != IMAGES or settings["aligned"]]
+    files = {name: found for name in required if (found := _find(name, root, downloads))}
+    missing = [name for name in required if name not in files]
     if missing and (root is None or settings["download"]):
         log.warning("%s", TERMS)
         for name in missing:
@@ -147,21 +147,21 @@ def find_files(root: Path | None, settings: dict[str, Any], downloads: Path) -> 
 
 
 def _find(name: str, root: Path | None, downloads: Path) -> Path | None:
-    """A file in the root or among what was fetched; for the zip, the unpacked folder too."""
+    """A file in root or among the downloads; for the zip, the unpacked folder too."""
     unpacked = [ALIGNED] if name == IMAGES else []
     places = [folder / n for folder in (root, downloads) if folder for n in [*unpacked, name]]
     return next((place for place in places if place.exists()), None)
 
 
 def verify(files: dict[str, Path], hashes: dict[str, str], official: bool) -> None:
-    """Compare hashes: those of the configuration, and CelebA's own where a set claims to be it."""
+    """Compare the hashes of the configuration and, for the complete CelebA, the official ones."""
     if unknown := hashes.keys() - FILES.keys():
         raise UserError(
-            f"the data set's hashes name {min(unknown)!r}, which is none of its files; these are"
+            f"the data set's hashes name {min(unknown)!r}, which is none of its files; expected"
             f" {', '.join(FILES)}."
         )
     if not official:
-        log.info("the labels are not those of the whole CelebA: no official hash is compared")
+        log.info("not the complete CelebA: its files are not compared with the official hashes")
     for name, path in files.items():
         expected = hashes.get(name, FILES[name].md5 if official else "any")
         if path.is_file():
@@ -169,14 +169,14 @@ def verify(files: dict[str, Path], hashes: dict[str, str], official: bool) -> No
 
 
 def open_synthetic(drawn: Path) -> CelebA:
-    """The faces that ``pipeline.synthesize`` drew."""
+    """The faces drawn by ``pipeline.synthesize``."""
     images = open_images(drawn / ALIGNED)
     labels = read_labels(drawn / LABELS, drawn / PARTITION, drawn / IDENTITY)
     return CelebA(labels, images, TERMS_SYNTHETIC)
 
 
 def read_labels(attributes: Path, partition: Path, identity: Path | None) -> Labels:
-    """Read and check the label files; whatever is wrong is a ``UserError`` of one sentence."""
+    """Read and check the label files; ``UserError`` if anything in them is wrong."""
     names, values = read_attributes(attributes)
     splits = read_column(partition, names, attributes, "0, 1 or 2")
     if (wrong := np.flatnonzero((splits < 0) | (splits > 2))).size:
@@ -195,7 +195,7 @@ def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
     lines = read_lines(path)
     if not lines or not lines[0].strip().isdecimal():
         raise UserError(
-            f"{path} does not begin with the number of images, as CelebA's {LABELS} does; put the"
+            f"{path} does not start with the number of images, as CelebA's {LABELS} does; put the"
             " official file there."
         )
     announced, rows = int(lines[0]), lines[2:]
@@ -217,14 +217,14 @@ def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
     if len(names) != announced:
         raise UserError(
             f"{path} announces {announced} images in line 1 and has {len(names)} rows of labels;"
-            " it is cut off or was changed: put the whole file there."
+            " it is truncated or was changed: put the complete file there."
         )
     require_unique(path, names)
     return names, values
 
 
 def read_column(path: Path, names: list[str], labels: Path, expected: str) -> np.ndarray:
-    """(N,) int64 of a file with ``name value`` rows, in the order of ``names``: all, no other."""
+    """(N,) int64 of a file with ``name value`` rows, which must have exactly the rows ``names``."""
     rows = [line.split() for line in read_lines(path)]
     for number, words in enumerate(rows, start=1):
         if len(words) != 2 or not re.fullmatch(r"-?\d{1,18}", words[1]):

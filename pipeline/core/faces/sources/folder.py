@@ -1,9 +1,9 @@
 """A user's own labelled faces: a CSV and a folder of images. Documented in docs/faces.md.
 
-``labels.csv`` has ``image_name`` and CelebA's 40 names as columns, the labels 1 and -1 or 1 and 0
-throughout; ``split`` (train, valid, test; all is test where it is left out) and ``identity`` (a
-number) may follow. Photographs that are to be aligned may have their box, ``x_1``, ``y_1``,
-``width``, ``height``, and five points, ``lefteye_x`` … ``rightmouth_y``, as CelebA names them.
+``labels.csv`` has the columns ``image_name`` and CelebA's 40 attributes, with the labels 1 and -1
+or 1 and 0 throughout. Optional are ``split`` (train, valid, test; without the column all is test)
+and ``identity`` (a number), and, for photographs to be aligned, the box (``x_1``, ``y_1``,
+``width``, ``height``) and five points (``lefteye_x`` … ``rightmouth_y``), as CelebA names them.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
-from pipeline.core.faces.file_type import what_it_is
+from pipeline.core.faces.file_type import describe_file
 from pipeline.core.faces.sources.images import Images, open_images
 from pipeline.core.faces.sources.labels import Labels
 from pipeline.core.faces.sources.text import require_unique
@@ -33,14 +33,14 @@ TERMS = """The faces come from the user's own folder: their terms are those of w
 
 
 class Folder:
-    """Faces with labels in a CSV."""
+    """Faces with labels in a CSV file."""
 
     terms = TERMS
 
     def __init__(self, labels: Labels, images: Images) -> None:
         self.labels, self._images = labels, images
         without = sorted(images.names - set(labels.names))
-        self.odd = images.odd + [(name, "has no label") for name in without]
+        self.unmatched = images.unmatched + [(name, "has no label") for name in without]
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
         for row in rows:
@@ -62,17 +62,17 @@ def open_folder(settings: dict[str, Any]) -> Folder:
 
 
 def read_csv(path: Path) -> Labels:
-    """Read and check ``labels.csv``; whatever is wrong is a ``UserError`` of one sentence."""
+    """Read and check ``labels.csv``; ``UserError`` if anything in it is wrong."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise UserError(
-            f"{path} cannot be read as CSV: it is {what_it_is(path)} ({str(error).strip()})."
+            f"{path} cannot be read as CSV: it is {describe_file(path)} ({str(error).strip()})."
         ) from None
     if not isinstance(table.index, pd.RangeIndex):  # pandas took the first fields for an index
         raise UserError(
-            f"{path}, line 2: more fields than line 1 has columns; remove what is too much, such"
-            " as a comma at the end."
+            f"{path}, line 2: more fields than line 1 has columns; remove the extra ones, such as"
+            " a comma at the end."
         )
     required = ["image_name", *ATTRIBUTES]
     if missing := [column for column in required if column not in table]:
@@ -83,7 +83,7 @@ def read_csv(path: Path) -> Labels:
     known = {*required, "split", "identity", *BOX, *POINTS}
     if unknown := [column for column in table if column not in known]:
         raise UserError(
-            f"{path} has a column {unknown[0]} that means nothing here; remove it. Beside"
+            f"{path} has a column {unknown[0]} that is not known; remove it. Beside"
             " image_name and the 40 attributes there may be split, identity, box and points."
         )
     names = table["image_name"].tolist()
@@ -108,7 +108,7 @@ def _attributes(path: Path, table: pd.DataFrame) -> np.ndarray:
     if len(wrong):
         row, column = wrong[0]
         raise UserError(
-            f"{path}, line {row + 2}, {ATTRIBUTES[column]}: {labels[row, column]!r} is no label;"
+            f"{path}, line {row + 2}, {ATTRIBUTES[column]}: {labels[row, column]!r} is not a label;"
             " expected 1 and -1, or 1 and 0, throughout the file."
         )
     return ~other
@@ -133,13 +133,13 @@ def _identities(path: Path, table: pd.DataFrame) -> np.ndarray:
 
 
 def _numbers(path: Path, table: pd.DataFrame, columns: list[str]) -> np.ndarray | None:
-    """(N, columns) float64, NaN where a cell is empty; None where none of the columns is there."""
-    there = [column for column in columns if column in table]
-    if not there:
+    """(N, columns) float64, NaN where a cell is empty; None if none of the columns exists."""
+    present = [column for column in columns if column in table]
+    if not present:
         return None
-    if len(there) < len(columns):
-        lacking = next(column for column in columns if column not in table)
-        raise UserError(f"{path} has {there[0]} and no column {lacking}; expected all or none.")
+    if len(present) < len(columns):
+        missing = next(column for column in columns if column not in table)
+        raise UserError(f"{path} has {present[0]} and no column {missing}; expected all or none.")
     try:
         return table[columns].replace("", "nan").to_numpy(dtype=np.float64)
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 Columns ``image`` (encoded bytes, and perhaps a path), ``celeb_id`` and the 40 booleans; the files
 of a split have its name (``train-00000-of-00019.parquet``) or lie in a folder of that name. An
-image is known by its path where it has one, else by its split and row.
+image is named by its path if it has one, else by its split and row.
 """
 
 import json
@@ -50,16 +50,16 @@ class HuggingFace:
             np.concatenate([table["celeb_id"].to_numpy() for table in tables]).astype(np.int64),
         )
         require_unique(self.files[0].parent, self.labels.names)
-        self.odd: list[tuple[str, str]] = []
+        self.unmatched: list[tuple[str, str]] = []
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
-        """The bytes of ascending ``rows``, one group of rows of one file in memory at a time."""
+        """The bytes of the images of ascending ``rows``, read batch by batch."""
         for path, start, end in zip(self.files, self.starts, self.starts[1:], strict=False):
             yield from _images(path, rows[(rows >= start) & (rows < end)] - start)
 
 
 def open_huggingface(settings: dict[str, Any], downloads: Path) -> HuggingFace:
-    """The repository in the folder ``settings["root"]``, or without one the pinned one, fetched."""
+    """The repository in the folder ``settings["root"]``; without root it is downloaded."""
     if settings["root"] is None:
         folder = fetch(settings["repository"], settings["revision"], downloads / "huggingface")
     else:
@@ -87,7 +87,7 @@ def find_parquet(folder: Path) -> list[tuple[Path, int]]:
 
 
 def split_of(path: Path) -> int | None:
-    """The split that a file's name begins with, or that its nearest folder is named by."""
+    """The split at the start of a file's name, or else in the name of its nearest folder."""
     words = [re.split(r"[-_.]", path.name)[0], *reversed(path.parts[:-1])]
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
 
@@ -98,7 +98,7 @@ def read_table(path: Path) -> pa.Table:
         file = pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(
-            f"{path} is no Parquet file ({str(error).splitlines()[0]}); fetch it again."
+            f"{path} is not a Parquet file ({str(error).splitlines()[0]}); download it again."
         ) from None
     with file:
         schema = file.schema_arrow
@@ -121,7 +121,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 def attributes_of(table: pa.Table) -> np.ndarray:
-    """(N, 40) bool; a ``UserError`` if a label is no boolean."""
+    """(N, 40) bool; ``UserError`` if a label is not a boolean."""
     for name in ATTRIBUTES:
         if not pa.types.is_boolean(table[name].type) or table[name].null_count:
             raise UserError(
@@ -132,7 +132,7 @@ def attributes_of(table: pa.Table) -> np.ndarray:
 
 
 def names_of(paths: list[str | None], splits: np.ndarray) -> list[str]:
-    """Each image's path where it has a usable one, else its split and its row in it."""
+    """Each image's path if it has a usable one, else its split and its row in the split."""
     first = {split: int(np.argmax(splits == split)) for split in np.unique(splits)}
     return [
         path if path and safe(path) else f"{SPLITS[split]}-{row - first[split]:06d}"
@@ -145,21 +145,21 @@ def _images(path: Path, rows: np.ndarray) -> Iterator[bytes | str]:
         start = 0
         for group in range(file.num_row_groups):
             end = start + file.metadata.row_group(group).num_rows
-            wanted = set(rows[(rows >= start) & (rows < end)].tolist())
-            if wanted:
+            selected = set(rows[(rows >= start) & (rows < end)].tolist())
+            if selected:
                 batches = file.iter_batches(ROWS_AT_ONCE, [group], ["image.bytes"])
                 encoded = (cell for batch in batches for cell in batch.column(0).field("bytes"))
                 for row, cell in enumerate(encoded, start=start):
-                    if row in wanted:
+                    if row in selected:
                         yield cell.as_py() or "has a label and no image"
             start = end
 
 
 def fetch(repository: str, revision: str, folder: Path) -> Path:
-    """Fetch a repository's Parquet files, each held to the sha256 that the hub states for it.
+    """Download a repository's Parquet files and compare each with the sha256 on the hub.
 
-    What the revision means is noted beside the files when they are first fetched; from then on
-    the note is what counts, and no network is needed.
+    The list of files of the revision is stored beside them on the first download; later runs use
+    that list and need no network.
     """
     folder = folder / re.sub(r"[^A-Za-z0-9.-]+", "--", f"{repository}@{revision}")
     note = folder / "files.json"

@@ -1,7 +1,7 @@
 """The images of a source: a folder or a zip, each image known by its relative name.
 
-A zip is never unpacked: an entry is read when its name is asked for, and a name that leads out
-of the archive (``../``) is not taken for one.
+A zip is never unpacked: an entry is read when its image is needed, and an entry whose name leads
+out of the archive (``../``) is never read.
 """
 
 import zipfile
@@ -11,19 +11,19 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from pipeline.core.errors import UserError
-from pipeline.core.faces.file_type import what_it_is
+from pipeline.core.faces.file_type import describe_file
 
 
 class Images(Protocol):
     names: set[str]
-    odd: list[tuple[str, str]]  # entries that no name leads to, and why
+    unmatched: list[tuple[str, str]]  # entries that cannot be read by a name, and why
 
     def read(self, name: str) -> bytes | str:
-        """The bytes of an image, or in words why there are none."""
+        """The bytes of an image, or the reason why it cannot be read, in words."""
 
 
 def open_images(path: Path) -> Images:
-    """Open a folder or a zip of images; a ``UserError`` says what stands there instead."""
+    """Open a folder or a zip of images; ``UserError`` if the path is neither."""
     return FolderImages(path) if path.is_dir() else ZipImages(path)
 
 
@@ -34,7 +34,7 @@ class FolderImages:
         self.path = path
         files = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
         self.names = {file.as_posix() for file in files if not hidden(file.as_posix())}
-        self.odd: list[tuple[str, str]] = []
+        self.unmatched: list[tuple[str, str]] = []
 
     def read(self, name: str) -> bytes | str:
         if name not in self.names:
@@ -57,7 +57,7 @@ class ZipImages:
         self.times = Counter(info.filename[cut:] for info in inside)
         self.entries = {info.filename[cut:]: info for info in inside}
         self.names = set(self.entries)
-        self.odd = [
+        self.unmatched = [
             (info.filename, "its name leads out of the archive")
             for info in files
             if not safe(info.filename)
@@ -75,18 +75,18 @@ class ZipImages:
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip; a ``UserError`` says what the file is if it is none."""
+    """Open a zip; ``UserError`` if the file is not one."""
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(
-            f"{path} is no zip but {what_it_is(path)} ({error}); put the whole archive there, or"
-            " a folder with the images."
+            f"{path} cannot be opened as a zip: it is {describe_file(path)} ({error}); put the"
+            " complete archive there, or a folder with the images."
         ) from None
 
 
 def safe(name: str) -> bool:
-    """Whether a name stays where it is put: relative, no ``..``, backslash or control sign."""
+    """Whether a name stays in its folder: relative, no ``..``, backslash, control character."""
     path = PurePosixPath(name)
     return (
         bool(path.parts)
@@ -98,13 +98,13 @@ def safe(name: str) -> bool:
 
 
 def hidden(name: str) -> bool:
-    """What operating systems leave in folders and archives: ``__MACOSX/``, ``.DS_Store``."""
+    """Whether an operating system put the file there: ``__MACOSX/``, ``.DS_Store``."""
     parts = PurePosixPath(name).parts
     return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
 
 
 def shared_folder(names: list[str]) -> str:
-    """The folder, with its slash, that all names begin with; empty if there is none."""
+    """The common parent folder of all names, with a final slash; empty if there is none."""
     folders = {PurePosixPath(name).parent for name in names}
     if not folders:
         return ""

@@ -1,4 +1,4 @@
-"""The labels of a data set, and the part of it that an entry of the configuration asks for."""
+"""The labels of a data set, and the subset that its entry in the configuration selects."""
 
 import difflib
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ class Labels:
 
 
 def select(labels: Labels, settings: dict[str, Any]) -> np.ndarray:
-    """The rows that ``names``, ``filter`` and then ``limit`` leave: train, valid, test.
+    """The rows that ``names``, ``filter`` and then ``limit`` select: train, valid, test.
 
-    Within a split the source's order stays. ``limit`` takes the first N of each split.
+    Within a split they are in the source's order. ``limit`` takes the first N of each split.
     """
     chosen = np.ones(len(labels), dtype=bool)
     if settings["names"] is not None:
@@ -48,39 +48,39 @@ def select(labels: Labels, settings: dict[str, Any]) -> np.ndarray:
     if not len(selected):
         raise UserError(
             f"no image is left of {len(labels)} after names, filter {settings['filter']} and"
-            " limit in the data set's entry; ask for less."
+            " limit in the data set's entry; make them less narrow."
         )
     return selected
 
 
 def is_subset(settings: dict[str, Any]) -> bool:
-    """Whether the entry asks for a part of what its source has."""
+    """Whether the entry selects a part of its source."""
     return bool(settings["limit"] or settings["filter"] or settings["names"] is not None)
 
 
 def _named(labels: Labels, names: str | list[str]) -> np.ndarray:
-    """(N,) bool of the rows in a list of names, which may lie in a file, one a line."""
+    """(N,) bool of the rows in a list of names, or in a text file with one name a line."""
     if isinstance(names, str):
-        try:  # as Windows writes it too: lines that end in \r\n, a mark before the first
-            wanted = set(Path(names).read_text(encoding="utf-8-sig").split("\n")) - {""}
+        try:  # Windows writes lines that end in \r\n, and a byte order mark
+            listed = set(Path(names).read_text(encoding="utf-8-sig").split("\n")) - {""}
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
                 f"the list of names {names} cannot be read ({error}); expected a text file with"
                 " one image name a line."
             ) from None
     else:
-        wanted = set(names)
-    if unknown := wanted - set(labels.names):
+        listed = set(names)
+    if unknown := listed - set(labels.names):
         raise UserError(
-            f"{len(unknown)} of {len(wanted)} names in the data set's entry (names) have no label,"
+            f"{len(unknown)} of {len(listed)} names in the data set's entry (names) have no label,"
             f" the first {min(unknown)!r}; names are like {labels.names[0]!r}."
         )
-    return np.array([name in wanted for name in labels.names])
+    return np.array([name in listed for name in labels.names])
 
 
 def _attribute(name: str) -> int:
     if name not in ATTRIBUTES:
         near = difflib.get_close_matches(name, ATTRIBUTES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "they are CelebA's 40."
-        raise UserError(f"the data set's filter names {name!r}, which is no attribute; {hint}")
+        hint = f"did you mean {near[0]!r}?" if near else "expected one of CelebA's 40."
+        raise UserError(f"the data set's filter names {name!r}, which is not an attribute; {hint}")
     return ATTRIBUTES.index(name)

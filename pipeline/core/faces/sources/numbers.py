@@ -1,4 +1,4 @@
-"""CelebA's lists of boxes and points: a count, the names of the columns, a row an image."""
+"""CelebA's lists of boxes and points: the number of rows, the column names, a row per image."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def read_numbers(path: Path, columns: int) -> dict[str, np.ndarray]:
     """
     lines = read_lines(path)
     if len(lines) < 2 or not lines[0].strip().isdecimal():
-        raise UserError(f"{path} does not begin with the number of its rows, as CelebA's lists do.")
+        raise UserError(f"{path} does not start with the number of its rows, as CelebA's lists do.")
     values = {}
     for number, line in enumerate(lines[2:], start=3):
         name, *words = line.split()
@@ -29,6 +29,6 @@ def read_numbers(path: Path, columns: int) -> dict[str, np.ndarray]:
     if len(values) != int(lines[0]):
         raise UserError(
             f"{path} announces {lines[0].strip()} rows in line 1 and has {len(values)} images; it"
-            " is cut off or was changed: put the whole file there."
+            " is truncated or was changed: put the complete file there."
         )
     return values

@@ -1,4 +1,4 @@
-"""Text files of labels: read whole, and held to speak of the same images."""
+"""Text files of labels: how they are read, and checks that two of them list the same images."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,19 +8,19 @@ from pipeline.core.faces.file_type import is_html
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty; a ``UserError`` if it is none."""
+    """The lines of a text file that are not empty; ``UserError`` if it cannot be read as text."""
     try:
         content = path.read_bytes()
         if is_html(content[:512]):
             raise UserError(
-                f"{path} is an HTML page of {len(content):,} bytes, as servers give in place of a"
-                " file; put the file itself there."
+                f"{path} is an HTML page of {len(content):,} bytes, as servers send in place of"
+                " a file; put the file itself there."
             )
         text = content.decode("utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text file; put the file of labels there.") from None
+        raise UserError(f"{path} is not a text file; put the file of labels there.") from None
     return [line for line in text.splitlines() if line.strip()]
 
 
@@ -33,7 +33,7 @@ def require_unique(path: Path, names: list[str]) -> None:
 
 
 def require_same_names(path: Path, found: Iterable[str], labels: Path, names: list[str]) -> None:
-    """Two files must speak of the same images: neither may have a row that the other lacks."""
+    """``UserError`` unless both files list the same images."""
     for lacking, other, missing in (
         (path, labels, set(names) - set(found)),
         (labels, path, set(found) - set(names)),
