@@ -1,7 +1,6 @@
 """Find 68 landmarks on every face.
 
-``find`` works on one part of the faces, ``gather`` joins the parts to one table, ``sheet`` draws
-contact sheets for the eye.
+``find`` works on one part of the faces, ``gather`` joins the parts to one table.
 """
 
 import argparse
@@ -11,13 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import SPLITS, Faces, open_faces
-from pipeline.core.files import remove, replacing, sha256, write_json
+from pipeline.core.files import sha256, write_json
 from pipeline.core.landmarks import detectors
 from pipeline.core.landmarks.table import POINTS, Landmarks, read_landmarks, write_landmarks
 from pipeline.core.partition import batched, part_rows
@@ -25,7 +23,6 @@ from pipeline.core.partition import batched, part_rows
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50  # faces: what follows the network is then not worth mentioning
-COLUMNS_A_SHEET = 6
 
 
 def find_part(faces: Faces, rows: Sequence[int], cascade: list[detectors.Detector]) -> Landmarks:
@@ -67,51 +64,6 @@ def summarise(faces: Faces, landmarks: Landmarks) -> dict[str, Any]:
     }
 
 
-def implausibility(points: np.ndarray) -> np.ndarray:
-    """(N,) how unlike the mean face each face (N, 68, 2) is, place and all; NaN where no points.
-
-    The mean distance of the points from their median place, in units of the median of that.
-    """
-    with np.errstate(invalid="ignore"):
-        usual = np.nanmedian(points, axis=0)
-        apart = np.linalg.norm(points - usual, axis=-1).mean(axis=1)
-    return np.asarray(apart / np.nanmedian(apart))
-
-
-def choose_faces(landmarks: Landmarks, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Rows for each sheet: at random, by detector, the least plausible, those without points."""
-    generator = np.random.default_rng(seed)
-    names = np.array(landmarks.detectors)
-    groups = {"random": np.arange(len(names))}
-    groups |= {name: np.flatnonzero(names == name) for name in sorted(set(names)) if name}
-    groups["without_landmarks"] = np.flatnonzero(~landmarks.found)
-    chosen = {
-        title: np.sort(generator.choice(rows, min(count, len(rows)), replace=False))
-        for title, rows in groups.items()
-        if len(rows)
-    }
-    found = np.flatnonzero(landmarks.found)
-    if not len(found):
-        return chosen
-    odd = np.argsort(-implausibility(landmarks.points[found]), kind="stable")[:count]
-    return chosen | {"least_plausible": found[odd]}
-
-
-def draw_sheet(faces: Faces, landmarks: Landmarks, rows: np.ndarray) -> np.ndarray:
-    """Faces with their points and names, six a row and twice as large -> (H, W, 3) RGB."""
-    tiles = []
-    for row in rows:
-        tile = cv2.resize(faces.image(row), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-        for x, y in landmarks.points[row][np.isfinite(landmarks.points[row]).all(axis=1)]:
-            place = (round(2 * x + 0.5), round(2 * y + 0.5))
-            cv2.circle(tile, place, 2, (0, 255, 0), cv2.FILLED, cv2.LINE_AA)
-        cv2.putText(tile, faces.names[row], (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 0))
-        tiles.append(tile)
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS_A_SHEET)
-    lines = [tiles[i : i + COLUMNS_A_SHEET] for i in range(0, len(tiles), COLUMNS_A_SHEET)]
-    return np.vstack([np.hstack(line) for line in lines])
-
-
 def main(argv: list[str] | None = None) -> None:
     args = arguments().parse_args(argv)
     with stage.running(args.log):
@@ -134,15 +86,6 @@ def arguments() -> argparse.ArgumentParser:
     gather.add_argument("--summary", type=Path, required=True, help="landmarks.json")
     gather.add_argument("--settings", type=stage.settings, required=True, help="detectors")
     gather.set_defaults(run=run_gather)
-    sheet = command("sheet", "draw contact sheets: real faces, not to be shared")
-    sheet.add_argument("--faces", type=Path, required=True)
-    sheet.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
-    sheet.add_argument("--out", type=Path, required=True, help="folder of the PNG files")
-    sheet.add_argument(
-        "--count", type=stage.at_least(1), default=36, help="faces a sheet (%(default)s)"
-    )
-    sheet.add_argument("--seed", type=int, default=64, help="of the random faces (%(default)s)")
-    sheet.set_defaults(run=run_sheet)
     return parser
 
 
@@ -167,22 +110,6 @@ def run_gather(args: argparse.Namespace) -> None:
     for split, names in summary["without_landmarks"].items():
         log.info("%s: %d faces without landmarks %s", split, len(names), " ".join(names))
     write_json(args.summary, summary | {"sha256": sha256(args.out)})
-
-
-def run_sheet(args: argparse.Namespace) -> None:
-    faces, landmarks = open_faces(args.faces), read_landmarks(args.landmarks)
-    if landmarks.names != faces.names:
-        raise UserError(
-            f"{args.landmarks} is not of the faces in {args.faces}; make it again from them."
-        )
-    args.out.mkdir(parents=True, exist_ok=True)
-    for old in args.out.glob("*.png"):  # a group that has become empty leaves no picture behind
-        remove(old)
-    for title, rows in choose_faces(landmarks, args.count, args.seed).items():
-        image = draw_sheet(faces, landmarks, rows)[:, :, ::-1]
-        with replacing(args.out / f"{title}.png") as partial:
-            partial.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-        print(f"{args.out / title}.png: {len(rows)} faces")
 
 
 if __name__ == "__main__":

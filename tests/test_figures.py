@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 from small_results import call, model, only, small_results
 
-from pipeline import figures, masks_figure
+from pipeline import data_figures, figures
 from pipeline.core.evaluation.evaluated import open_judged
 from pipeline.core.evaluation.inference import Viewer
 from pipeline.core.faces.store import Face, write_faces
@@ -207,15 +207,15 @@ def test_a_judgement_of_which_nothing_counts_is_drawn_as_well(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["sheet", "--images", "0"], "--images: must be a whole number from 1, not '0'"),
-        (["mean", "--images", "-1"], "--images: must be a whole number from 0, not '-1'"),
-        (["mean", "--images", "few"], "--images: must be a whole number from 0, not 'few'"),
-        (["face", "--out", "face.txt"], "--out: must end in .png or .svg, unlike 'face.txt'"),
+        (["sheet_masks", "--images", "0"], "--images: must be a whole number from 1, not '0'"),
+        (["mean_masks", "--images", "-1"], "--images: must be a whole number from 0, not '-1'"),
+        (["mean_masks", "--images", "few"], "--images: must be a whole number from 0, not 'few'"),
+        (["face_masks", "--out", "face.txt"], "--out: must end in .png or .svg, unlike 'face.txt'"),
     ],
 )
 def test_a_flag_that_cannot_be_drawn_is_refused_in_one_sentence(flags, says, capsys):
     with pytest.raises(SystemExit):
-        masks_figure.main(flags)
+        data_figures.main(flags)
     assert says in capsys.readouterr().err
 
 
@@ -223,7 +223,7 @@ def test_a_sheet_shows_the_commonest_attribute_unless_told_another(tmp_path):
     files = only(model(), "faces")
     masks = open_masks(model()["masks"])
     most = masks.attributes[masks.labels.sum(axis=0).argmax()]
-    call(masks_figure, None, "sheet", store=masks.path, **files, out=tmp_path / "sheet.svg")
+    call(data_figures, None, "sheet_masks", store=masks.path, **files, out=tmp_path / "sheet.svg")
     count = masks.labels.sum(axis=0).max()
     title = f"{readable(most)} (n = {count} positive faces)"
     assert title in (tmp_path / "sheet.svg").read_text()

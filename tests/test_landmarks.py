@@ -16,11 +16,12 @@ from face_detection import ALL, fetched_model, known_faces, mean_face
 from bench.fit_mesh_map import fit_map, held_out, load, mirror_partners
 from bench.landmarks import jittered_boxes
 from bench.nme import INNER, nme
-from pipeline import landmarks, synthesize
+from pipeline import data_figures, landmarks, synthesize
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.landmarks import detectors
 from pipeline.core.landmarks.table import Landmarks, read_landmarks, write_landmarks
+from pipeline.core.presentation.figures import sheets
 
 SETTINGS = json.dumps({"detectors": ALL, "map": "fitted"})
 # The detector that finds each of some hard faces; the others of the fixture need the first alone.
@@ -106,14 +107,13 @@ def test_parts_of_other_faces_or_in_another_order_are_refused(faces, tmp_path, c
 def test_sheets_show_each_kind_of_face_and_are_equal_for_equal_tables(faces, gathered, tmp_path):
     table = str(gathered / "landmarks.csv")
     for folder in ("one", "two"):
-        arguments = ["sheet", "--faces", str(faces), "--landmarks", table, "--count", "4"]
-        landmarks.main([*arguments, "--out", str(tmp_path / folder)])
+        arguments = ["landmarks", "--faces", str(faces), "--landmarks", table, "--count", "4"]
+        data_figures.main([*arguments, "--out", str(tmp_path / folder)])
     sheets = sorted(path.name for path in (tmp_path / "one").iterdir())
     expected = {"random.png", "least_plausible.png", "without_landmarks.png", "mediapipe.png"}
     assert expected <= set(sheets)
     for name in sheets:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert cv2.imread(str(tmp_path / "one/random.png")).shape == (436, 6 * 356, 3)
 
 
 def test_the_least_plausible_face_is_the_one_unlike_the_others():
@@ -122,9 +122,18 @@ def test_the_least_plausible_face_is_the_one_unlike_the_others():
     points[4] += 40
     points[7] = np.nan
     table = Landmarks([str(i) for i in range(9)], points, ["dlib"] * 7 + ["", "dlib"])
-    chosen = landmarks.choose_faces(table, count=2, seed=0)
+    chosen = sheets.choose_faces(table, count=2, seed=0)
     assert chosen["least_plausible"][0] == 4
     assert chosen["without_landmarks"].tolist() == [7]
+
+
+@pytest.mark.parametrize("size", [(218, 178), (109, 89), (300, 300)])
+def test_dots_lie_on_the_points_at_any_size(size):
+    shown = sheets.with_points(np.zeros((*size, 3), np.uint8), np.array([(10, 20), (np.nan, 3)]))
+    assert len(shown) == 436
+    scale = 436 / size[0]
+    y, x = np.argwhere(shown[..., 1] > 128).mean(axis=0)
+    assert (x, y) == pytest.approx((10.5 * scale - 0.5, 20.5 * scale - 0.5), abs=0.6)
 
 
 def test_all_200_aligned_faces_are_found_and_the_map_is_exact_on_faces_it_was_not_fitted_on(
@@ -195,8 +204,8 @@ def test_a_picture_of_a_group_that_has_become_empty_goes(faces, gathered, tmp_pa
     nobody = Landmarks(open_faces(faces).names, np.full((14, 68, 2), np.nan), [""] * 14)
     write_landmarks(tmp_path / "nobody.csv", nobody)
     for table in (gathered / "landmarks.csv", tmp_path / "nobody.csv"):
-        arguments = ["sheet", "--faces", str(faces), "--landmarks", str(table)]
-        landmarks.main([*arguments, "--out", str(tmp_path / "sheets")])
+        arguments = ["landmarks", "--faces", str(faces), "--landmarks", str(table)]
+        data_figures.main([*arguments, "--out", str(tmp_path / "sheets")])
     left = {path.name for path in (tmp_path / "sheets").iterdir()}
     assert left == {"random.png", "without_landmarks.png"}
 

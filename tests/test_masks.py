@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import data_figures
 from pipeline import masks as stage_masks
-from pipeline import masks_figure, masks_truth
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.landmarks.table import Landmarks, write_landmarks
+from pipeline.core.masks import true_parts
 from pipeline.core.masks.regions import attribute_masks, fill_polygons, region_polygons
 from pipeline.core.masks.store import open_masks
+from pipeline.core.presentation.figures import sheets
 
 SIZE = (218, 178)
 SHARD = 4
@@ -227,21 +229,29 @@ def test_pictures_are_made_of_any_store(tmp_path):
     make(tmp_path, 1)
     store, faces = ["--store", str(tmp_path / "masks.zarr")], ["--faces", str(tmp_path / "faces")]
     for name, words in {
-        "face": ["face", "--name", "000003.png", *faces],
-        "mean": ["mean"],
-        "sheet": ["sheet", "--attribute", "Wearing_Earrings", "--images", "3", *faces],
+        "face": ["face_masks", "--name", "000003.png", *faces],
+        "mean": ["mean_masks"],
+        "sheet": ["sheet_masks", "--attribute", "Wearing_Earrings", "--images", "3", *faces],
     }.items():
         out = tmp_path / f"{name}.png"
-        masks_figure.main([*words, *store, "--out", str(out)])
+        data_figures.main([*words, *store, "--out", str(out)])
         picture = cv2.imread(str(out))
         assert picture.std() > 5, f"{name} is all one colour"
     with pytest.raises(SystemExit, match="Smilling is none of the 40"):
-        masks_figure.main(
-            ["sheet", "--attribute", "Smilling", *faces, *store, "--out", str(tmp_path / "no.png")]
+        data_figures.main(
+            [
+                "sheet_masks",
+                "--attribute",
+                "Smilling",
+                *faces,
+                *store,
+                "--out",
+                str(tmp_path / "no.png"),
+            ]
         )
 
 
-@pytest.mark.parametrize("picture", ["face", "sheet"])
+@pytest.mark.parametrize("picture", ["face_masks", "sheet_masks"])
 def test_masks_of_other_people_are_laid_over_nobody(tmp_path, picture):
     for folder, count in (("mine", 5), ("others", 6)):
         data_set(tmp_path / folder, count)
@@ -249,7 +259,7 @@ def test_masks_of_other_people_are_laid_over_nobody(tmp_path, picture):
     words = ["--store", tmp_path / "others/masks.zarr", "--faces", tmp_path / "mine/faces"]
     words += ["--out", tmp_path / "picture.png"]
     with pytest.raises(SystemExit, match="other faces than"):
-        masks_figure.main([picture, *map(str, words)])
+        data_figures.main([picture, *map(str, words)])
     assert not (tmp_path / "picture.png").exists()
 
 
@@ -257,7 +267,7 @@ def test_the_mean_mask_is_over_the_positives_that_have_landmarks(tmp_path):
     data_set(tmp_path, 5)
     make(tmp_path, 1)
     store = open_masks(tmp_path / "masks.zarr")
-    means, count = masks_figure.mean_masks(store, range(5))
+    means, count = sheets.mean_masks(store, range(5))
     rows = [row for row in range(5) if store.found[row] and store.labels[row, EARRINGS]]
     expected = np.mean([store.masks(row)[EARRINGS] for row in rows], axis=0)
     assert count[EARRINGS] == len(rows)
@@ -267,7 +277,7 @@ def test_the_mean_mask_is_over_the_positives_that_have_landmarks(tmp_path):
 def test_a_region_is_compared_with_its_part_by_hand():
     region, part = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
     region[:2], part[1:, :2] = True, True  # 8 and 6 pixels, 2 in common
-    assert masks_truth.compare(region, part) == pytest.approx((2 / 12, 2 / 8, 2 / 6))
+    assert true_parts.compare(region, part) == pytest.approx((2 / 12, 2 / 8, 2 / 6))
 
 
 def test_regions_drawn_as_their_own_parts_match_them_wholly(tmp_path):
@@ -282,12 +292,13 @@ def test_regions_drawn_as_their_own_parts_match_them_wholly(tmp_path):
     for row in range(5):
         mouth = (store.region_bits([row])[0] >> store.regions.index("mouth") & 1).astype(np.uint8)
         cv2.imwrite(str(drawn / "parts" / f"{row:06d}.png"), mouth * parts.index("lips"))
-    words = ["--store", tmp_path / "masks.zarr", "--drawn", drawn, "--out", tmp_path / "truth.csv"]
-    masks_truth.main([str(word) for word in words])
+    words = ["true_parts", "--store", tmp_path / "masks.zarr", "--drawn", drawn]
+    words += ["--out", tmp_path / "truth.csv"]
+    data_figures.main([str(word) for word in words])
     table = pd.read_csv(tmp_path / "truth.csv").set_index("regions")
     assert table.loc["mouth", "faces"] == 4
     assert table.loc["mouth", "iou"] == 1
     assert table.loc["neck", "faces"] == 0
     (drawn / "parts.json").unlink()
     with pytest.raises(SystemExit, match="only synthetic faces have known parts"):
-        masks_truth.main([str(word) for word in words])
+        data_figures.main([str(word) for word in words])

@@ -158,7 +158,11 @@ def test_one_command_gathers_the_figures_into_a_report(finished, targets, compar
 
 def test_the_log_of_a_rule_of_three_commands_holds_all_three(finished):
     log = (finished.folder / "logs/tiny/figures/masks.log").read_text()
-    assert re.findall(r"started: .* pipeline\.masks_figure (\w+)", log) == ["mean", "face", "sheet"]
+    assert re.findall(r"started: .* pipeline\.data_figures (\w+)_masks", log) == [
+        "mean",
+        "face",
+        "sheet",
+    ]
 
 
 def test_the_costs_of_a_model_are_those_of_its_own_jobs(finished):

@@ -65,7 +65,7 @@ rule draw_data:
 rule draw_landmarks:
     """Draw contact sheets of faces with their 68 points."""
     input:
-        code("landmarks"),
+        code("data_figures"),
         faces=ancient("results/{dataset}/faces"),
         landmarks=ancient("results/{dataset}/landmarks.csv"),
         whole=whole("acquire", "landmarks_gather"),
@@ -90,14 +90,14 @@ rule draw_landmarks:
     message:
         "Drawing contact sheets of the landmarks of {wildcards.dataset}"
     shell:
-        "python -m pipeline.landmarks sheet --faces {input.faces} --landmarks {input.landmarks}"
-        " --count 24 --out {params.out} --log {log}"
+        "python -m pipeline.data_figures landmarks --faces {input.faces}"
+        " --landmarks {input.landmarks} --count 24 --out {params.out} --log {log}"
 
 
 rule draw_masks:
     """Draw mean masks, a face with its masks, and faces with the masks of one attribute."""
     input:
-        code("masks_figure"),
+        code("data_figures"),
         faces=ancient("results/{dataset}/faces"),
         store=ancient("results/{dataset}/masks.zarr/zarr.json"),
         whole=whole("acquire", "masks_gather"),
@@ -122,18 +122,18 @@ rule draw_masks:
     message:
         "Drawing the masks of {wildcards.dataset}"
     shell:
-        "python -m pipeline.masks_figure mean --store {params.store} --out {output.mean}"
+        "python -m pipeline.data_figures mean_masks --store {params.store} --out {output.mean}"
         " --log {log} && "
-        "python -m pipeline.masks_figure face --store {params.store} --faces {input.faces}"
-        " --out {output.face} --log {log} && "
-        "python -m pipeline.masks_figure sheet --store {params.store} --faces {input.faces}"
-        " --out {output.sheet} --log {log}"
+        "python -m pipeline.data_figures face_masks --store {params.store}"
+        " --faces {input.faces} --out {output.face} --log {log} && "
+        "python -m pipeline.data_figures sheet_masks --store {params.store}"
+        " --faces {input.faces} --out {output.sheet} --log {log}"
 
 
 rule draw_true_parts:
     """Compare the regions of drawn faces with the parts that they were drawn with."""
     input:
-        code("masks_truth"),
+        code("data_figures"),
         parts="results/{dataset}/drawn",
         store=ancient("results/{dataset}/masks.zarr/zarr.json"),
         whole=whole("masks_gather"),
@@ -152,7 +152,7 @@ rule draw_true_parts:
     message:
         "Comparing the regions of {wildcards.dataset} with the true parts"
     shell:
-        "python -m pipeline.masks_truth --store {params.store} --drawn {input.parts}"
+        "python -m pipeline.data_figures true_parts --store {params.store} --drawn {input.parts}"
         " --out {output} --log {log}"
 
 

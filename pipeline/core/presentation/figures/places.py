@@ -237,12 +237,20 @@ def answers(
 
 
 def contact_sheet(
-    panels: Sequence[tuple[np.ndarray, str]], columns: int, title: str, path: Path, scale: str = ""
+    panels: Sequence[tuple[np.ndarray, str]],
+    columns: int,
+    title: str,
+    path: Path,
+    scale: str = "",
+    panel_width: float = 1.3,
 ) -> None:
-    """Pictures in rows, each with its name; with ``scale`` they are maps of 0–1, which it names."""
+    """Pictures in rows, each with its name; with ``scale`` they are maps of 0–1, which it names.
+
+    ``panel_width`` in inches.
+    """
     rows = -(-len(panels) // columns)
     how: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": HEAT} if scale else {}
-    with drawn(path, height=0.5 + 1.75 * rows, width=1.3 * columns) as figure:
+    with drawn(path, height=0.5 + 1.35 * panel_width * rows, width=panel_width * columns) as figure:
         figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
         for axes in figure.subplots(rows, columns, squeeze=False).flat:
             axes.set_axis_off()
