@@ -3,10 +3,9 @@
     python -m bench.fit_mesh_map --data ATTPARSE_DATA/landmarks68 --model face_landmarker.task \
         --out pipeline/core/landmarks/mesh_map.json
 
-Every face also counts mirrored, so the map treats left and right alike. The strength of the
-ridge is chosen by an inner cross-validation in each fold of the outer one, whose errors are
-printed; no photograph is in two folds. The folds judge the faces
-that are left out; the file is then fitted on all faces.
+Every face is also used mirrored, so the map treats left and right alike. The strength of the
+ridge is chosen by an inner cross-validation in each fold of the outer one, whose errors on the
+held-out faces are printed; no photograph is in two folds. The file is then fitted on all faces.
 """
 
 import argparse
@@ -14,17 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from bench.nme import MIRRORED, nme
+from bench.nme import MIRRORED, known_faces, nme
 from pipeline.core.files import write_text
 from pipeline.core.landmarks.detectors.boxes import around
 from pipeline.core.landmarks.detectors.mediapipe_mesh import MediapipeMesh, crop, nearest
 from pipeline.core.landmarks.mesh_map import HAND_PICKED, Fit, fitted, flat, hand_picked, normalised
-from pipeline.core.landmarks.table import COLUMNS
 
 COMPONENTS = 40
 RIDGES = (0.1, 0.3, 1.0, 3.0)  # in squared sizes of a face
@@ -50,19 +47,16 @@ class Examples:
 
 def load(folder: Path, model: Path, boxes: bool) -> Examples:
     """Examples from a folder in the form of landmarks68; ``boxes``: look near the truth only."""
-    table = pd.read_csv(folder / "landmarks68.csv")
-    flat = table[COLUMNS[1:-1]].to_numpy()
-    truths = np.stack([flat[:, :68], flat[:, 68:]], axis=-1)
+    names = pd.read_csv(folder / "landmarks68.csv").image_name
     detector = MediapipeMesh(model, "hand_picked")
-    meshes = []
-    for name, truth in zip(table.image_name, truths, strict=True):
-        image = cv2.imread(str(folder / name), cv2.IMREAD_COLOR_RGB)
+    meshes, (images, truths) = [], known_faces(folder)
+    for image, truth in zip(images, truths, strict=True):
         part = crop(image, tuple(around(truth).tolist()) if boxes else None)
         mesh = nearest(detector.meshes(part.image), part.box)
         meshes.append(None if mesh is None else mesh + np.array([*part.corner, 0]))
     detector.close()
     found = np.array([mesh is not None for mesh in meshes])
-    photographs = table.image_name.str.rsplit("_", n=1).str[0].to_numpy()
+    photographs = names.str.rsplit("_", n=1).str[0].to_numpy()
     return Examples(
         np.stack([mesh for mesh in meshes if mesh is not None]), truths[found], photographs[found]
     )
@@ -106,7 +100,7 @@ def fit_map(examples: Examples, partners: np.ndarray, ridge: float) -> Fit:
         mean = shapes.mean(axis=0)
     centred = flat(shapes - mean)
     axes = np.linalg.eigh(centred.T @ centred)[1].T[: -COMPONENTS - 1 : -1]
-    axes = axes * np.sign(axes @ np.arange(1, axes.shape[1] + 1))[:, None]  # else left to chance
+    axes = axes * np.sign(axes @ np.arange(1, axes.shape[1] + 1))[:, None]  # else arbitrary
     scores = centred @ axes.T
     missing = doubled.truths - hand_picked(doubled.meshes)
     errors = flat(missing @ np.swapaxes(pose.rotation, -1, -2) / pose.size)
@@ -116,7 +110,7 @@ def fit_map(examples: Examples, partners: np.ndarray, ridge: float) -> Fit:
     return Fit(used, mean, axes, 3 * scores.std(axis=0), offset, coefficients)
 
 
-def judge(fit: Fit, examples: Examples) -> np.ndarray:
+def errors_of(fit: Fit, examples: Examples) -> np.ndarray:
     """(N, 68) NME of each point of each face."""
     return nme(fitted(examples.meshes, fit), examples.truths)
 
@@ -132,10 +126,10 @@ def folds(examples: Examples, count: int) -> list[np.ndarray]:
 def choose(examples: Examples, partners: np.ndarray) -> float:
     """The ridge with the least error in 5-fold cross-validation."""
 
-    def judged(ridge: float) -> float:
+    def error(ridge: float) -> float:
         return float(held_out(examples, 5, lambda part: fit_map(part, partners, ridge)).mean())
 
-    return min(RIDGES, key=judged)
+    return min(RIDGES, key=error)
 
 
 def nested(examples: Examples, partners: np.ndarray) -> Fit:
@@ -147,7 +141,7 @@ def held_out(examples: Examples, count: int, fit: Callable[[Examples], Fit]) -> 
     """(N, 68) NME of each face under a map that was fitted without its photograph."""
     errors = np.empty((len(examples.meshes), 68))
     for left_out in folds(examples, count):
-        errors[left_out] = judge(fit(examples.take(~left_out)), examples.take(left_out))
+        errors[left_out] = errors_of(fit(examples.take(~left_out)), examples.take(left_out))
     return errors
 
 
@@ -192,12 +186,12 @@ def main() -> None:
     report("wild, hand-picked", nme(hand_picked(wild.meshes), wild.truths))
     report("aligned, cross-validated on aligned alone", held_out(aligned, 10, fit))
     others = aligned.take(~np.isin(aligned.photographs, wild.photographs))
-    report("wild, fitted on aligned alone", judge(fit(others), wild))
+    report("wild, fitted on aligned alone", errors_of(fit(others), wild))
     errors = held_out(both, 10, fit)
     report("aligned, cross-validated on both", errors[is_aligned])
     report("wild, cross-validated on both", errors[~is_aligned])
     print("ridge:", choose(both, partners))
-    report("both, fitted on both", judge(fit(both), both))
+    report("both, fitted on both", errors_of(fit(both), both))
     write_text(args.out, as_json(fit(both), ABOUT.format(faces=len(both.meshes))))
 
 

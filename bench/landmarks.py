@@ -12,17 +12,17 @@ left out.
     python -m bench.landmarks --data …/aligned --covered 0.1 0.2 0.35 0.5 --model …
 
 covers the eyes, then the mouth of each face with a grey box, wider than their points by a share of
-the distance of the eyes, and judges what the fallbacks accept of the faces that MediaPipe misses.
+the distance of the eyes, and measures what the fallbacks accept of the faces that MediaPipe misses.
 
     python -m bench.landmarks --faces results/celeba/faces --model face_landmarker.task --turns 5
 
 measures speed instead: the stage on a folder of faces against a bare loop that reads each face and
 calls MediaPipe; and two processes, half the faces each, against one. The models are loaded before.
 The first ratio is of processor time, in one process that does both by turns, 50 faces at a time;
-the second of the clock, on an idle machine.
+the second of wall time, on an idle machine.
 
-The fitted map saw these faces: what it does on others says ``bench.fit_mesh_map``. dlib's model
-saw them too.
+The map was fitted on these faces; ``bench.fit_mesh_map`` measures it on others. dlib's model was
+trained on them too.
 """
 
 import argparse
@@ -31,29 +31,18 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import cv2
 import mediapipe
 import numpy as np
 import pandas as pd
 
-from bench.nme import INNER, PARTS, area_under_curve, failure_rate, nme
+from bench.nme import INNER, PARTS, area_under_curve, failure_rate, known_faces, nme
 from pipeline.core.faces.store import Faces, open_faces
 from pipeline.core.landmarks import detectors
 from pipeline.core.landmarks.detectors.mediapipe_mesh import open_landmarker
-from pipeline.core.landmarks.table import COLUMNS
 from pipeline.landmarks import find_part
 
 SEED = 64
 TURN = 50  # faces
-
-
-def load(folder: Path) -> tuple[list[np.ndarray], np.ndarray]:
-    """The images of a folder (H, W, 3) and the true points (N, 68, 2)."""
-    table = pd.read_csv(folder / "landmarks68.csv")
-    flat = table[COLUMNS[1:-1]].to_numpy()
-    names = [str(folder / name) for name in table.image_name]
-    images = [cv2.imread(name, cv2.IMREAD_COLOR_RGB) for name in names]
-    return images, np.stack([flat[:, :68], flat[:, 68:]], axis=-1)
 
 
 def jittered_boxes(truths: np.ndarray, jitter: float) -> list[detectors.Box]:
@@ -65,7 +54,7 @@ def jittered_boxes(truths: np.ndarray, jitter: float) -> list[detectors.Box]:
     return [tuple(map(float, box)) for box in moved]
 
 
-def judge(points: np.ndarray, truths: np.ndarray) -> dict[str, float]:
+def evaluate(points: np.ndarray, truths: np.ndarray) -> dict[str, float]:
     """One row of the table: a detector's errors in percent."""
     has = np.isfinite(points).all(axis=(1, 2))
     errors = nme(points[has], truths[has])
@@ -116,7 +105,7 @@ def main() -> None:
 
 def compare_covered(args: argparse.Namespace) -> str:
     """A row for each width of the box."""
-    images, truths = load(args.data)
+    images, truths = known_faces(args.data)
     lines = [
         f"| wider by | missed by MediaPipe, of {2 * len(images)} | accepted | their mean NME |"
     ]
@@ -131,7 +120,7 @@ def compare_covered(args: argparse.Namespace) -> str:
 
 def compare_errors(args: argparse.Namespace) -> str:
     """A row for each detector that is installed, and for the cascade."""
-    images, truths = load(args.data)
+    images, truths = known_faces(args.data)
     boxes = None if args.jitter is None else jittered_boxes(truths, args.jitter)
     rows = {}
     for title, names, mesh_map in (
@@ -146,13 +135,13 @@ def compare_errors(args: argparse.Namespace) -> str:
         with detectors.opened(names, args.model, mesh_map) as cascade:
             began = time.process_time()
             points, _ = detectors.find(images, cascade, boxes)
-            rows[title] = judge(points, truths)
+            rows[title] = evaluate(points, truths)
             rows[title]["images/core-s"] = len(images) / (time.process_time() - began)
     return pd.DataFrame(rows).T.round(2).to_string()
 
 
 def compare_speed(args: argparse.Namespace) -> str:
-    """What is to be read of ``by_turns`` and ``timed``, medians over the turns."""
+    """A sentence on ``by_turns`` and ``timed``: medians over the turns."""
     count = min(args.count, len(open_faces(args.faces)))
     halves = [range(0, count // 2), range(count // 2, count)]
     bare, scaled = [], []
@@ -167,7 +156,7 @@ def compare_speed(args: argparse.Namespace) -> str:
     return (
         f"the stage reaches {np.median(bare):.3f} of the speed of MediaPipe's own call (processor"
         f" time, {min(bare):.3f} to {max(bare):.3f}), and two processes {np.median(scaled):.2f}"
-        f" times that of one (clock, {min(scaled):.2f} to {max(scaled):.2f});"
+        f" times that of one (wall time, {min(scaled):.2f} to {max(scaled):.2f});"
         f" medians of {args.turns} turns of {count} faces"
     )
 
@@ -192,7 +181,7 @@ def by_turns(args: argparse.Namespace, rows: range) -> float:
 
 
 def timed(args: argparse.Namespace, rows: range) -> float:
-    """Seconds of the stage on some faces by the clock, its models loaded."""
+    """Wall time in seconds of the stage on some faces, its models loaded."""
     faces = open_faces(args.faces)
     with detectors.opened(list(detectors.DETECTORS), args.model, "fitted") as cascade:
         warm_up(cascade, faces)
@@ -202,7 +191,7 @@ def timed(args: argparse.Namespace, rows: range) -> float:
 
 
 def warm_up(cascade: list[detectors.Detector], faces: Faces) -> None:
-    """Some detectors load their models when they are asked first."""
+    """Some detectors load their models with the first image."""
     for detector in cascade:
         detector.find([faces.image(0)], [None])
 

@@ -3,7 +3,13 @@
 Failure rate and AUC as in the 300-W challenge (Sagonas et al., 2016).
 """
 
+from pathlib import Path
+
+import cv2
 import numpy as np
+import pandas as pd
+
+from pipeline.core.landmarks.table import COLUMNS
 
 PARTS = {
     "jaw": slice(0, 17),
@@ -26,6 +32,15 @@ MIRRORED = np.array(
         *(64, 63, 62, 61, 60, 67, 66, 65),  # inner lip
     ]
 )
+
+
+def known_faces(folder: Path, rows: slice = slice(None)) -> tuple[list[np.ndarray], np.ndarray]:
+    """Images (H, W, 3) RGB and hand-placed points (N, 68, 2) of a folder with landmarks68.csv."""
+    table = pd.read_csv(folder / "landmarks68.csv").iloc[rows]
+    flat = table[COLUMNS[1:-1]].to_numpy()
+    names = [str(folder / name) for name in table.image_name]
+    images = [cv2.imread(name, cv2.IMREAD_COLOR_RGB) for name in names]
+    return images, np.stack([flat[:, :68], flat[:, 68:]], axis=-1)
 
 
 def nme(points: np.ndarray, truths: np.ndarray) -> np.ndarray:

@@ -8,8 +8,9 @@ import argparse
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256 as sha256_of
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Drawing:
-    """Draws faces and keeps count of what could not be drawn, or not whole.
+    """Draws the masks of faces, and counts what could not be drawn, or not whole.
 
     ``without_landmarks`` rows; ``empty`` attribute → rows that are positive and have landmarks,
     and whose mask has no pixel; ``absent`` and ``clipped`` region → faces on which it does not
@@ -67,13 +68,13 @@ class Drawing:
 def draw_part(
     store: Path, faces: Faces, landmarks: Landmarks, part: str, shard: int
 ) -> dict[str, Any]:
-    """Write a part's shards; return what ``gather`` must know of them."""
+    """Write a part's shards; return their hashes and counts, which ``gather`` needs."""
     rows = part_rows(part, len(faces), shard)
     drawing = Drawing(landmarks, faces.attributes, faces.size)
     drawn = (drawing.draw(row) for row in stage.progress(rows, len(rows), "masks"))
     shards = {}
     for first in rows[::shard]:
-        faces_of_shard = _take(drawn, min(shard, rows.stop - first))
+        faces_of_shard = islice(drawn, min(shard, rows.stop - first))
         shards.update(write_shard(store, first // shard, shard, faces_of_shard))
     return {
         "rows": [rows.start, rows.stop],
@@ -84,11 +85,6 @@ def draw_part(
         "absent": dict(sorted(drawing.absent.items())),
         "clipped": dict(sorted(drawing.clipped.items())),
     }
-
-
-def _take(items: Iterator[Any], count: int) -> Iterator[Any]:
-    for _ in range(count):
-        yield next(items)
 
 
 def gather_parts(
@@ -139,14 +135,14 @@ def _summary(
     ``sha256`` is that of all shards' hashes, in order of their names.
     """
     shards = sorted(item for part in parts for item in part["shards"].items())
-    counted = {name: len(rows) for name, rows in empty.items() if rows}
+    empty_masks = {name: len(rows) for name, rows in empty.items() if rows}
     return {
         "images": len(faces),
         "size": list(faces.size),
         "shard": settings["shard"],
         "without_landmarks": int((~found).sum()),
-        "positive_with_empty_mask": counted,
-        "repaired_labels": counted if settings["repair_labels"] else {},
+        "positive_with_empty_mask": empty_masks,
+        "repaired_labels": empty_masks if settings["repair_labels"] else {},
         "repaired_faces": len(set().union(*empty.values())) if settings["repair_labels"] else 0,
         "regions_absent": _total(parts, "absent"),
         "regions_clipped": _total(parts, "clipped"),

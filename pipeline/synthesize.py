@@ -29,8 +29,8 @@ from pipeline.core.synthetic.parts import PARTS
 from pipeline.core.synthetic.people import FACES_A_PERSON, face
 
 JPEG_QUALITY = 92
-FEWEST = 4 * FACES_A_PERSON - 2  # four people: two to train on, one to choose by, one to test
-MOST = 999_999  # names have six digits
+MIN_IMAGES = 4 * FACES_A_PERSON - 2  # four people: two to train on, one to choose by, one to test
+MAX_IMAGES = 999_999  # names have six digits
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -49,10 +49,10 @@ def synthesize(out: Path, settings: dict[str, Any], threads: int = 1) -> None:
     The folder appears when it is whole; its bytes do not depend on ``threads``.
     """
     images, seed = settings["images"], settings["seed"]
-    if not FEWEST <= images <= MOST:
+    if not MIN_IMAGES <= images <= MAX_IMAGES:
         raise UserError(
             f"images: {images} synthetic faces cannot be split into train, valid and test;"
-            f" ask for a number from {FEWEST} to {MOST}."
+            f" ask for a number from {MIN_IMAGES} to {MAX_IMAGES}."
         )
     names = [_name(index) for index in range(images)]
     labels, points = [], []

@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
-import pandas as pd
 import yaml
 
 from pipeline.core.landmarks.mesh_map import hand_picked, read_fit
-from pipeline.core.landmarks.table import COLUMNS
 from pipeline.fetch import fetch
 
 ROOT = Path(__file__).parents[1]
@@ -22,15 +19,6 @@ def fetched_model() -> Path:
     path = ROOT / "downloads/face_landmarker.task"
     fetch(path, model["sha256"]["default"], model["mirrors"]["default"])
     return path
-
-
-def known_faces(folder: Path, rows: slice) -> tuple[list[np.ndarray], np.ndarray]:
-    """Images (H, W, 3) and hand-placed points (N, 68, 2) of a folder of landmarks68."""
-    table = pd.read_csv(folder / "landmarks68.csv").iloc[rows]
-    flat = table[COLUMNS[1:-1]].to_numpy()
-    names = [str(folder / name) for name in table.image_name]
-    images = [cv2.imread(name, cv2.IMREAD_COLOR_RGB) for name in names]
-    return images, np.stack([flat[:, :68], flat[:, 68:]], axis=-1)
 
 
 def mean_face() -> np.ndarray:

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from face_detection import ALL, fetched_model, known_faces, mean_face
+from face_detection import ALL, fetched_model, mean_face
 
 from bench.fit_mesh_map import fit_map, held_out, load, mirror_partners
 from bench.landmarks import jittered_boxes
-from bench.nme import INNER, nme
+from bench.nme import INNER, known_faces, nme
 from pipeline import data_figures, landmarks, synthesize
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Face, open_faces, write_faces
@@ -187,7 +187,7 @@ def test_a_part_killed_in_the_middle_leaves_nothing_and_made_again_has_the_same_
     slow = (
         "import sys, time; from pipeline import landmarks\n"
         "from pipeline.core.landmarks import detectors\n"
-        "real, landmarks.AT_ONCE = detectors.find, 2\n"
+        "real, landmarks.BLOCK = detectors.find, 2\n"
         "def find(*args):\n print('found', flush=True); time.sleep(0.2); return real(*args)\n"
         "detectors.find = find; landmarks.main(sys.argv[1:])"
     )

@@ -103,7 +103,7 @@ def test_the_truth_lies_beside_the_faces(drawn):
     assert set(np.unique(parts)) <= set(range(len(PARTS)))
 
 
-@given(st.integers(synthesize.FEWEST, 3000))
+@given(st.integers(synthesize.MIN_IMAGES, 3000))
 def test_every_split_has_faces_and_no_person_is_in_two(images):
     splits = synthesize.splits(images)
     assert (np.diff(splits) >= 0).all()

@@ -2,8 +2,8 @@
 
 Two maps. ``hand_picked`` takes the mesh points nearest in meaning. ``fitted`` adds a linear
 correction to it: the mesh without place, size and roll, in its first principal components, times
-coefficients learnt by ridge regression from hand-placed points (``bench/fit_mesh_map.py`` makes
-``mesh_map.json`` and says how well it generalises).
+coefficients fitted by ridge regression to hand-placed points (``bench/fit_mesh_map.py`` makes
+``mesh_map.json`` and measures how well it generalises).
 
 The coefficients were fitted on HELEN faces (Le et al., 2012) with the hand-placed points of iBUG
 300-W (Sagonas et al., 2013). The terms of both: non-commercial research.
@@ -37,7 +37,7 @@ class Fit(NamedTuple):
     mesh_points: np.ndarray  # (P,) which of the 478
     mean: np.ndarray  # (P, 3) the mean mesh, without place, size and roll
     components: np.ndarray  # (K, P * 3)
-    limits: np.ndarray  # (K,) how far a component is followed
+    limits: np.ndarray  # (K,) to which a component's score is clipped
     offset: np.ndarray  # (68 * 2,) the correction of the mean mesh
     coefficients: np.ndarray  # (K, 68 * 2)
 
@@ -64,7 +64,7 @@ def fitted(mesh: np.ndarray, fit: Fit | None = None) -> np.ndarray:
     pose, shape = normalised(mesh.take(fit.mesh_points, axis=-2), fit.mean)
     # As (..., 1, K): a product of many rows at once would sum in another order than of one.
     scores = flat(shape - fit.mean)[..., None, :] @ fit.components.T
-    # A face unlike all that were fitted on is corrected as the border case, not beyond.
+    # A face unlike all that were fitted on is corrected no further than the most unlike of them.
     scores = np.minimum(np.maximum(scores, -fit.limits), fit.limits)
     correction = fit.offset + (scores @ fit.coefficients)[..., 0, :]
     return hand_picked(mesh) + pose.size * unflat(correction) @ pose.rotation
@@ -73,7 +73,7 @@ def fitted(mesh: np.ndarray, fit: Fit | None = None) -> np.ndarray:
 def normalised(points: np.ndarray, mean: np.ndarray) -> tuple[Pose, np.ndarray]:
     """Points (..., P, 3) of a mesh -> their pose, and their shape, turned upright like ``mean``.
 
-    The size is taken in 3-D, because the distance of the eyes shrinks when a head turns.
+    The size is measured in 3-D, because the distance of the eyes shrinks when a head turns.
     """
     centre = points.sum(axis=-2, keepdims=True) / points.shape[-2]
     shape = points - centre

@@ -1,7 +1,8 @@
 """Who is drawn: the 40 labels, what a person keeps from picture to picture, what a picture adds.
 
-All chance is drawn here and in fixed numbers, so that a face with one label changed is
-otherwise the same face. ``Face.rng`` gives the textures (strands, stubble, cloth) their own.
+All random numbers of a face are drawn here, always equally many, so that a face with one label
+changed is otherwise the same face. ``Face.rng`` gives the textures (strands, stubble, cloth)
+their own.
 """
 
 from dataclasses import dataclass, fields
@@ -129,8 +130,8 @@ def _labels(person: np.random.Generator, picture: np.random.Generator) -> dict[s
     """All 40 labels, consistent with one another."""
     male = bool(person.random() < 0.42)
     has = dict.fromkeys(ATTRIBUTES, False) | {"Male": male}
-    has |= _toss(person, OF_A_PERSON, male) | _toss(picture, OF_A_PICTURE, male)
-    beards = _toss(picture, BEARDS, male)
+    has |= _random_labels(person, OF_A_PERSON, male) | _random_labels(picture, OF_A_PICTURE, male)
+    beards = _random_labels(picture, BEARDS, male)
     colour, double_chin = person.random(2)
     style, cheekbones, bags, rosy, lipstick, attractive = picture.random(6)
 
@@ -158,15 +159,15 @@ def _labels(person: np.random.Generator, picture: np.random.Generator) -> dict[s
     return has
 
 
-def _toss(rng: np.random.Generator, rates: Rates, male: bool) -> dict[str, bool]:
-    draws = rng.random(len(rates))
-    return {name: bool(draw < rates[name][male]) for name, draw in zip(rates, draws, strict=True)}
+def _random_labels(rng: np.random.Generator, rates: Rates, male: bool) -> dict[str, bool]:
+    numbers = rng.random(len(rates))
+    return {name: bool(x < rates[name][male]) for name, x in zip(rates, numbers, strict=True)}
 
 
-def _hair_colour(draw: float, male: bool, young: bool) -> dict[str, bool]:
+def _hair_colour(number: float, male: bool, young: bool) -> dict[str, bool]:
     """One of the four named colours, or none of them (red)."""
     gray = 0.01 if young else 0.22
     others = (0.32, 0.20, 0.03) if male else (0.25, 0.29, 0.24)
     borders = np.cumsum([*((1 - gray) * share for share in others), gray])
-    chosen = int(np.searchsorted(borders, draw, side="right"))
+    chosen = int(np.searchsorted(borders, number, side="right"))
     return {name: chosen == i for i, name in enumerate(HAIR_COLOURS)}

@@ -80,7 +80,7 @@ class Canvas:
             self.mark(area, part)
 
     def mark(self, area: Area, part: int) -> None:
-        """Say that an area shows a part, without painting."""
+        """Record that an area shows a part, without painting."""
         self.parts[area.rows, area.columns][area.cover > 0.5] = part
 
     def shade(self, area: Area, strength: float) -> None:

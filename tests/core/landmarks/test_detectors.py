@@ -3,12 +3,12 @@
 import cv2
 import numpy as np
 import pytest
-from face_detection import ALL, box_around, fetched_model, known_faces, mean_face
+from face_detection import ALL, box_around, fetched_model, mean_face
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.landmarks import covered, errors_when_covered
-from bench.nme import nme
+from bench.nme import known_faces, nme
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import decode
 from pipeline.core.geometry import PLACES, places, similarity
@@ -36,7 +36,7 @@ def cascade():
 
 @pytest.fixture(scope="module")
 def aligned(real_faces):
-    return known_faces(real_faces / "landmarks68/aligned", slice(None))
+    return known_faces(real_faces / "landmarks68/aligned")
 
 
 def test_each_detector_alone_finds_real_faces(cascade, aligned):
