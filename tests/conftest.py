@@ -8,11 +8,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+# What a fixture costs, or needs, marks every test that uses it: no one has to remember it.
+FIXTURE_MARKERS = {"real_faces": "data", "finished": "slow"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that uses the real faces as ``data``, so that no one has to remember it."""
     for item in items:
-        if "real_faces" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.data)
+        for fixture in FIXTURE_MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(FIXTURE_MARKERS[fixture])
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,7 @@ def test_constraints_reach_everything_that_the_requirements_need():
     assert seen <= CONSTRAINTS.keys()
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_training_runs_where_little_more_than_torch_is_installed():
     """A machine with a GPU may have torch, torchvision, lightning, torchmetrics, and no more."""
     missing = [
@@ -119,6 +120,7 @@ def test_the_benchmark_of_training_runs_where_little_more_than_torch_is_installe
     assert all(rates[part]["median"] > 0 for part in ("model", "loader", "both"))
 
 
+@pytest.mark.slow
 def test_an_environment_that_was_cut_off_while_it_was_made_is_made_again(tmp_path):
     (tmp_path / "envs").symlink_to(ROOT / "envs")
     shutil.copy(ROOT / "Makefile", tmp_path)

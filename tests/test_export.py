@@ -40,6 +40,7 @@ def real_images(folder, count, size):
     return small.round().byte().permute(0, 2, 3, 1).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_onnx_equals_torch_on_real_faces_whatever_the_batch(exported, real_faces, count):
     files, out = exported
@@ -129,6 +130,7 @@ def test_the_numbers_of_other_weights_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_export_that_differs_from_torch_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     with pytest.raises(SystemExit, match="differs from torch"):

@@ -37,6 +37,7 @@ def draw_numbers(files, out):
                                           "table"), out=out)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn_as_svg_or_png(drawn):
     kinds = {path.name: path.read_bytes()[:5] for path in drawn.iterdir()}
     assert {name for name in kinds if name.endswith(".svg")} == {

@@ -136,6 +136,7 @@ def test_dots_lie_on_the_points_at_any_size(size):
     assert (x, y) == pytest.approx((10.5 * scale - 0.5, 20.5 * scale - 0.5), abs=0.6)
 
 
+@pytest.mark.slow
 def test_all_200_aligned_faces_are_found_and_the_map_is_exact_on_faces_it_was_not_fitted_on(
     real_faces,
 ):
@@ -177,6 +178,7 @@ def test_a_cascade_that_is_shorter_than_configured_warns_once(faces, tmp_path, m
     assert capsys.readouterr().err.count("dlib is not installed") == 1
 
 
+@pytest.mark.slow
 def test_a_part_killed_in_the_middle_leaves_nothing_and_made_again_has_the_same_bytes(
     faces, tmp_path
 ):

@@ -224,6 +224,7 @@ def test_a_killed_part_run_again_gives_the_same_bytes(tmp_path):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_pictures_are_made_of_any_store(tmp_path):
     data_set(tmp_path, 5)
     make(tmp_path, 1)

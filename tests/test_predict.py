@@ -61,6 +61,7 @@ def numbers(row):
     return np.array([float(row[name]) for name in list(row)[7:]])
 
 
+@pytest.mark.slow
 def test_aligned_faces_get_the_probabilities_that_evaluate_gave_them(tmp_path):
     files = model()
     faces = open_faces(files["faces"])
@@ -205,6 +206,7 @@ def test_a_folder_without_photographs_is_said_in_one_sentence(tmp_path, folder, 
         tell(tmp_path / folder, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_every_annotated_face_of_the_wild_photographs_is_told_of(real_faces, tmp_path):
     """60 photographs, often of several people; the truth is hand-placed."""
     wild = real_faces / "landmarks68/wild"

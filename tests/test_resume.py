@@ -19,6 +19,8 @@ from pipeline.core.training.checkpoints import Keeper
 from pipeline.core.training.data import FaceData
 from pipeline.core.training.learner import Learner
 
+pytestmark = pytest.mark.slow
+
 RESULTS = ("weights.safetensors", "history.csv")
 CNN_RNN = {
     "network": "cnn_rnn",

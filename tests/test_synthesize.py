@@ -53,6 +53,7 @@ def distance_to(part: str, parts: np.ndarray, points: np.ndarray) -> np.ndarray:
     return away[y, x]
 
 
+@pytest.mark.slow
 def test_bytes_depend_on_the_seed_and_not_on_the_number_of_threads(drawn, tmp_path):
     synthesize.main(
         ["--out", str(tmp_path / "two"), "--threads", "2", "--settings", '{"images":30,"seed":7}']

@@ -120,6 +120,7 @@ def test_parts_of_a_batch_seen_one_after_another_average_their_gradients(tmp_pat
     assert_close(weights(tmp_path / "out"), network, 1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_average_the_gradients_of_their_halves_also_when_stopped(tmp_path):
     """At the tenth of the eleven steps they ask each other whether to stop."""
     write_data(tmp_path, train_faces=44)

@@ -36,6 +36,7 @@ def documented(people: int) -> dict[str, float]:
     return {row: float(shares[row][column]) / 100 for row in ROWS}
 
 
+@pytest.mark.slow
 def test_intervals_over_200_people_hold_the_truth_in_93_to_97_of_100_draws():
     found = coverage(200, data_sets=500)
     assert set(found) == set(ROWS)
@@ -43,6 +44,7 @@ def test_intervals_over_200_people_hold_the_truth_in_93_to_97_of_100_draws():
         assert 0.93 <= share <= 0.97, row
 
 
+@pytest.mark.slow
 def test_intervals_over_15_people_hold_the_truth_as_often_as_documented():
     found, said = coverage(15, data_sets=300), documented(15)
     for row, share in found.items():

@@ -58,6 +58,7 @@ def repository(tmp_path):
     return made
 
 
+@pytest.mark.slow
 def test_zip_folder_and_hugging_face_give_equal_bytes_for_the_real_faces(real_faces, tmp_path):
     root = real_faces / "celeba-real"
     label_files = (celeba.LABELS, celeba.PARTITION, celeba.IDENTITY)

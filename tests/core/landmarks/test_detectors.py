@@ -65,6 +65,7 @@ def test_in_an_aligned_image_the_face_in_the_middle_is_taken_and_not_that_at_the
     assert nme(points, truth[None]).mean() < 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("around", [0.15, 0.2, 0.35, 0.5])
 def test_what_the_fallbacks_accept_of_faces_with_covered_eyes_or_mouth_is_near_the_truth(
     around, cascade, aligned
