@@ -1,11 +1,11 @@
-"""How long judging takes but for the network: 20,000 test images, 40 attributes, 1,000 draws.
+"""How long evaluation takes but for the network: 20,000 test images, 1,000 resamples.
 
     python -m bench.evaluate --runs 3
 
 The stage itself runs, from opening the faces to the last file, on a data set of CelebA's size:
 labels at CelebA's rate, 20 images a person, images of random bytes. Only the network is left out:
-in its place stand logits of a middling model. Prints the median of the runs, and that of images
-drawn one by one, where people are unknown.
+in its place stand logits of a middling model. Prints the median of the runs, also for faces of
+unknown people, where images are resampled one by one.
 """
 
 import argparse
@@ -18,23 +18,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pipeline import evaluate
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.faces.store import Face, Faces, write_faces
+from pipeline.core.networks import Output
 
 BYTES = 7_000  # a CelebA image's
 
 
-class Drawn:
-    """What stands for the network: logits that follow the labels."""
+class SimulatedInference:
+    """In place of the network: logits that follow the labels."""
 
-    def __init__(self, weights: Path, settings: dict, threads: int) -> None:
-        self.attributes, self.model = list(ATTRIBUTES), {}
+    def __init__(self, *_: object) -> None:
+        self.attributes, self.columns, self.settings = list(ATTRIBUTES), list(range(40)), {}
 
-    def see(self, faces: Faces, rows: np.ndarray, store: None) -> tuple[np.ndarray, None]:
+    def over(self, faces: Faces, rows: np.ndarray, *_: object) -> Iterator[tuple]:
         noise = np.random.default_rng(1).standard_normal((len(rows), 40))
-        return (2 * faces.attributes[rows] - 1.5 + 1.5 * noise).astype(np.float32), None
+        logits = 2 * faces.attributes[rows] - 1.5 + 1.5 * noise
+        yield rows, None, Output(torch.from_numpy(logits.astype(np.float32)))
 
 
 def draw(counts: dict[str, int], known: bool) -> Iterator[Face]:
@@ -56,10 +59,11 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1_000)
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
-    evaluate.Judge = Drawn
+    evaluate.Inference = SimulatedInference
     counts = {"train": args.train, "valid": args.images, "test": args.images}
     settings = {"min_class": 10, "threshold": "valid", "draws": args.draws, "seed": 0,
-                "groups": [["Blond_Hair", "Male"], ["Male"]]}  # fmt: skip
+                "groups": [["Blond_Hair", "Male"], ["Male"]],
+                "accelerator": "cpu", "precision": "32-true", "batch_size": 64}  # fmt: skip
     for title, known in (("people of 20 images", True), ("people unknown", False)):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -77,8 +81,8 @@ def main() -> None:
                 seconds.append(time.perf_counter() - began)
                 busy.append(time.process_time() - work)
         print(
-            f"{args.images:,} test images ({args.train:,} train), {args.draws:,} draws, {title}:"
-            f" median {statistics.median(seconds):.1f} s of {args.runs} runs"
+            f"{args.images:,} test images ({args.train:,} train), {args.draws:,} resamples,"
+            f" {title}: median {statistics.median(seconds):.1f} s of {args.runs} runs"
             f" ({min(seconds):.1f} to {max(seconds):.1f}), {os.cpu_count()} cores;"
             f" {statistics.median(busy):.1f} s of processor time"
         )

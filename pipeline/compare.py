@@ -20,7 +20,7 @@ import pandas as pd
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation import bootstrap, comparison
-from pipeline.core.evaluation.comparison import MEAN, Judged
+from pipeline.core.evaluation.comparison import MEAN, ModelMetrics
 from pipeline.core.evaluation.predictions import Predictions
 from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.presentation.comparison_text import as_text
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     for one in (models, segmentation):
         one.add_argument("--settings", type=stage.settings, required=True)
-        one.add_argument("--threads", type=int, default=1, help="parts of the draws at once")
+        one.add_argument("--threads", type=int, default=1, help="parts of the resamples at once")
         one.add_argument("--out-table", type=Path, required=True)
         one.add_argument("--out-json", type=Path, required=True)
         one.add_argument("--out-figure", type=Path, required=True)
@@ -86,98 +86,91 @@ def compare_models(args: argparse.Namespace) -> None:
     for (name, _), run in zip(args.predictions, runs, strict=True):
         by_name.setdefault(name, []).append(run)
     by_name[MAJORITY] = [comparison.majority_rule(runs[0])]
-    judged = {name: judge(of_one, args) for name, of_one in by_name.items()}
-    values = {name: comparison.summarise(of_one) for name, of_one in judged.items()}
-    pairs = {
-        (one, other): comparison.summarise(comparison.difference(judged[one], judged[other]))
-        for one, other in combinations(judged, 2)
-        if set(judged[one].attributes) & set(judged[other].attributes)
+    models = {name: evaluate(of_one, args) for name, of_one in by_name.items()}
+    values = {name: comparison.summarise(model) for name, model in models.items()}
+    differences = {
+        (one, other): comparison.summarise(comparison.difference(models[one], models[other]))
+        for one, other in combinations(models, 2)
+        if set(models[one].attributes) & set(models[other].attributes)
     }
-    table = pd.concat(
-        [of_one.assign(model=name, minus="") for name, of_one in values.items()]
-        + [of_pair.assign(model=one, minus=other) for (one, other), of_pair in pairs.items()]
-    )
-    write_table(args.out_table, led_by(table, "model", "minus"))
+    common = common_attributes(models)
     summary: dict[str, Any] = {
         "judged": about(runs),
-        "models": {name: means(of_one) for name, of_one in values.items()},
+        "models": {name: means(table) for name, table in values.items()},
     }
-    common = shared(judged)
     if common:
-        only = {name: means_of(of_one.only(common)) for name, of_one in judged.items()}
         summary["common"] = {
             "attributes": common,
-            "models": {name: means(table) for name, table in only.items()},
+            "models": {
+                name: means(comparison.summarise_means(model.only(common)))
+                for name, model in models.items()
+            },
         }
     summary["differences"] = [
-        {"model": one, "minus": other, **means(of_pair)} for (one, other), of_pair in pairs.items()
+        {"model": one, "minus": other, **means(table)}
+        for (one, other), table in differences.items()
     ]
     summary["settings"] = args.settings
     summary["inputs_sha256"] = {
         name: [sha256(path) for of, path in args.predictions if of == name]
         for name, _ in args.predictions
     }
+    tables = [table.assign(model=name, minus="") for name, table in values.items()]
+    tables += [table.assign(model=one, minus=other) for (one, other), table in differences.items()]
+    write_table(args.out_table, led_by(pd.concat(tables), "model", "minus"))
     print(as_text(summary))
-    figures.models(panels(judged, common), summary["judged"], args.out_figure)
+    figures.models(panels(models, common), summary["judged"], args.out_figure)
     write_json(args.out_json, summary)
 
 
-def shared(judged: dict[str, Judged]) -> list[str]:
+def common_attributes(models: dict[str, ModelMetrics]) -> list[str]:
     """The attributes that all models have."""
-    everyone = [set(of_one.attributes) for of_one in judged.values()]
-    return [name for name in judged[MAJORITY].attributes if name in set.intersection(*everyone)]
+    return [
+        name
+        for name in models[MAJORITY].attributes
+        if all(name in model.attributes for model in models.values())
+    ]
 
 
-def panels(judged: dict[str, Judged], common: list[str]) -> dict[str, pd.DataFrame]:
+def panels(models: dict[str, ModelMetrics], common: list[str]) -> dict[str, pd.DataFrame]:
     """What the figure shows: the means over each model's own attributes, and over those of all.
 
     The latter only where the models do not have the same attributes.
     """
-    own = {name: int(of_one.counted.sum()) for name, of_one in judged.items()}
+    own = {name: int(model.included.sum()) for name, model in models.items()}
     title = "Mean over each model's attributes (their number)"
-    shown = {title: {f"{name} ({own[name]})": one for name, one in judged.items()}}
+    shown = {title: {f"{name} ({own[name]})": model for name, model in models.items()}}
     if len(set(own.values())) == 1:
-        shown = {f"Mean over {own[MAJORITY]} attributes": judged}
+        shown = {f"Mean over {own[MAJORITY]} attributes": models}
     elif common:
         title = common[0] if len(common) == 1 else f"Mean over {len(common)} attributes"
-        shown[title] = {name: of_one.only(common) for name, of_one in judged.items()}
+        shown[title] = {name: model.only(common) for name, model in models.items()}
     return {
-        title: pd.concat([means_of(one).assign(model=name) for name, one in of_title.items()])
+        title: pd.concat(
+            [
+                comparison.summarise_means(model).assign(model=name)
+                for name, model in of_title.items()
+            ]
+        )
         for title, of_title in shown.items()
     }
-
-
-def means_of(judged: Judged) -> pd.DataFrame:
-    table = comparison.summarise(judged)
-    return table[table["attribute"] == MEAN]
 
 
 def compare_segmentation(args: argparse.Namespace) -> None:
     """Write the table, the summary with its sentence, and the figure of ``segmentation``."""
     sides = {"with": args.with_masks, "without": args.without_masks}
-    keys = {
-        side: sorted((share, seed) for share, seed, _ in files) for side, files in sides.items()
-    }
-    for side, found in keys.items():
-        for share, seed in found:
-            if found.count((share, seed)) > 1:
-                raise UserError(
-                    f"--{side} {share:g}/{seed} is given twice: give each share and seed once."
-                )
-    if keys["with"] != keys["without"]:
-        lone = set(keys["with"]) ^ set(keys["without"])
-        share, seed = min(lone)
-        raise UserError(
-            f"share {share:g} with seed {seed} is there only with or only without masks: give both,"
-            " since the difference is paired by share and seed."
-        )
-    runs = read_sides(sides)
+    keys = paired_keys(sides)
+    runs = comparison.read_runs([path for files in sides.values() for _, _, path in files])
+    of_key = dict(
+        zip([(side, *key) for side, files in sides.items() for *key, _ in files], runs, strict=True)
+    )
     differences, tables = {}, []
-    for share in sorted({share for share, _ in keys["with"]}):
-        seeds = [seed for at, seed in keys["with"] if at == share]
-        one, other = (judge([runs[side, share, seed] for seed in seeds], args) for side in sides)
-        between = comparison.difference(one, other)
-        differences[share] = comparison.summarise(between)
+    for share in sorted({share for share, _ in keys}):
+        seeds = [seed for at, seed in keys if at == share]
+        one, other = (
+            evaluate([of_key[side, share, seed] for seed in seeds], args) for side in sides
+        )
+        differences[share] = comparison.summarise(comparison.difference(one, other))
         tables.append(
             differences[share]
             .rename(columns={"value": "difference"})
@@ -187,14 +180,12 @@ def compare_segmentation(args: argparse.Namespace) -> None:
                 without_masks=comparison.summarise(other)["value"],
             )
         )
-    judged = about(list(runs.values()))
-    faces = f"{judged['images']:,} test images of {judged['units']:,} {judged['over']}"
-    faces += ", too few for exact intervals" if judged["few_identities"] else ""
-    says = comparison.in_words(differences, faces)
-    log.info(says)
+    faces = about(runs)
+    words = f"{faces['images']:,} test images of {faces['units']:,} {faces['over']}"
+    words += ", too few for exact intervals" if faces["few_identities"] else ""
     summary = {
-        "says": says,
-        "judged": judged,
+        "says": comparison.in_words(differences, words),
+        "judged": faces,
         "differences": {f"{share:g}": means(table) for share, table in differences.items()},
         "settings": args.settings,
         "inputs_sha256": {
@@ -202,36 +193,47 @@ def compare_segmentation(args: argparse.Namespace) -> None:
             for side, files in sides.items()
         },
     }
+    log.info(summary["says"])
     print(as_text(summary))
     write_table(args.out_table, led_by(pd.concat(tables), "share"))
-    figures.segmentation(differences, judged, args.out_figure)
+    figures.segmentation(differences, faces, args.out_figure)
     write_json(args.out_json, summary)
 
 
-def read_sides(
-    sides: dict[str, list[tuple[float, int, Path]]],
-) -> dict[tuple[str, float, int], Predictions]:
-    """The predictions by side, share and seed."""
-    keys = [(side, share, seed) for side, files in sides.items() for share, seed, _ in files]
-    runs = comparison.read_runs([path for files in sides.values() for _, _, path in files])
-    return dict(zip(keys, runs, strict=True))
+def paired_keys(sides: dict[str, list[tuple[float, int, Path]]]) -> list[tuple[float, int]]:
+    """The sorted (share, seed) of both sides; a ``UserError`` where a run has no partner."""
+    keys = {side: sorted(key[:2] for key in files) for side, files in sides.items()}
+    for side, found in keys.items():
+        for share, seed in found:
+            if found.count((share, seed)) > 1:
+                raise UserError(
+                    f"--{side} {share:g}/{seed} is given twice: give each share and seed once."
+                )
+    if keys["with"] != keys["without"]:
+        share, seed = min(set(keys["with"]) ^ set(keys["without"]))
+        raise UserError(
+            f"share {share:g} with seed {seed} is there only with or only without masks: give both,"
+            " since the difference is paired by share and seed."
+        )
+    return keys["with"]
 
 
-def judge(runs: list[Predictions], args: argparse.Namespace) -> Judged:
+def evaluate(runs: list[Predictions], args: argparse.Namespace) -> ModelMetrics:
     how = args.settings
-    return comparison.judge(runs, how["min_class"], how["draws"], how["seed"], args.threads)
+    return comparison.evaluate(runs, how["min_class"], how["draws"], how["seed"], args.threads)
 
 
 def about(runs: list[Predictions]) -> dict[str, Any]:
-    """What was judged on, and the warnings of every run."""
+    """What was evaluated on, and the warnings of every run."""
     people = bool((runs[0].identities >= 0).any())
-    units = int(bootstrap.unit_numbers(runs[0].identities).max()) + 1
-    warnings = [doubt for run in runs for doubt in run.warnings] + bootstrap.too_few(units, people)
+    clusters = int(bootstrap.cluster_numbers(runs[0].identities).max()) + 1
+    warnings = [warning for run in runs for warning in run.warnings]
+    warnings += bootstrap.few_clusters_warning(clusters, people)
     return {
         "images": len(runs[0].names),
-        "units": units,
+        "units": clusters,
         "over": "people" if people else "images",
-        "few_identities": units < bootstrap.FEW,
+        "few_identities": clusters < bootstrap.MIN_CLUSTERS,
         "warnings": list(dict.fromkeys(warnings)),
     }
 
@@ -239,16 +241,16 @@ def about(runs: list[Predictions]) -> dict[str, Any]:
 def means(table: pd.DataFrame) -> dict[str, Any]:
     """The rows of the mean as ``{seeds, attributes, metric: {value, low, high}}``."""
     rows = table[table["attribute"] == MEAN].set_index("metric")
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "seeds": int(rows["seeds"].iloc[0]),
         "attributes": int(rows["attributes"].iloc[0]),
     }
     for metric, row in rows.iterrows():
-        found[str(metric)] = {
+        values[str(metric)] = {
             name: round(float(row[name]), 6) if pd.notna(row[name]) else None
             for name in ("value", "low", "high")
         }
-    return found
+    return values
 
 
 def led_by(table: pd.DataFrame, *first: str) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 ``model.onnx`` takes ``images`` (batch, height, width, 3) uint8 RGB, any number at once, at the
 size that its metadata names, and gives ``probabilities`` and ``logits`` (batch, attributes), and
 ``maps`` (batch, attributes, h, w) where the network makes maps. Normalisation is inside; names
-and thresholds stand in the metadata. It is kept only if onnxruntime gives what torch gives.
+and thresholds are in the metadata. It is kept only if its outputs in onnxruntime equal torch's.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.core.evaluation.metrics_file import read_metrics
-from pipeline.core.evaluation.thresholds import USUAL
+from pipeline.core.evaluation.summary import read_metrics
+from pipeline.core.evaluation.thresholds import DEFAULT
 from pipeline.core.files import read_json, read_table, replacing, sha256, write_text
 from pipeline.core.networks.weights import faces_size, load_network
 from pipeline.core.presentation.model_card import model_card
@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 OPSET = 18
 TOLERANCE = 1e-4  # between torch and onnxruntime, on every output
-# What the card says of a run and of an attribute: a file without it is refused before the work.
-TOLD_OF_RUN = ("images", "seed", "best_epoch", "epochs", "inputs_sha256")
-TOLD_OF_ATTRIBUTES = (
+# What the card needs of run.json and metrics.csv: a file without it is refused before the work.
+RUN_KEYS = ("images", "seed", "best_epoch", "epochs", "inputs_sha256")
+TABLE_COLUMNS = (
     "attribute", "positives", "threshold", "accuracy", "balanced_accuracy", "auroc", "counted",
 )  # fmt: skip
 
@@ -56,13 +56,13 @@ def export(args: argparse.Namespace) -> None:
     network, settings = load_network(args.weights)
     digest = sha256(args.weights)
     metrics = read_metrics(args.metrics, digest) if args.metrics else None
-    run = read_json(args.run, *TOLD_OF_RUN) if args.run else None
-    table = read_table(args.table, *TOLD_OF_ATTRIBUTES) if args.table else None
+    run = read_json(args.run, *RUN_KEYS) if args.run else None
+    table = read_table(args.table, *TABLE_COLUMNS) if args.table else None
     terms = read_terms(args.terms) if args.terms else None
-    whole = Whole(network, settings).eval()
+    model = DeployedModel(network, settings).eval()
     with replacing(args.out / "model.onnx") as partial:
-        write_onnx(whole, partial, about(settings, digest, metrics))
-        difference = largest_difference(whole, partial)
+        write_onnx(model, partial, metadata(settings, digest, metrics))
+        difference = largest_difference(model, partial)
         if not difference <= TOLERANCE:
             raise UserError(
                 f"the exported model differs from torch by {difference:.1e}, more than"
@@ -87,7 +87,7 @@ def read_terms(path: Path) -> str:
     return terms
 
 
-class Whole(nn.Module):
+class DeployedModel(nn.Module):
     """A network with what comes before and after it, from the pixels to the probabilities."""
 
     mean: Tensor
@@ -109,17 +109,19 @@ class Whole(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         values = images.permute(0, 3, 1, 2).float() / 255
-        said = self.network((values - self.mean) / self.std)
-        return (said.logits.sigmoid(), said.logits, said.maps)[: len(self.outputs)]
+        output = self.network((values - self.mean) / self.std)
+        return (output.logits.sigmoid(), output.logits, output.maps)[: len(self.outputs)]
 
 
-def about(settings: dict[str, Any], digest: str, metrics: dict[str, Any] | None) -> dict[str, str]:
-    """The model's metadata: names and numbers as JSON."""
+def metadata(
+    settings: dict[str, Any], digest: str, metrics: dict[str, Any] | None
+) -> dict[str, str]:
+    """Names and numbers as JSON."""
     names, (height, width) = settings["attributes"], faces_size(settings)
-    chosen = metrics["thresholds"] if metrics else {}
+    thresholds = metrics["thresholds"] if metrics else {}
     return {
         "attributes": json.dumps(names),
-        "thresholds": json.dumps([chosen.get(name, USUAL) for name in names]),
+        "thresholds": json.dumps([thresholds.get(name, DEFAULT) for name in names]),
         "input": json.dumps({"layout": "NHWC", "colours": "RGB", "size": settings["input_size"]}),
         "geometry": f"CelebA's aligned faces, made by python -m pipeline.align --size {height}"
         f" {width}, then resized to the input's size",
@@ -127,44 +129,44 @@ def about(settings: dict[str, Any], digest: str, metrics: dict[str, Any] | None)
     }
 
 
-def write_onnx(whole: Whole, path: Path, metadata: dict[str, str]) -> None:
+def write_onnx(model: DeployedModel, path: Path, about: dict[str, str]) -> None:
     """Write the model in one file."""
-    images = torch.zeros(2, *whole.size, 3, dtype=torch.uint8)
+    images = torch.zeros(2, *model.size, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            whole,
+            model,
             (images,),
             input_names=["images"],
-            output_names=whole.outputs,
+            output_names=model.outputs,
             dynamic_shapes={"images": {0: batch}},
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
-    for node in model.graph.node:  # the exporter notes the lines of source, with their paths
+    onnx_model = program.model_proto
+    for node in onnx_model.graph.node:  # the exporter notes the lines of source, with their paths
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+    for value in (*onnx_model.graph.value_info, *onnx_model.graph.input, *onnx_model.graph.output):
         value.ClearField("metadata_props")
-    model.graph.ClearField("metadata_props")
-    onnx.helper.set_model_props(model, metadata)
-    onnx.checker.check_model(model)
-    onnx.save_model(model, path)
+    onnx_model.graph.ClearField("metadata_props")
+    onnx.helper.set_model_props(onnx_model, about)
+    onnx.checker.check_model(onnx_model)
+    onnx.save_model(onnx_model, path)
 
 
-def largest_difference(whole: Whole, path: Path) -> float:
+def largest_difference(model: DeployedModel, path: Path) -> float:
     """Between torch and onnxruntime, on batches of one and of three images of noise."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(1)
     worst = 0.0
     for count in (1, 3):
-        images = random.integers(0, 256, (count, *whole.size, 3), np.uint8)
+        images = random.integers(0, 256, (count, *model.size, 3), np.uint8)
         with torch.inference_mode():
-            expected = whole(torch.from_numpy(images))
+            expected = model(torch.from_numpy(images))
         for one, other in zip(session.run(None, {"images": images}), expected, strict=True):
             worst = max(worst, float(np.max(np.abs(one - other.numpy()))))
     return worst if np.isfinite(worst) else float("inf")

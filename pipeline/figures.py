@@ -1,7 +1,7 @@
 """Draw the figures: of the data, of a model's numbers, of where it looks, of what a run cost.
 
 Plots are SVG, pictures PNG. ``attributes.svg``, ``maps.png`` and the like appear in ``--out``;
-what each one shows is told in ``workflow/report``.
+the captions in ``workflow/report`` say what each one shows.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from pipeline.core.files import read_json, read_table
 from pipeline.core.presentation import pages
 from pipeline.core.presentation.figures import data, runs
 
-FOUND = ("found", "detectors", "without_landmarks")  # in landmarks.json
-EMPTY = "positive_with_empty_mask"  # in masks.json
+LANDMARK_KEYS = ("found", "detectors", "without_landmarks")  # of landmarks.json
+EMPTY_MASKS = "positive_with_empty_mask"  # of masks.json
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -46,7 +46,7 @@ def arguments() -> argparse.ArgumentParser:
     command(
         "numbers",
         draw_numbers,
-        "a judged model's numbers",
+        "metrics of an evaluated model",
         "run",
         "history",
         "predictions",
@@ -56,7 +56,7 @@ def arguments() -> argparse.ArgumentParser:
     command(
         "where",
         draw_where,
-        "test faces, truth and prediction, and where the network looks",
+        "test faces with labels, predictions and where the network looks",
         "weights",
         "faces",
         "predictions",
@@ -87,15 +87,15 @@ def arguments() -> argparse.ArgumentParser:
 def draw_data(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
     rejected = len(read_table(args.rejected, "image_name")) if args.rejected else 0
-    landmarks = read_json(args.landmarks, *FOUND) if args.landmarks else None
-    empty = read_json(args.masks, EMPTY)[EMPTY] if args.masks else None
+    landmarks = read_json(args.landmarks, *LANDMARK_KEYS) if args.landmarks else None
+    empty = read_json(args.masks, EMPTY_MASKS)[EMPTY_MASKS] if args.masks else None
     data.counts(data.steps(faces.splits, rejected, landmarks), empty, args.out / "counts.svg")
     data.balance(faces.attributes, faces.splits, args.out / "balance.svg")
 
 
 def draw_numbers(args: argparse.Namespace) -> None:
     from pipeline.core.evaluation.predictions import read_predictions
-    from pipeline.core.presentation.figures import judgement
+    from pipeline.core.presentation.figures import performance
 
     test = read_predictions(args.predictions).of("test")
     table = read_table(args.table, "attribute", "counted", "accuracy", "auroc")
@@ -103,12 +103,12 @@ def draw_numbers(args: argparse.Namespace) -> None:
     run = read_json(args.run, "best_epoch", "images")
     history = read_table(args.history, "epoch", "train_mask_loss")
     runs.training(history, run["best_epoch"], run["images"], args.out / "training.svg")
-    judgement.bars(table, summary["warnings"], args.out / "attributes.svg")
-    counted = table["counted"].to_numpy(dtype=bool)
-    judgement.reliability(test, counted, args.out / "reliability.svg")
-    judgement.precision_recall(test, table, args.out / "precision_recall.svg")
-    judgement.confusion(test, args.out / "confusion.svg")
-    judgement.groups(summary, args.out / "groups.svg")
+    performance.bars(table, summary["warnings"], args.out / "attributes.svg")
+    included = table["counted"].to_numpy(dtype=bool)
+    performance.reliability(test, included, args.out / "reliability.svg")
+    performance.precision_recall(test, table, args.out / "precision_recall.svg")
+    performance.confusion(test, args.out / "confusion.svg")
+    performance.groups(summary, args.out / "groups.svg")
 
 
 def draw_costs(args: argparse.Namespace) -> None:
@@ -152,22 +152,22 @@ def rule_of(benchmark: Path) -> str:
 
 
 def draw_where(args: argparse.Namespace) -> None:
-    from pipeline.core.evaluation.evaluated import open_judged
-    from pipeline.core.evaluation.inference import Viewer
-    from pipeline.core.presentation.figures import where
+    from pipeline.core.evaluation.evaluated import open_evaluated
+    from pipeline.core.evaluation.inference import Inference
+    from pipeline.core.presentation.figures import localization
 
-    test = open_judged(args.faces, args.predictions)
-    where.draw_grid(test, args.out / "grid.png")
-    where.draw_examples(Viewer(args.weights), test, args.out / "examples.png")
+    test = open_evaluated(args.faces, args.predictions)
+    localization.draw_grid(test, args.out / "grid.png")
+    localization.draw_examples(Inference(args.weights), test, args.out / "examples.png")
 
 
 def draw_maps(args: argparse.Namespace) -> None:
-    from pipeline.core.evaluation.evaluated import open_judged
-    from pipeline.core.evaluation.inference import Viewer
-    from pipeline.core.presentation.figures import where
+    from pipeline.core.evaluation.evaluated import open_evaluated
+    from pipeline.core.evaluation.inference import Inference
+    from pipeline.core.presentation.figures import localization
 
-    test = open_judged(args.faces, args.predictions)
-    where.draw_maps(Viewer(args.weights), test, args.masks, args.images, args.out)
+    test = open_evaluated(args.faces, args.predictions)
+    localization.draw_maps(Inference(args.weights), test, args.masks, args.images, args.out)
 
 
 if __name__ == "__main__":

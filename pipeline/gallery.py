@@ -1,114 +1,112 @@
 """Make a page to look at what a model got right and wrong: pick an attribute, see its faces.
 
-For each attribute the page has true and false positives and negatives of the test split, the
-surest first, each with the predicted map (or the attention) that led to it. It is one HTML file
-that needs no server and no network.
+For each attribute the page has true and false positives and negatives of the test split, the most
+confident first, each with the predicted map (or the attention). It is one HTML file that needs no
+server and no network.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.core import stage
-from pipeline.core.evaluation.evaluated import Judged, open_judged
-from pipeline.core.evaluation.inference import Viewer
+from pipeline.core.evaluation.evaluated import EvaluatedFaces, open_evaluated
+from pipeline.core.evaluation.inference import Inference, heat_maps
 from pipeline.core.presentation import pages
-from pipeline.core.presentation.figures.places import overlaid, surest
-from pipeline.core.presentation.style import readable, share
+from pipeline.core.presentation.figures.faces import most_confident, overlay
+from pipeline.core.presentation.style import as_percent, readable
 
-MEANS = {
-    "true positive": ("Found", "labelled so, and predicted so (true positives)"),
-    "false positive": ("Wrongly found", "not labelled so, yet predicted so (false positives)"),
-    "false negative": ("Missed", "labelled so, yet not predicted so (false negatives)"),
-    "true negative": ("Rightly not found", "neither labelled nor predicted so (true negatives)"),
+KINDS = {  # of ``most_confident``: heading, explanation
+    "true positive": ("Found", "labelled and predicted (true positives)"),
+    "false positive": ("Wrongly found", "predicted but not labelled (false positives)"),
+    "false negative": ("Missed", "labelled but not predicted (false negatives)"),
+    "true negative": ("Correctly not found", "neither labelled nor predicted (true negatives)"),
 }
 ATTENTION = "how much the network attended to each place, the same for all attributes"
-MAP = "the map that led to the answer"
+MAP = "the map that the network predicted for the attribute"
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="weights.safetensors")
-    parser.add_argument("--faces", type=Path, required=True, help="the faces judged on")
+    parser.add_argument("--faces", type=Path, required=True, help="the faces evaluated on")
     parser.add_argument("--predictions", type=Path, required=True, help="predictions.parquet")
     parser.add_argument("--out", type=Path, required=True, help="the page, gallery.html")
     parser.add_argument("--title", default="Right and wrong", help="the page's heading")
     parser.add_argument("--each", type=int, default=4, help="faces of each of the four kinds")
     args = parser.parse_args(argv)
     with stage.running(args.log):
-        viewer, test = Viewer(args.weights), open_judged(args.faces, args.predictions)
-        write_gallery(args.out, args.title, viewer, test, args.each)
+        test = open_evaluated(args.faces, args.predictions)
+        write_gallery(args.out, args.title, Inference(args.weights), test, args.each)
 
 
-def write_gallery(path: Path, title: str, viewer: Viewer, test: Judged, each: int) -> None:
-    """Choose the faces, look at each once, and write the page."""
-    chosen = [choose(test, k, each) for k in range(len(test.said.attributes))]
-    faces = sorted({int(face) for kinds in chosen for some, _ in kinds.values() for face in some})
-    pictures, maps = look(viewer, test, faces, wanted(chosen))
+def write_gallery(
+    path: Path, title: str, inference: Inference, test: EvaluatedFaces, each: int
+) -> None:
+    """Choose the faces, apply the network to each once, and write the page."""
+    chosen = [choose(test, k, each) for k in range(len(test.predictions.attributes))]
+    shown: dict[int, list[int]] = {}  # the attributes that each face is shown for
+    for k, kinds in enumerate(chosen):
+        for faces, _ in kinds.values():
+            for face in faces.tolist():
+                shown.setdefault(face, []).append(k)
+    images, maps = encode(inference, test, shown)
     pages.write_page(
         path,
         Path(__file__).with_suffix(".html"),
         title=title,
         images=len(test.rows),
-        places=ATTENTION if viewer.attends else MAP if maps else "",
+        second_image=ATTENTION if inference.has_attention else MAP if maps else "",
         attributes=[describe(test, k, kinds, maps) for k, kinds in enumerate(chosen)],
-        faces=pictures,
-        weights=test.said.weights,
+        faces=images,
+        weights=test.predictions.weights,
     )
 
 
 Chosen = dict[str, tuple[np.ndarray, int]]  # by kind: the faces to show, and how many there are
 
 
-def choose(test: Judged, k: int, each: int) -> Chosen:
-    """The surest test faces of each kind for attribute ``k``."""
-    threshold = float(test.said.thresholds[k])
-    by_kind = surest(test.labels[:, k], test.chances[:, k], threshold)
+def choose(test: EvaluatedFaces, k: int, each: int) -> Chosen:
+    """The most confident test faces of each kind for attribute ``k``."""
+    threshold = float(test.predictions.thresholds[k])
+    by_kind = most_confident(test.labels[:, k], test.probabilities[:, k], threshold)
     return {kind: (faces[:each], len(faces)) for kind, faces in by_kind.items()}
 
 
-def wanted(chosen: Sequence[Chosen]) -> dict[int, list[int]]:
-    """For each face to show, the attributes to show it for."""
-    found: dict[int, list[int]] = {}
-    for k, kinds in enumerate(chosen):
-        for faces, _ in kinds.values():
-            for face in faces.tolist():
-                found.setdefault(face, []).append(k)
-    return found
-
-
-def look(
-    viewer: Viewer, test: Judged, faces: list[int], attributes: dict[int, list[int]]
+def encode(
+    inference: Inference, test: EvaluatedFaces, shown: dict[int, list[int]]
 ) -> tuple[dict[int, str], dict[tuple[int, int], str]]:
-    """The pictures of the faces, and by (face, attribute) that of where it was seen."""
-    pictures, maps = {}, {}
-    for face in stage.progress(faces, len(faces), "gallery"):
-        image = test.images(np.array([face]))
-        seen = viewer.look(image)
-        pictures[face] = pages.picture(image[0])
-        for k in attributes[face]:
-            place = seen.place(0, k)
-            if place is not None:
-                maps[face, k] = pages.picture(overlaid(image[0], place), quality=70)
-    return pictures, maps
+    """The images of the faces, and by (face, attribute) where it was seen, as data: URIs."""
+    images, maps = {}, {}
+    face_of = {int(test.rows[face]): face for face in sorted(shown)}
+    rows = np.array(list(face_of), int)
+    for batch, pixels, output in inference.over(test.faces, rows, "gallery", attention=True):
+        places = heat_maps(output)
+        for i, row in enumerate(batch.tolist()):
+            face = face_of[row]
+            images[face] = pages.data_uri(pixels[i])
+            if places is not None:
+                for k in shown[face]:
+                    maps[face, k] = pages.data_uri(overlay(pixels[i], places[i, k]), quality=70)
+    return images, maps
 
 
-def describe(test: Judged, k: int, kinds: Chosen, maps: dict[tuple[int, int], str]) -> Any:
+def describe(test: EvaluatedFaces, k: int, kinds: Chosen, maps: dict[tuple[int, int], str]) -> Any:
     """What the page's script needs to show attribute ``k``."""
-    label, name = test.labels[:, k], test.said.attributes[k]
-    right = int((label == test.positive[:, k]).sum())
+    label, name = test.labels[:, k], test.predictions.attributes[k]
+    correct = int((label == test.predicted[:, k]).sum())
     return {
         "name": name,
         "words": readable(name),
-        "numbers": f"{right} of {len(label)} test faces right; {int(label.sum())} are labelled so;"
-        f" predicted from {share(float(test.said.thresholds[k]))} on.",
+        "numbers": f"{correct} of {len(label)} test faces are predicted correctly;"
+        f" {int(label.sum())} are labelled so;"
+        f" threshold {as_percent(float(test.predictions.thresholds[k]))}.",
         "kinds": [
             {
                 "kind": kind,
-                "title": MEANS[kind][0],
-                "means": MEANS[kind][1],
+                "title": KINDS[kind][0],
+                "means": KINDS[kind][1],
                 "count": count,
                 "faces": [cell(test, k, face, maps) for face in faces.tolist()],
             }
@@ -117,11 +115,13 @@ def describe(test: Judged, k: int, kinds: Chosen, maps: dict[tuple[int, int], st
     }
 
 
-def cell(test: Judged, k: int, face: int, maps: dict[tuple[int, int], str]) -> dict[str, Any]:
+def cell(
+    test: EvaluatedFaces, k: int, face: int, maps: dict[tuple[int, int], str]
+) -> dict[str, Any]:
     return {
         "face": face,
-        "name": test.said.names[face],
-        "chance": share(test.chances[face, k]),
+        "name": test.predictions.names[face],
+        "probability": as_percent(test.probabilities[face, k]),
         "label": "yes" if test.labels[face, k] else "no",
         "map": maps.get((face, k)),
     }

@@ -1,43 +1,45 @@
-"""Tell the attributes of faces in any photographs, from a weights file alone.
+"""Predict the attributes of the faces in any photographs, from a weights file alone.
 
-    python -m pipeline.predict --weights weights.safetensors --photographs party --out told --align
+    python -m pipeline.predict --weights weights.safetensors --photographs party --out out --align
 
 Writes ``faces.csv`` (a row a face: its photograph, its box, a probability for each attribute) and
 ``index.html`` (each face, its likely attributes, and where they were seen). With --align the faces
 in each photograph are found and warped as CelebA's were; without it each photograph is taken for
-one face that is aligned already. A photograph that cannot be used has a row that says why.
+one face that is aligned already. A photograph that cannot be used has a row with the reason.
 """
 
 import argparse
 import csv
 import logging
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.core.evaluation.inference import Seen, Viewer
-from pipeline.core.evaluation.metrics_file import read_metrics
-from pipeline.core.evaluation.thresholds import USUAL
+from pipeline.core.evaluation.inference import Inference, heat_maps
+from pipeline.core.evaluation.metrics import probabilities
+from pipeline.core.evaluation.summary import read_metrics
+from pipeline.core.evaluation.thresholds import DEFAULT
 from pipeline.core.faces.sources.images import FolderImages
 from pipeline.core.faces.store import decode
 from pipeline.core.faces.verification import find_fault
 from pipeline.core.files import replacing, sha256, written
+from pipeline.core.geometry import Size
 from pipeline.core.landmarks.photographs import may_be_image
 from pipeline.core.landmarks.portraits import Finder, Portrait, open_finder, whole
 from pipeline.core.presentation import pages
-from pipeline.core.presentation.figures.places import overlaid
-from pipeline.core.presentation.style import readable, share
+from pipeline.core.presentation.figures.faces import overlay
+from pipeline.core.presentation.style import as_percent, readable
 from pipeline.fetch import fetch
 
 log = logging.getLogger(__name__)
 
 MODEL = Path("downloads/face_landmarker.task")
 NO_FACE = "no face was found"
+COLUMNS = ("photograph", "face", "left", "top", "right", "bottom", "fault")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -71,124 +73,125 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-class Told(NamedTuple):
-    """One face of a photograph and what was said of it; or, without a face, why there is none."""
-
-    photograph: str
-    number: int
-    portrait: Portrait | None
-    seen: Seen | None
-    fault: str
-
-
 def predict(args: argparse.Namespace) -> None:
     """Go through the photographs once; the page comes last, when the CSV is whole."""
     if not args.photographs.is_dir():
         raise UserError(f"{args.photographs} is no folder: name one with photographs in it.")
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out} is a file: name a folder, which may be a new one.")
-    viewer = Viewer(args.weights)
-    thresholds = thresholds_of(args.metrics, args.weights, viewer.attributes)
+    inference = Inference(args.weights)
+    thresholds = thresholds_of(args.metrics, args.weights, inference.attributes)
     photographs = FolderImages(args.photographs)
     names = sorted(name for name in photographs.names if may_be_image(name))
     if not names:
         raise UserError(f"{args.photographs} holds no image: put JPEGs or PNGs there.")
     if args.align:
         fetch_model(args.model)
-    cards: list[dict[str, Any]] = []
-    faces, faults = 0, []
-    with open_finder(args.model) if args.align else nullcontext() as finder:
-        told = (
-            one
-            for name in stage.progress(names, len(names), "predicting", "photograph")
-            for one in tell(written(name), photographs.read(name), viewer, finder, args.faces)
-        )
-        with replacing(args.out / "faces.csv") as partial:
-            for one in write_rows(partial, told, viewer.attributes):
-                faces += one.portrait is not None
-                if one.fault:
-                    faults.append({"name": one.photograph, "why": one.fault})
-                elif len(cards) < args.shown:
-                    cards.append(card(one, viewer.attributes, thresholds))
+    page = Page(args.shown, inference.attributes, thresholds)
+    with (
+        open_finder(args.model) if args.align else nullcontext() as finder,
+        replacing(args.out / "faces.csv") as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+    ):
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow([*COLUMNS, *inference.attributes])
+        for name in stage.progress(names, len(names), "predicting", "photograph"):
+            shown = written(name)
+            portraits = find_portraits(photographs.read(name), finder, inference.size)
+            if isinstance(portraits, str):
+                log.warning("%s: %s", shown, portraits)
+                page.add_fault(shown, portraits)
+                blank = [""] * len(inference.attributes)
+                table.writerow([shown, "", "", "", "", "", portraits, *blank])
+                continue
+            for number, portrait in enumerate(
+                portraits[: 1 if args.faces == "largest" else None], start=1
+            ):
+                output = inference.predict(portrait.image[None], attention=True)
+                found = probabilities(output.logits[0].cpu().numpy())
+                maps = heat_maps(output)
+                box = portrait.box or ("", "", "", "")
+                table.writerow([shown, number, *box, "", *(f"{value:.4f}" for value in found)])
+                page.add(shown, number, portrait.image, found, None if maps is None else maps[0])
     pages.write_page(
         args.out / "index.html",
         Path(__file__).with_suffix(".html"),
         title=f"Faces in {written(args.photographs.resolve().name)}",
         photographs=len(names),
-        faces=faces,
-        cards=cards,
-        faults=faults,
-        attends=viewer.attends,
+        faces=page.faces,
+        cards=page.cards,
+        faults=page.faults,
+        attention=inference.has_attention,
     )
 
 
-def tell(
-    name: str,
-    encoded: bytes | str,
-    viewer: Viewer,
-    finder: Finder | None,
-    which: str,
-) -> Iterator[Told]:
-    """What the network says of the faces of one photograph, warped as those trained on were."""
+def find_portraits(encoded: bytes | str, finder: Finder | None, size: Size) -> list[Portrait] | str:
+    """The faces of a photograph, warped as those trained on were; or why there is none.
+
+    ``encoded`` is a file's bytes, or why it could not be read.
+    """
     fault = encoded if isinstance(encoded, str) else find_fault(encoded)
     if fault:
-        log.warning("%s: %s", name, fault)
-        yield Told(name, 0, None, None, fault)
-        return
+        return fault
     photograph = decode(encoded)  # type: ignore[arg-type]  # OpenCV turns it upright by its EXIF
     if finder is None:
-        portraits = [whole(photograph, viewer.size)]
-    else:
-        portraits = finder.find(photograph, viewer.size)
-    if not portraits:
-        log.info("%s: %s", name, NO_FACE)
-        yield Told(name, 0, None, None, NO_FACE)
-    for number, portrait in enumerate(portraits[: 1 if which == "largest" else None], start=1):
-        yield Told(name, number, portrait, viewer.look(portrait.image[None]), "")
+        return [whole(photograph, size)]
+    return finder.find(photograph, size) or NO_FACE
 
 
-def write_rows(path: Path, told: Iterator[Told], attributes: list[str]) -> Iterator[Told]:
-    """Write a row for each face, and for each photograph without one; pass them on."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(
-            ["photograph", "face", "left", "top", "right", "bottom", "fault", *attributes]
-        )
-        for one in told:
-            box = (one.portrait and one.portrait.box) or ("", "", "", "")
-            chances = one.seen.chances[0] if one.seen else []
-            said = [f"{chance:.4f}" for chance in chances] or [""] * len(attributes)
-            rows.writerow([one.photograph, one.number or "", *box, one.fault, *said])
-            yield one
+class Page:
+    """What ``index.html`` shows: the first ``limit`` faces, and the photographs without one."""
 
+    def __init__(self, limit: int, attributes: list[str], thresholds: np.ndarray) -> None:
+        self.limit, self.attributes, self.thresholds = limit, attributes, thresholds
+        self.faces = 0
+        self.cards: list[dict[str, Any]] = []
+        self.faults: list[dict[str, str]] = []
 
-def card(one: Told, attributes: list[str], thresholds: np.ndarray) -> dict[str, Any]:
-    """A face for the page: likely attributes first, each with where it was seen."""
-    assert one.portrait is not None
-    assert one.seen is not None
-    chances, image = one.seen.chances[0], one.portrait.image
-    order = np.argsort(-chances, kind="stable").tolist()
-    places = {k: one.seen.place(0, k) for k in order if chances[k] > thresholds[k]}
-    return {
-        "name": one.photograph,
-        "number": one.number,
-        "picture": pages.picture(image),
-        "likely": [
+    def add_fault(self, photograph: str, why: str) -> None:
+        self.faults.append({"name": photograph, "why": why})
+
+    def add(
+        self,
+        photograph: str,
+        number: int,
+        image: np.ndarray,
+        predicted: np.ndarray,
+        maps: np.ndarray | None,
+    ) -> None:
+        """A face with its probabilities (A,) and, where there are any, maps (A, h, w).
+
+        Likely attributes come first, each with where it was seen.
+        """
+        self.faces += 1
+        if len(self.cards) >= self.limit:
+            return
+        order = np.argsort(-predicted, kind="stable").tolist()
+        self.cards.append(
             {
-                "words": readable(attributes[k]),
-                "chance": share(chances[k]),
-                "map": None if place is None else pages.picture(overlaid(image, place), quality=55),
+                "name": photograph,
+                "number": number,
+                "picture": pages.data_uri(image),
+                "likely": [
+                    {
+                        "words": readable(self.attributes[k]),
+                        "probability": as_percent(predicted[k]),
+                        "map": None
+                        if maps is None
+                        else pages.data_uri(overlay(image, maps[k]), quality=55),
+                    }
+                    for k in order
+                    if predicted[k] > self.thresholds[k]
+                ],
+                "all": [(readable(self.attributes[k]), as_percent(predicted[k])) for k in order],
             }
-            for k, place in places.items()
-        ],
-        "all": [(readable(attributes[k]), share(chances[k])) for k in order],
-    }
+        )
 
 
 def thresholds_of(metrics: Path | None, weights: Path, attributes: list[str]) -> np.ndarray:
-    """(A,) probabilities above which an attribute counts as likely."""
+    """(A,) probabilities above which an attribute is likely."""
     if metrics is None:
-        return np.full(len(attributes), USUAL)
+        return np.full(len(attributes), DEFAULT)
     found = read_metrics(metrics, sha256(weights))["thresholds"]
     return np.array([found[name] for name in attributes], float)
 

@@ -1,4 +1,4 @@
-"""Print how a model was judged, or a comparison, for a terminal of 80 columns.
+"""Print the metrics of a model, or a comparison, for a terminal of 80 columns.
 
 With --results, what there is to open is named as well.
 
@@ -20,29 +20,16 @@ from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_table
 from pipeline.core.presentation.comparison_text import as_text
+from pipeline.core.presentation.metric_names import NAMES, SHORT_NAMES
 
 BOLD, FAINT, YELLOW = "1", "2", "33"
-MEANS = {
-    "accuracy": "accuracy",
-    "majority_accuracy": "majority rule",
-    "balanced_accuracy": "balanced accuracy",
-    "f1": "F1",
-    "average_precision": "average precision",
-    "auroc": "AUROC",
-    "ece": "calibration error",
-}
-COLUMNS = {  # of metrics.csv, and their heads
-    "majority_accuracy": "majority",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced",
-    "f1": "F1",
-    "auroc": "AUROC",
-}
+MEANS = tuple(name for name in NAMES if name != "iou")
+COLUMNS = ("majority_accuracy", "accuracy", "balanced_accuracy", "f1", "auroc")  # of metrics.csv
 ARTIFACTS = {  # below results/{dataset}: what it is
     "drawn": "drawn faces with their true parts: an image viewer",
     "faces": "the faces: datasets.load_from_disk",
     "manifest.csv": "every face with its sha256",
-    "rejected.csv": "images that were not taken, with the reason",
+    "rejected.csv": "rejected images, with the reason",
     "landmarks.csv": "68 points a face: pandas.read_csv",
     "masks.zarr": "40 masks a face: zarr.open_group(path)['masks'][i]",
     "*/seed-*/weights.safetensors": "the trained network, for predict and export",
@@ -87,29 +74,27 @@ class Paint:
 def show(args: argparse.Namespace, paint: Paint) -> list[str]:
     """The lines to print."""
     if args.comparison:
-        return compared(args.comparison)
+        return as_text(read_json(args.comparison, "judged", "differences")).splitlines()
     if args.metrics:
-        return judgement(args.metrics, args.table, str(args.metrics.parent), paint)
-    found = sorted(args.results.glob(f"{args.model or '*'}/seed-*/on-*/metrics.json"))
-    if not found:
+        return evaluation(args.metrics, args.table, str(args.metrics.parent), paint)
+    folders = [
+        path.parent
+        for path in sorted(args.results.glob(f"{args.model or '*'}/seed-*/on-*/metrics.json"))
+    ]
+    if not folders:
         raise UserError(
             f"{args.results} holds no metrics of {args.model or 'any model'}: run Snakemake with"
             " the target train_attparsenet, train_cnn_rnn or all first."
         )
     lines = []
-    for metrics in found:
-        title = metrics.parent.relative_to(args.results).as_posix()
-        lines += judgement(metrics, metrics.with_name("metrics.csv"), title, paint)
+    for folder in folders:
+        title = folder.relative_to(args.results).as_posix()
+        lines += evaluation(folder / "metrics.json", folder / "metrics.csv", title, paint)
     return [*lines, *artifacts(args.results, args.model, paint)]
 
 
-def compared(path: Path) -> list[str]:
-    """A comparison, as ``compare`` printed it."""
-    return as_text(read_json(path, "judged", "differences")).splitlines()
-
-
-def judgement(metrics: Path, table: Path, title: str, paint: Paint) -> list[str]:
-    """One model's means, attributes and doubts."""
+def evaluation(metrics: Path, table: Path, title: str, paint: Paint) -> list[str]:
+    """One model's means, attributes and warnings."""
     summary = read_json(metrics, "split", "intervals", "masks", "warnings")
     rows = read_table(table, "attribute", "counted", "positives", *COLUMNS)
     warnings = [
@@ -124,29 +109,29 @@ def means(summary: dict[str, Any]) -> list[str]:
     """The means over attributes, with their intervals."""
     intervals = summary["intervals"]
     mean = f"mean of {summary['attributes']} attributes"
-    of = "people" if intervals["over"] == "identities" else "images drawn apart"
+    over = "people" if intervals["over"] == "identities" else "images of unknown people"
     lines = [
         f"{summary['images']:,} {summary['split']} images, intervals over {intervals['units']:,}"
-        f" {of}",
+        f" {over}",
         "",
         f"{mean:<36}   95 % interval",
     ]
-    for name, words in MEANS.items():
+    for name in MEANS:
         if summary[name] is not None:
             low_high = intervals.get(name)
             ends = f"   {low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
-            lines.append(f"  {words:<25}{summary[name]:>9.3f}{ends}")
+            lines.append(f"  {NAMES[name]:<25}{summary[name]:>9.3f}{ends}")
     maps = (summary["masks"] or {}).get("test")
     if maps and maps["attributes"]:
         of = f"   maps of {maps['attributes']} attributes"
-        lines.append(f"  {'mask IoU':<25}{maps['mean']['iou']:>9.3f}{of}")
+        lines.append(f"  {NAMES['iou']:<25}{maps['mean']['iou']:>9.3f}{of}")
     return lines
 
 
 def attributes(rows: pd.DataFrame, paint: Paint) -> list[str]:
     """A line an attribute, best AUROC first; those outside the means last and marked."""
     rows = rows.sort_values(["counted", "auroc"], ascending=False, kind="stable")
-    heads = list(COLUMNS.values())
+    heads = [SHORT_NAMES[name] for name in COLUMNS]
     head = f"{'attribute':<21}{'positives':>9}" + "".join(f"{word:>10}" for word in heads[:3])
     lines = [paint(head + "".join(f"{word:>8}" for word in heads[3:]), BOLD)]
     for row in rows.to_dict("records"):

@@ -137,21 +137,21 @@ def test_models_without_a_common_attribute_stand_beside_the_majority_rule_alone(
     assert set(table["model"]) == {"Male", "Smiling", compare.MAJORITY}
 
 
-def test_a_comparison_carries_the_doubts_of_its_models(tmp_path, capsys):
-    doubts = ("people are in two splits", "the sizes are not official")
-    one = predictions(tmp_path / "one", 1, 1, each=10, warnings=doubts[:1])
-    other = predictions(tmp_path / "other", 1, 2, each=10, warnings=doubts)
+def test_a_comparison_carries_the_warnings_of_its_models(tmp_path, capsys):
+    warnings = ("people are in two splits", "the sizes are not official")
+    one = predictions(tmp_path / "one", 1, 1, each=10, warnings=warnings[:1])
+    other = predictions(tmp_path / "other", 1, 2, each=10, warnings=warnings)
     summary, _ = call("models", tmp_path, [f"--predictions=a={one}", f"--predictions=b={other}"])
-    found = [*doubts, *bootstrap.too_few(30, people=True)]
+    found = [*warnings, *bootstrap.few_clusters_warning(30, people=True)]
     assert summary["judged"]["warnings"] == found
     printed, drawn = capsys.readouterr().out, (tmp_path / "out.svg").read_text()
-    for doubt in found:
-        assert f"Warning: {doubt}." in printed
-        assert f"Warning: {doubt}." in drawn
+    for warning in found:
+        assert f"Warning: {warning}." in printed
+        assert f"Warning: {warning}." in drawn
     summary, _ = call("segmentation", tmp_path, [f"--with=1/1={one}", f"--without=1/1={other}"])
     assert summary["judged"]["warnings"] == found
-    for doubt in found:
-        assert f"Warning: {doubt}." in (tmp_path / "out.svg").read_text()
+    for warning in found:
+        assert f"Warning: {warning}." in (tmp_path / "out.svg").read_text()
 
 
 def test_the_same_training_twice_is_no_second_seed(tmp_path):
@@ -224,7 +224,7 @@ def test_predictions_of_other_faces_are_refused(tmp_path):
     one = predictions(tmp_path / "one.parquet", 1, 1)
     other = predictions(tmp_path / "other.parquet", 1, 1, faces=1)
     flags = [f"--predictions=a={one}", f"--predictions=b={other}"]
-    with pytest.raises(SystemExit, match="not judged on the same test faces"):
+    with pytest.raises(SystemExit, match="different test faces or labels"):
         call("models", tmp_path, flags)
 
 
@@ -250,7 +250,7 @@ def test_intervals_over_people_and_seeds_hold_the_truth(people, seeds):
     effects = effects + 0.5 * rng.standard_normal((seeds, people, attributes))
     if seeds > 1:
         effects = effects + 0.1 * rng.standard_normal((seeds, 1, attributes))
-    weights = np.concatenate(list(comparison.bootstrap.weights(people, 200, 1)))
-    draws = np.stack([weights @ run / people for run in effects])
-    _, low, high = comparison.over_seeds(effects.mean(axis=1), draws, people)
+    weights = np.concatenate(list(bootstrap.resampling_weights(people, 200, 1)))
+    resampled = np.stack([weights @ run / people for run in effects])
+    _, low, high = comparison.over_seeds(effects.mean(axis=1), resampled, people)
     assert 0.93 <= ((low <= truth) & (truth <= high)).mean() <= 0.985

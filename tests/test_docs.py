@@ -29,7 +29,7 @@ def project(tmp_path_factory):
     (folder / "photographs").mkdir()
     shutil.copy(results / "drawn/img_align_celeba/000001.jpg", folder / "photographs")
     call(predict, None, weights=files["weights"], photographs=folder / "photographs",
-         out=folder / "told")  # fmt: skip
+         out=folder / "predicted")  # fmt: skip
     call(export, None, weights=files["weights"], out=folder / "exported")
     return folder
 

@@ -16,8 +16,9 @@ from torch.nn.functional import interpolate
 
 from pipeline import evaluate, masks
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.evaluation import bootstrap
+from pipeline.core.evaluation import bootstrap, inference
 from pipeline.core.evaluation.predictions import Predictions, read_predictions, write_predictions
+from pipeline.core.evaluation.summary import summarise
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.files import write_table
 from pipeline.core.landmarks.table import Landmarks, write_landmarks
@@ -85,24 +86,24 @@ def call(folder: Path, faces: str = "faces", *more: str, **changes) -> tuple[dic
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory) -> Path:
-    """A folder with faces and an untrained network, judged once."""
-    folder = tmp_path_factory.mktemp("judged")
+def evaluated(tmp_path_factory) -> Path:
+    """A folder with faces and an untrained network, evaluated once."""
+    folder = tmp_path_factory.mktemp("evaluated")
     make_faces(folder / "faces", ["train", "valid", "test"])
     save_network(folder / "weights.safetensors")
     call(folder)
     return folder
 
 
-def test_metrics_json_has_the_words_that_others_rely_on(judged):
-    summary, table = call(judged)
+def test_metrics_json_has_the_keys_that_others_rely_on(evaluated):
+    summary, table = call(evaluated)
     assert summary["split"] == "test"
     assert summary["images"] == 20
     assert summary["attributes"] == 38
     assert summary["left_out"] == ["Bald", "Bangs"]
-    counted = table[table["counted"]]
+    included = table[table["counted"]]
     for name in ("accuracy", "majority_accuracy", "balanced_accuracy", "auroc"):
-        assert summary[name] == pytest.approx(counted[name].mean(), abs=1e-6)
+        assert summary[name] == pytest.approx(included[name].mean(), abs=1e-6)
     assert summary["intervals"]["few_identities"] is True
     assert summary["intervals"]["over"] == "identities"
     assert summary["intervals"]["units"] == 5
@@ -110,41 +111,42 @@ def test_metrics_json_has_the_words_that_others_rely_on(judged):
     assert low <= summary["accuracy"] <= high
     assert [group["by"] for group in summary["groups"]] == SETTINGS["groups"]
     assert summary["warnings"] == ["the intervals are over 5 people, fewer than 50, and too narrow"]
-    assert summary["ece"] == pytest.approx(counted["ece"].mean(), abs=1e-6)
+    assert summary["ece"] == pytest.approx(included["ece"].mean(), abs=1e-6)
     assert "ece" not in summary["intervals"]
     assert "ece_low" not in table
 
 
-def test_every_metric_can_be_computed_again_from_the_parquet_alone(judged):
-    call(judged)
-    predictions = read_predictions(judged / "out/predictions.parquet")
-    again, table = evaluate.assess(predictions, SETTINGS)
-    write_table(judged / "again.csv", table)
-    assert (judged / "again.csv").read_bytes() == (judged / "out/metrics.csv").read_bytes()
-    summary = json.loads((judged / "out/metrics.json").read_text())
-    assert evaluate.rounded(again).items() <= summary.items()
-    assert list(predictions.warnings) == summary["warnings"] != []
+def test_every_metric_can_be_computed_again_from_the_parquet_alone(evaluated):
+    call(evaluated)
+    predictions = read_predictions(evaluated / "out/predictions.parquet")
+    again, table = summarise(predictions, SETTINGS)
+    write_table(evaluated / "again.csv", table)
+    assert (evaluated / "again.csv").read_bytes() == (evaluated / "out/metrics.csv").read_bytes()
+    written = json.loads((evaluated / "out/metrics.json").read_text())
+    inputs = {"model": written["model"], "data": written["data"]}
+    assert again.to_json() | inputs == written
+    assert list(predictions.warnings) == written["warnings"] != []
 
 
-def test_threads_are_as_many_as_asked_for_and_change_no_byte(judged, monkeypatch):
-    call(judged)
-    before = {path.name: path.read_bytes() for path in (judged / "out").iterdir()}
+def test_threads_are_as_many_as_asked_for_and_change_no_byte(evaluated, monkeypatch):
+    call(evaluated)
+    before = {path.name: path.read_bytes() for path in (evaluated / "out").iterdir()}
     asked = []
 
     def pool(threads):
         asked.append(threads)
         return ThreadPoolExecutor(threads)
 
-    for module in (evaluate, bootstrap):
+    for module in (inference, bootstrap):
         monkeypatch.setattr(module, "ThreadPoolExecutor", pool)
-    call(judged, "faces", "--threads", "3")
-    assert asked == [3, 3]  # of the images, and of the draws
-    assert {path.name: path.read_bytes() for path in (judged / "out").iterdir()} == before
+    call(evaluated, "faces", "--threads", "3")
+    assert asked == [3, 3]  # of the images, and of the resamples
+    assert {path.name: path.read_bytes() for path in (evaluated / "out").iterdir()} == before
 
 
-def test_the_parquet_read_by_anyone_gives_the_tables_numbers(judged):
-    _, table = call(judged)
-    frame = pd.read_parquet(judged / "out/predictions.parquet")
+def test_the_parquet_read_by_anyone_gives_the_tables_numbers(evaluated):
+    _, table = call(evaluated)
+    frame = pd.read_parquet(evaluated / "out/predictions.parquet")
     test = frame[frame["split"] == "test"]
     for name in ("Male", "Young"):
         auroc = reference.roc_auc_score(test[name], test[f"{name}_logit"])
@@ -153,11 +155,11 @@ def test_the_parquet_read_by_anyone_gives_the_tables_numbers(judged):
         assert table.loc[name, "accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
-def test_logits_are_the_networks_own_whatever_the_batch(judged):
-    call(judged, batch_size=7)
-    found = read_predictions(judged / "out/predictions.parquet")
-    network, _ = load_network(judged / "weights.safetensors")
-    faces = open_faces(judged / "faces")
+def test_logits_are_the_networks_own_whatever_the_batch(evaluated):
+    call(evaluated, batch_size=7)
+    found = read_predictions(evaluated / "out/predictions.parquet")
+    network, _ = load_network(evaluated / "weights.safetensors")
+    faces = open_faces(evaluated / "faces")
     images = np.stack([faces.image(row) for row in range(20, 60)]).transpose(0, 3, 1, 2)
     with torch.no_grad():
         expected = network(torch.from_numpy(images / 255).float() * 2 - 1).logits.numpy()
@@ -165,62 +167,62 @@ def test_logits_are_the_networks_own_whatever_the_batch(judged):
     np.testing.assert_allclose(found.logits, expected, atol=1e-5)
 
 
-def test_equal_inputs_give_equal_bytes(judged):
-    call(judged)
-    first = {file.name: file.read_bytes() for file in (judged / "out").iterdir()}
-    call(judged)
-    assert {file.name: file.read_bytes() for file in (judged / "out").iterdir()} == first
+def test_equal_inputs_give_equal_bytes(evaluated):
+    call(evaluated)
+    first = {file.name: file.read_bytes() for file in (evaluated / "out").iterdir()}
+    call(evaluated)
+    assert {file.name: file.read_bytes() for file in (evaluated / "out").iterdir()} == first
 
 
-def test_majority_is_that_of_the_split_trained_on_even_on_another_data_set(judged):
+def test_majority_is_that_of_the_split_trained_on_even_on_another_data_set(evaluated):
     """In ``other`` every face is bald; the faces trained on mostly are not."""
-    faces = open_faces(judged / "faces")
+    faces = open_faces(evaluated / "faces")
     labels = faces.attributes.copy()
     labels[:, ATTRIBUTES.index("Bald")] = True
     rows = range(40, 60)
     write_faces(
-        judged / "other",
+        evaluated / "other",
         (Face(faces.names[r], "test", -1, labels[r], faces.encoded(r)) for r in rows),
         SIZE,
     )
-    summary, table = call(judged, "other", threshold="valid")
+    summary, table = call(evaluated, "other", threshold="valid")
     assert table.loc["Bald", "majority_accuracy"] == 0
     assert summary["intervals"]["over"] == "images"
     assert set(summary["thresholds"].values()) == {0.5}
     assert "there is no valid face to choose thresholds on: each is 0.5" in summary["warnings"]
 
 
-def test_the_test_split_chooses_no_threshold(judged):
+def test_the_test_split_chooses_no_threshold(evaluated):
     """Whatever the test labels and logits are, thresholds come out the same; valid's decide."""
-    call(judged)
-    said = read_predictions(judged / "out/predictions.parquet")
+    call(evaluated)
+    before = read_predictions(evaluated / "out/predictions.parquet")
     settings = SETTINGS | {"threshold": "valid"}
-    rng, test = np.random.default_rng(0), said.splits == "test"
-    labels, logits = said.labels.copy(), said.logits.copy()
+    rng, test = np.random.default_rng(0), before.splits == "test"
+    labels, logits = before.labels.copy(), before.logits.copy()
     labels[test] = rng.random(labels[test].shape) < 0.5
     logits[test] = rng.normal(3, 5, logits[test].shape)
-    chosen = evaluate.with_thresholds(said, settings).thresholds
-    other = evaluate.with_thresholds(replace(said, labels=labels, logits=logits), settings)
+    chosen = evaluate.with_thresholds(before, settings).thresholds
+    other = evaluate.with_thresholds(replace(before, labels=labels, logits=logits), settings)
     assert len(set(chosen.tolist())) > 10
     np.testing.assert_array_equal(chosen, other.thresholds)
     labels[~test] = ~labels[~test]
-    other = evaluate.with_thresholds(replace(said, labels=labels), settings)
+    other = evaluate.with_thresholds(replace(before, labels=labels), settings)
     assert (chosen != other.thresholds).any()
 
 
-def test_thresholds_chosen_on_valid_are_kept_and_used(judged):
-    summary, table = call(judged, threshold="valid")
-    kept = read_predictions(judged / "out/predictions.parquet").thresholds
+def test_thresholds_chosen_on_valid_are_kept_and_used(evaluated):
+    summary, table = call(evaluated, threshold="valid")
+    kept = read_predictions(evaluated / "out/predictions.parquet").thresholds
     assert list(summary["thresholds"].values()) == kept.tolist()
-    frame = pd.read_parquet(judged / "out/predictions.parquet")
+    frame = pd.read_parquet(evaluated / "out/predictions.parquet")
     test = frame[frame["split"] == "test"]
-    chance = 1 / (1 + np.exp(-test["Male_logit"].astype(float)))
-    accuracy = ((chance > summary["thresholds"]["Male"]) == test["Male"]).mean()
+    probability = 1 / (1 + np.exp(-test["Male_logit"].astype(float)))
+    accuracy = ((probability > summary["thresholds"]["Male"]) == test["Male"]).mean()
     assert table.loc["Male", "accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert summary["thresholds"]["Bald"] == 0.5  # too few bald faces in valid
 
 
-def test_a_model_of_one_attribute_is_judged_in_that_one(judged, tmp_path):
+def test_a_model_of_one_attribute_is_evaluated_on_that_one(tmp_path):
     make_faces(tmp_path / "faces", ["train", "valid", "test"], people=False)
     save_network(tmp_path / "weights.safetensors", attributes=["Male"])
     summary, table = call(tmp_path)
@@ -232,12 +234,12 @@ def test_a_model_of_one_attribute_is_judged_in_that_one(judged, tmp_path):
     assert summary["intervals"]["over"] == "images"
 
 
-def test_people_in_two_splits_are_reported_in_json_and_log(judged, tmp_path):
-    faces = open_faces(judged / "faces")
+def test_people_in_two_splits_are_reported_in_json_and_log(evaluated, tmp_path):
+    faces = open_faces(evaluated / "faces")
     people = faces.identities.copy()
     people[40] = people[0]
     write_faces(
-        judged / "leaky",
+        evaluated / "leaky",
         (
             Face(name, split, person, labels, faces.encoded(row))
             for row, (name, split, person, labels) in enumerate(
@@ -246,7 +248,7 @@ def test_people_in_two_splits_are_reported_in_json_and_log(judged, tmp_path):
         ),
         SIZE,
     )
-    summary, _ = call(judged, "leaky", "--log", str(tmp_path / "log"))
+    summary, _ = call(evaluated, "leaky", "--log", str(tmp_path / "log"))
     warning = summary["warnings"][0]
     assert "1 of 15 people" in warning
     assert warning in (tmp_path / "log").read_text()
@@ -268,7 +270,7 @@ def make_masks(folder: Path) -> None:
     masks.main([*gather.split(), *settings])
 
 
-def test_maps_are_judged_against_the_stores_masks_face_by_face(tmp_path):
+def test_maps_are_compared_with_the_stores_masks_face_by_face(tmp_path):
     make_faces(tmp_path / "faces", ["train", "valid", "test"])
     make_masks(tmp_path)
     save_network(tmp_path / "weights.safetensors")
@@ -280,16 +282,16 @@ def test_maps_are_judged_against_the_stores_masks_face_by_face(tmp_path):
     faces = open_faces(tmp_path / "faces")
     images = np.stack([faces.image(row) for row in range(40, 59)]).transpose(0, 3, 1, 2)
     with torch.no_grad():
-        said = network(torch.from_numpy(images / 255).float() * 2 - 1).maps.numpy() > 0.5
-    assert 0.2 < said.mean() < 0.8
+        maps = network(torch.from_numpy(images / 255).float() * 2 - 1).maps.numpy() > 0.5
+    assert 0.2 < maps.mean() < 0.8
     store = zarr.open_group(tmp_path / "masks.zarr", mode="r")["masks"]
     whole = torch.from_numpy(store[40:59]).float()
-    truth = interpolate(whole, said.shape[2:], mode="nearest-exact").bool().numpy()
+    truth = interpolate(whole, maps.shape[2:], mode="nearest-exact").bool().numpy()
     for name in ("Male", "Bald", "Bangs"):
         a, found = ATTRIBUTES.index(name), summary["masks"]["test"]["by_attribute"][name]
         assert found["positives"] == truth[:, a].any(axis=(1, 2)).sum()
-        assert found["pixel_accuracy"] == pytest.approx((truth == said)[:, a].mean(), abs=1e-6)
-        iou = reference.jaccard_score(truth[:, a].ravel(), said[:, a].ravel(), zero_division=0)
+        assert found["pixel_accuracy"] == pytest.approx((truth == maps)[:, a].mean(), abs=1e-6)
+        iou = reference.jaccard_score(truth[:, a].ravel(), maps[:, a].ravel(), zero_division=0)
         assert (found["iou"] or 0) == pytest.approx(iou, abs=1e-6)
 
 
@@ -300,16 +302,16 @@ def test_means_of_masks_leave_out_attributes_with_too_few_of_them(tmp_path):
     masked = ("--masks", str(tmp_path / "masks.zarr"))
     test = call(tmp_path, "faces", *masked, min_class=6)[0]["masks"]["test"]
     rows = test["by_attribute"]
-    counted = [row["iou"] for row in rows.values() if row["positives"] >= 6]
+    included = [row["iou"] for row in rows.values() if row["positives"] >= 6]
     assert 0 < rows["Bald"]["positives"] < 6
-    assert test["attributes"] == len(counted) > 0
-    assert test["mean"]["iou"] == pytest.approx(np.mean(counted), abs=1e-6)
+    assert test["attributes"] == len(included) > 0
+    assert test["mean"]["iou"] == pytest.approx(np.mean(included), abs=1e-6)
 
 
-def test_a_device_that_is_not_there_ends_in_one_sentence(judged, monkeypatch):
+def test_a_device_that_is_not_there_ends_in_one_sentence(evaluated, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(SystemExit, match="cannot judge with accelerator 'gpu'"):
-        call(judged, accelerator="gpu")
+    with pytest.raises(SystemExit, match="cannot evaluate with accelerator 'gpu'"):
+        call(evaluated, accelerator="gpu")
 
 
 def test_masks_of_other_faces_are_refused(tmp_path):
@@ -321,7 +323,7 @@ def test_masks_of_other_faces_are_refused(tmp_path):
         call(tmp_path, "other", "--masks", str(tmp_path / "masks.zarr"))
 
 
-def test_a_network_without_maps_has_no_mask_metrics(judged, tmp_path):
+def test_a_network_without_maps_has_no_mask_metrics(tmp_path):
     make_faces(tmp_path / "faces", ["train", "valid", "test"])
     make_masks(tmp_path)
     plain = {"network": "backbone", "backbone": "resnet18", "segmentation_weight": 0}

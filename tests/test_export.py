@@ -1,4 +1,4 @@
-"""The exported model says what torch says, and the file explains itself."""
+"""The exported model predicts what torch predicts, and the file describes itself."""
 
 import json
 
@@ -52,13 +52,13 @@ def compare(weights, out, real_faces, count):
     network, settings = load_network(weights)
     images = real_images(real_faces, count, settings["input_size"])
     with torch.inference_mode():
-        said = network(prepare(torch.from_numpy(images).permute(0, 3, 1, 2), settings))
-    chances, logits, *maps = session(out).run(None, {"images": images})
-    np.testing.assert_allclose(logits, said.logits.numpy(), atol=1e-4)
-    np.testing.assert_allclose(chances, said.logits.sigmoid().numpy(), atol=1e-4)
-    assert len(maps) == (said.maps is not None)
+        output = network(prepare(torch.from_numpy(images).permute(0, 3, 1, 2), settings))
+    probabilities, logits, *maps = session(out).run(None, {"images": images})
+    np.testing.assert_allclose(logits, output.logits.numpy(), atol=1e-4)
+    np.testing.assert_allclose(probabilities, output.logits.sigmoid().numpy(), atol=1e-4)
+    assert len(maps) == (output.maps is not None)
     if maps:
-        np.testing.assert_allclose(maps[0], said.maps.numpy(), atol=1e-4)
+        np.testing.assert_allclose(maps[0], output.maps.numpy(), atol=1e-4)
 
 
 def test_the_file_names_its_attributes_thresholds_and_input(exported):
@@ -67,10 +67,10 @@ def test_the_file_names_its_attributes_thresholds_and_input(exported):
     about = session(out).get_modelmeta().custom_metadata_map
     assert json.loads(about["attributes"]) == settings["attributes"]
     metrics = json.loads(files["metrics"].read_text())
-    chosen = dict(
+    thresholds = dict(
         zip(json.loads(about["attributes"]), json.loads(about["thresholds"]), strict=True)
     )
-    assert chosen == metrics["thresholds"]
+    assert thresholds == metrics["thresholds"]
     assert json.loads(about["input"])["size"] == settings["input_size"]
     assert "pipeline.align --size 218 178, then resized" in about["geometry"]
     (images,) = session(out).get_inputs()
@@ -79,7 +79,7 @@ def test_the_file_names_its_attributes_thresholds_and_input(exported):
     assert isinstance(images.shape[0], str)
 
 
-def test_the_file_is_valid_and_tells_nothing_of_the_machine(exported):
+def test_the_file_is_valid_and_holds_nothing_of_the_machine(exported):
     _, out = exported
     onnx.checker.check_model(out / "model.onnx")
     content = (out / "model.onnx").read_bytes()
@@ -124,7 +124,7 @@ def test_onnx_equals_torch_on_real_faces_at_the_width_of_the_demo(real_faces, tm
 
 
 def test_the_numbers_of_other_weights_are_refused(tmp_path):
-    with pytest.raises(SystemExit, match="judges other weights"):
+    with pytest.raises(SystemExit, match="evaluates other weights"):
         call(export, None, weights=model()["weights"], metrics=model("cnn_rnn")["metrics"],
              out=tmp_path)  # fmt: skip
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Figures: what they show is counted anew by other means, and equal results are equal files."""
+"""Figures: what they show is computed again by other means, and equal results are equal files."""
 
 from dataclasses import replace
 
@@ -8,15 +8,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import precision_recall_curve
+from sklearn import metrics as reference
 from small_results import call, model, only, small_results
 
 from pipeline import data_figures, figures
-from pipeline.core.evaluation.evaluated import open_judged
-from pipeline.core.evaluation.inference import Viewer
+from pipeline.core.evaluation.evaluated import open_evaluated
+from pipeline.core.evaluation.inference import Inference, heat_maps
+from pipeline.core.evaluation.metrics import calibration, precision_recall_curve
 from pipeline.core.faces.store import Face, write_faces
 from pipeline.core.masks.store import open_masks
-from pipeline.core.presentation.figures import judgement, places, where
+from pipeline.core.presentation.figures import faces, localization, performance
 from pipeline.core.presentation.style import readable
 
 
@@ -80,45 +81,58 @@ def test_curves_are_those_of_scikit_learn(pairs):
     labels, scores = (np.array(side) for side in zip(*pairs, strict=True))
     if not labels.any():
         return
-    precision, recall = judgement.curve(labels, scores.astype(float))
-    expected = precision_recall_curve(labels, scores)
+    precision, recall = precision_recall_curve(labels, scores.astype(float))
+    expected = reference.precision_recall_curve(labels, scores)
     assert np.allclose(precision[::-1], expected[0][:-1])
     assert np.allclose(recall[::-1], expected[1][:-1])
 
 
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), max_size=40))
+def test_calibration_puts_every_prediction_into_one_bin(pairs):
+    labels, predicted = (
+        np.array([pair[i] for pair in pairs], kind) for i, kind in enumerate((bool, float))
+    )
+    bins = calibration(labels, predicted)
+    assert bins.count.sum() == len(pairs)
+    assert np.nansum(bins.count * bins.observed) == pytest.approx(labels.sum())
+    assert np.nansum(bins.count * bins.predicted) == pytest.approx(predicted.sum())
+    assert 0 <= bins.error <= 1
+
+
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1), st.floats(0.1, 0.9))
-def test_each_face_is_of_one_kind_and_the_surest_come_first(pairs, threshold):
-    labels, chances = (np.array(side) for side in zip(*pairs, strict=True))
-    kinds = places.surest(labels, chances, threshold)
+def test_each_face_is_of_one_kind_and_the_most_confident_come_first(pairs, threshold):
+    labels, probabilities = (np.array(side) for side in zip(*pairs, strict=True))
+    kinds = faces.most_confident(labels, probabilities, threshold)
     assert sorted(np.concatenate(list(kinds.values())).tolist()) == list(range(len(pairs)))
-    for kind, faces in kinds.items():
-        right, positive = kind.split()
-        assert all((chances[faces] > threshold) == (positive == "positive"))
-        assert all((labels[faces] == (chances[faces] > threshold)) == (right == "true"))
-        assert (np.diff(abs(chances[faces] - threshold)) <= 0).all()
+    for kind, chosen in kinds.items():
+        correct, positive = kind.split()
+        predicted = probabilities[chosen] > threshold
+        assert all(predicted == (positive == "positive"))
+        assert all((labels[chosen] == predicted) == (correct == "true"))
+        assert (np.diff(abs(probabilities[chosen] - threshold)) <= 0).all()
 
 
 def test_the_confusion_counts_what_is_predicted_beyond_the_labels():
-    said = open_judged(*only(model(), "faces", "predictions").values()).said
-    excess = judgement.excesses(said)
+    test = open_evaluated(*only(model(), "faces", "predictions").values()).predictions
+    excess = performance.excesses(test)
     for i in range(40):
-        faces = said.labels[:, i]
+        labelled = test.labels[:, i]
         for k in range(40):
-            if faces.sum() < judgement.FEWEST:
+            if labelled.sum() < performance.MIN_POSITIVES:
                 assert np.isnan(excess[i, k])
             else:
-                predicted = (said.logits[faces, k] > 0).mean()
-                assert excess[i, k] == pytest.approx(predicted - said.labels[faces, k].mean())
+                predicted = (test.logits[labelled, k] > 0).mean()
+                assert excess[i, k] == pytest.approx(predicted - test.labels[labelled, k].mean())
 
 
 def test_mean_maps_are_means_over_the_faces_that_have_landmarks():
     files = model()
-    test = open_judged(files["faces"], files["predictions"])
-    viewer, masks = Viewer(files["weights"]), open_masks(files["masks"])
+    test = open_evaluated(files["faces"], files["predictions"])
+    inference, masks = Inference(files["weights"]), open_masks(files["masks"])
     usable = np.flatnonzero(masks.found[test.rows])
     assert len(usable) == len(test.rows) - 1
-    means = where.mean_maps(viewer, test, masks, usable)
-    maps = viewer.look(test.images(usable)).where
+    means = localization.mean_maps(inference, test, masks, usable)
+    maps = heat_maps(inference.predict(test.images(usable)))
     k = int(np.argmax(means.positives))
     labels = test.labels[usable, k]
     np.testing.assert_allclose(means.positive[k], maps[labels, k].sum(axis=0), atol=1e-4)
@@ -129,12 +143,13 @@ def test_mean_maps_are_means_over_the_faces_that_have_landmarks():
 
 def test_attention_is_shown_relative_to_an_even_share():
     files = model("cnn_rnn")
-    test = open_judged(files["faces"], files["predictions"])
-    seen = Viewer(files["weights"]).look(test.images(np.arange(3)))
-    assert seen.where.shape == (3, 1, 14, 14)
-    assert (seen.where.mean(axis=(1, 2, 3)) <= 1 / 4 + 1e-6).all()  # less only where it is cut off
-    assert (seen.where.mean(axis=(1, 2, 3)) > 0).all()
-    np.testing.assert_allclose(seen.logits, test.said.logits[:3], atol=1e-4)
+    test = open_evaluated(files["faces"], files["predictions"])
+    output = Inference(files["weights"]).predict(test.images(np.arange(3)), attention=True)
+    maps = heat_maps(output)
+    assert maps.shape == (3, 1, 14, 14)
+    assert (maps.mean(axis=(1, 2, 3)) <= 1 / 4 + 1e-6).all()  # less only where it is cut off
+    assert (maps.mean(axis=(1, 2, 3)) > 0).all()
+    np.testing.assert_allclose(output.logits, test.predictions.logits[:3], atol=1e-4)
 
 
 def test_costs_add_up_the_jobs_of_a_rule(tmp_path):
@@ -158,9 +173,10 @@ def test_faces_without_landmarks_are_counted_by_split(drawn):
 
 def test_where_all_faces_are_of_one_class_no_example_is_shown(tmp_path):
     files = model("cnn_rnn")
-    test = open_judged(files["faces"], files["predictions"])
-    only_men = test._replace(said=replace(test.said, labels=test.said.labels | True))
-    where.draw_examples(Viewer(files["weights"]), only_men, tmp_path / "examples.png")
+    test = open_evaluated(files["faces"], files["predictions"])
+    labels = test.predictions.labels | True
+    one_class = test._replace(predictions=replace(test.predictions, labels=labels))
+    localization.draw_examples(Inference(files["weights"]), one_class, tmp_path / "examples.png")
     assert (tmp_path / "examples.png").is_file()
 
 
@@ -194,15 +210,15 @@ def test_the_configuration_page_shows_every_value_as_text(tmp_path):
     assert "<script>alert" not in text
 
 
-def test_a_judgement_of_which_nothing_counts_is_drawn_as_well(tmp_path):
+def test_figures_are_drawn_where_no_attribute_is_in_the_means(tmp_path):
     files = model()
-    said = open_judged(files["faces"], files["predictions"]).said
+    test = open_evaluated(files["faces"], files["predictions"]).predictions
     table = pd.read_csv(files["table"]).assign(counted=False)
-    judgement.reliability(said, np.zeros(40, bool), tmp_path / "reliability.svg")
-    judgement.precision_recall(said, table, tmp_path / "curves.svg")
-    judgement.bars(table, ["a split to doubt"], tmp_path / "bars.svg")
-    assert "n = 0 answers" in (tmp_path / "reliability.svg").read_text()
-    assert "Warning: a split to doubt." in (tmp_path / "bars.svg").read_text()
+    performance.reliability(test, np.zeros(40, bool), tmp_path / "reliability.svg")
+    performance.precision_recall(test, table, tmp_path / "curves.svg")
+    performance.bars(table, ["a split that overlaps"], tmp_path / "bars.svg")
+    assert "n = 0 predictions" in (tmp_path / "reliability.svg").read_text()
+    assert "Warning: a split that overlaps." in (tmp_path / "bars.svg").read_text()
 
 
 @pytest.mark.parametrize(

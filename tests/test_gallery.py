@@ -9,9 +9,9 @@ import pytest
 from small_results import call, model, only
 
 from pipeline import gallery
-from pipeline.core.evaluation.evaluated import open_judged
-from pipeline.core.evaluation.inference import Viewer
-from pipeline.core.presentation.figures.places import KINDS
+from pipeline.core.evaluation.evaluated import open_evaluated
+from pipeline.core.evaluation.inference import Inference
+from pipeline.core.presentation.figures.faces import KINDS
 
 NASTY = '</script><script>alert("1")</script><img src=x onerror=alert(2)>.jpg'
 
@@ -29,24 +29,24 @@ def data(page, name):
 
 
 def test_each_attribute_shows_faces_of_each_kind_that_are_of_that_kind(page):
-    test = open_judged(*only(model(), "faces", "predictions").values())
-    faces = dict(zip(test.said.names, range(len(test.rows)), strict=True))
+    test = open_evaluated(*only(model(), "faces", "predictions").values())
+    faces = dict(zip(test.predictions.names, range(len(test.rows)), strict=True))
     shown = data(page, "attributes")
-    assert [one["name"] for one in shown] == test.said.attributes
+    assert [one["name"] for one in shown] == test.predictions.attributes
     for k, one in enumerate(shown):
         assert [kind["kind"] for kind in one["kinds"]] == list(KINDS)
         assert sum(kind["count"] for kind in one["kinds"]) == len(test.rows)
         for kind in one["kinds"]:
-            right, positive = kind["kind"].split()
+            correct, positive = kind["kind"].split()
             assert len(kind["faces"]) == min(kind["count"], 2)
             for cell in kind["faces"]:
                 face = faces[cell["name"]]
-                assert test.positive[face, k] == (positive == "positive")
-                assert (test.labels[face, k] == test.positive[face, k]) == (right == "true")
+                assert test.predicted[face, k] == (positive == "positive")
+                assert (test.labels[face, k] == test.predicted[face, k]) == (correct == "true")
                 assert cell["label"] == ("yes" if test.labels[face, k] else "no")
 
 
-def test_every_face_shown_has_its_picture_and_the_map_that_led_to_the_answer(page):
+def test_every_face_shown_has_its_picture_and_the_predicted_map(page):
     pictures = data(page, "faces")
     cells = [c for one in data(page, "attributes") for kind in one["kinds"] for c in kind["faces"]]
     assert cells
@@ -62,10 +62,12 @@ def test_the_page_names_no_place_on_the_network(page):
 
 def test_names_from_the_data_are_text_and_never_markup(tmp_path):
     files = model()
-    test = open_judged(files["faces"], files["predictions"])
-    nasty = test._replace(said=replace(test.said, names=[NASTY] * len(test.said.names)))
+    test = open_evaluated(files["faces"], files["predictions"])
+    nasty = test._replace(
+        predictions=replace(test.predictions, names=[NASTY] * len(test.predictions.names))
+    )
     out = tmp_path / "gallery.html"
-    gallery.write_gallery(out, NASTY, Viewer(files["weights"]), nasty, each=1)
+    gallery.write_gallery(out, NASTY, Inference(files["weights"]), nasty, each=1)
     page = out.read_text()
     assert page.count("<script>") == page.count("</script>") == 1
     assert "<img src=x" not in page
@@ -80,15 +82,15 @@ def test_a_model_with_attention_shows_one_map_a_face_for_its_attribute(tmp_path)
     assert "attended to each place" in out.read_text()
 
 
-def test_the_surest_answers_are_shown(page):
-    test = open_judged(*only(model(), "faces", "predictions").values())
-    faces = dict(zip(test.said.names, range(len(test.rows)), strict=True))
+def test_the_most_confident_predictions_are_shown(page):
+    test = open_evaluated(*only(model(), "faces", "predictions").values())
+    faces = dict(zip(test.predictions.names, range(len(test.rows)), strict=True))
     for k, one in enumerate(data(page, "attributes")):
         for kind in one["kinds"]:
-            right, positive = kind["kind"].split()
-            is_kind = (test.positive[:, k] == (positive == "positive")) & (
-                (test.labels[:, k] == test.positive[:, k]) == (right == "true")
+            correct, positive = kind["kind"].split()
+            is_kind = (test.predicted[:, k] == (positive == "positive")) & (
+                (test.labels[:, k] == test.predicted[:, k]) == (correct == "true")
             )
-            sureness = np.sort(abs(test.chances[is_kind, k] - 0.5))[::-1][:2]
-            shown = [abs(test.chances[faces[c["name"]], k] - 0.5) for c in kind["faces"]]
-            np.testing.assert_allclose(shown, sureness)
+            confidence = np.sort(abs(test.probabilities[is_kind, k] - 0.5))[::-1][:2]
+            shown = [abs(test.probabilities[faces[c["name"]], k] - 0.5) for c in kind["faces"]]
+            np.testing.assert_allclose(shown, confidence)

@@ -1,4 +1,4 @@
-"""predict: any photographs in, honest rows and a page out."""
+"""predict: any photographs in, a row for each face and a page out."""
 
 import csv
 import os
@@ -16,7 +16,7 @@ from PIL import Image
 from small_results import call, detector, model
 
 from pipeline import predict
-from pipeline.core.evaluation.inference import Viewer
+from pipeline.core.evaluation.inference import Inference
 from pipeline.core.faces.store import decode, open_faces
 from pipeline.core.geometry import PLACES, places, similarity
 from pipeline.core.landmarks.photographs import align_photograph, open_detectors
@@ -37,7 +37,7 @@ def face():
     return open_faces(model()["faces"]).image(0)
 
 
-def tell(folder, out, *words, **paths):
+def predicted(folder, out, *words, **paths):
     call(predict, None, *words, weights=model()["weights"], photographs=folder, out=out, **paths)
     with (out / "faces.csv").open(encoding="utf-8") as stream:
         return {row["photograph"]: row for row in csv.DictReader(stream)}
@@ -69,10 +69,10 @@ def test_aligned_faces_get_the_probabilities_that_evaluate_gave_them(tmp_path):
     for row in rows:
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / faces.names[row]).write_bytes(faces.encoded(int(row)))
-    told = tell(tmp_path / "in", tmp_path / "out")
-    judged = pd.read_parquet(files["predictions"]).set_index("image_name")
-    for name, row in told.items():
-        logits = judged.loc[name, [c for c in judged if c.endswith("_logit")]].to_numpy(float)
+    rows = predicted(tmp_path / "in", tmp_path / "out")
+    evaluated = pd.read_parquet(files["predictions"]).set_index("image_name")
+    for name, row in rows.items():
+        logits = evaluated.loc[name, [c for c in evaluated if c.endswith("_logit")]].to_numpy(float)
         np.testing.assert_allclose(numbers(row), 1 / (1 + np.exp(-logits)), atol=2e-4)
 
 
@@ -83,30 +83,30 @@ def test_odd_photographs_get_a_row_each_and_the_run_goes_on(tmp_path, face):
     write(photographs / "grey.jpg", cv2.cvtColor(scene(face), cv2.COLOR_RGB2GRAY))
     (photographs / "corrupt.jpg").write_bytes((photographs / "one.jpg").read_bytes()[:2000])
     (photographs / "notes.txt").write_text("not a photograph")
-    told = tell(photographs, tmp_path / "out", "--align", model=detector())
-    assert set(told) == {"one.jpg", "no_face.png", "grey.jpg", "corrupt.jpg"}
-    assert told["no_face.png"]["fault"] == "no face was found"
-    assert "cannot be decoded" in told["corrupt.jpg"]["fault"]
+    rows = predicted(photographs, tmp_path / "out", "--align", model=detector())
+    assert set(rows) == {"one.jpg", "no_face.png", "grey.jpg", "corrupt.jpg"}
+    assert rows["no_face.png"]["fault"] == "no face was found"
+    assert "cannot be decoded" in rows["corrupt.jpg"]["fault"]
     for name in ("no_face.png", "corrupt.jpg"):
-        assert told[name]["Male"] == ""
+        assert rows[name]["Male"] == ""
     for name in ("one.jpg", "grey.jpg"):
-        assert told[name]["fault"] == ""
-        assert all((numbers(told[name]) >= 0) & (numbers(told[name]) <= 1))
+        assert rows[name]["fault"] == ""
+        assert all((numbers(rows[name]) >= 0) & (numbers(rows[name]) <= 1))
 
 
-def test_a_photograph_of_fifty_megapixels_is_told_like_a_small_one(tmp_path, face):
+def test_a_photograph_of_fifty_megapixels_is_predicted_like_a_small_one(tmp_path, face):
     small = scene(face, (600, 800), ((300, 150, 1.0),))
     write(tmp_path / "in/small.png", small)
     large = cv2.resize(small, (8192, 6144), interpolation=cv2.INTER_CUBIC)
     write(tmp_path / "in/large.jpg", large)
-    told = tell(tmp_path / "in", tmp_path / "out", "--align", model=detector())
+    rows = predicted(tmp_path / "in", tmp_path / "out", "--align", model=detector())
     box = {name: np.array([int(row[side]) for side in ("left", "top", "right", "bottom")])
-           for name, row in told.items()}  # fmt: skip
+           for name, row in rows.items()}  # fmt: skip
     np.testing.assert_allclose(box["large.jpg"] / 10.24, box["small.png"], atol=4)
-    assert abs(numbers(told["large.jpg"]) - numbers(told["small.png"])).mean() < 0.05
+    assert abs(numbers(rows["large.jpg"]) - numbers(rows["small.png"])).mean() < 0.05
 
 
-def test_a_photograph_that_its_exif_turns_is_told_like_the_upright_one(tmp_path, face):
+def test_a_photograph_that_its_exif_turns_is_predicted_like_the_upright_one(tmp_path, face):
     upright = Image.fromarray(scene(face))
     (tmp_path / "in").mkdir()
     upright.save(tmp_path / "in/upright.png")
@@ -114,10 +114,10 @@ def test_a_photograph_that_its_exif_turns_is_told_like_the_upright_one(tmp_path,
     exif[274] = 6  # to be shown a quarter turn to the right of how it is stored
     turned = upright.transpose(Image.Transpose.ROTATE_90)
     turned.save(tmp_path / "in/turned.jpg", quality=98, exif=exif)
-    told = tell(tmp_path / "in", tmp_path / "out", "--align", model=detector())
+    rows = predicted(tmp_path / "in", tmp_path / "out", "--align", model=detector())
     for side in ("left", "top", "right", "bottom"):
-        assert int(told["turned.jpg"][side]) == pytest.approx(int(told["upright.png"][side]), abs=3)
-    assert abs(numbers(told["turned.jpg"]) - numbers(told["upright.png"])).max() < 0.1
+        assert int(rows["turned.jpg"][side]) == pytest.approx(int(rows["upright.png"][side]), abs=3)
+    assert abs(numbers(rows["turned.jpg"]) - numbers(rows["upright.png"])).max() < 0.1
 
 
 def test_every_face_is_found_or_the_largest_alone(tmp_path, finder, face):
@@ -147,8 +147,8 @@ def test_names_are_shown_as_text_and_never_as_markup(tmp_path, face):
     nasty = '<script>alert("1")<script>&amp;.png'
     (tmp_path / "<b>in").mkdir()
     write(tmp_path / "<b>in" / nasty, face)
-    told = tell(tmp_path / "<b>in", tmp_path / "out")
-    assert set(told) == {nasty}
+    rows = predicted(tmp_path / "<b>in", tmp_path / "out")
+    assert set(rows) == {nasty}
     page = (tmp_path / "out/index.html").read_text()
     assert page.count("<script>") == 1
     assert "&lt;script&gt;alert(&#34;1&#34;)" in page
@@ -157,35 +157,37 @@ def test_names_are_shown_as_text_and_never_as_markup(tmp_path, face):
 
 def test_likely_attributes_follow_the_thresholds_that_are_given(tmp_path, face):
     write(tmp_path / "in/face.png", face)
-    told = tell(tmp_path / "in", tmp_path / "out", metrics=model()["metrics"])
+    rows = predicted(tmp_path / "in", tmp_path / "out", metrics=model()["metrics"])
     page = (tmp_path / "out/index.html").read_text()
-    likely = (numbers(told["face.png"]) > 0.5).sum()
+    likely = (numbers(rows["face.png"]) > 0.5).sum()
     assert page.count("<button type") == likely
 
 
-@pytest.mark.parametrize(("content", "says"), [(None, "judges other weights"), ("{}", "model")])
-def test_the_thresholds_of_another_model_are_refused(tmp_path, face, content, says):
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "evaluates other weights"), ("{}", "model")]
+)
+def test_the_thresholds_of_another_model_are_refused(tmp_path, face, content, message):
     write(tmp_path / "in/face.png", face)
     metrics = model("cnn_rnn")["metrics"]
     if content:
         metrics = tmp_path / "metrics.json"
         metrics.write_text(content)
-    with pytest.raises(SystemExit, match=says):
-        tell(tmp_path / "in", tmp_path / "out", metrics=metrics)
+    with pytest.raises(SystemExit, match=message):
+        predicted(tmp_path / "in", tmp_path / "out", metrics=metrics)
 
 
 def test_a_name_that_is_no_utf8_has_its_row_and_its_place_on_the_page(tmp_path, face):
     folder = tmp_path / os.fsdecode(b"\xe9t\xe9")
     write(folder / "face.png", face)
     (folder / "face.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
-    assert set(tell(folder, tmp_path / "out")) == {"caf\\xe9.png"}
+    assert set(predicted(folder, tmp_path / "out")) == {"caf\\xe9.png"}
     assert "caf\\xe9.png" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
 
 
-def test_an_output_that_is_a_file_is_told(tmp_path, face):
+def test_an_output_that_is_a_file_is_refused(tmp_path, face):
     write(tmp_path / "in/face.png", face)
     with pytest.raises(SystemExit, match="is a file: name a folder"):
-        tell(tmp_path / "in", tmp_path / "in/face.png")
+        predicted(tmp_path / "in", tmp_path / "in/face.png")
 
 
 def test_weights_and_photographs_suffice_anywhere(tmp_path, face):
@@ -193,21 +195,21 @@ def test_weights_and_photographs_suffice_anywhere(tmp_path, face):
     shutil.copy(model()["weights"], tmp_path)
     shutil.copy(detector(), tmp_path)
     write(tmp_path / "party/one.jpg", scene(face))
-    words = ["--photographs", "party", "--align", "--model", detector().name, "--out", "told"]
+    words = ["--photographs", "party", "--align", "--model", detector().name, "--out", "out"]
     command = [sys.executable, "-m", "pipeline.predict", "--weights", "weights.safetensors", *words]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
-    assert (pd.read_csv(tmp_path / "told/faces.csv")["photograph"] == "one.jpg").all()
+    assert (pd.read_csv(tmp_path / "out/faces.csv")["photograph"] == "one.jpg").all()
 
 
 @pytest.mark.parametrize(("folder", "words"), [("none", "is no folder"), ("empty", "no image")])
-def test_a_folder_without_photographs_is_said_in_one_sentence(tmp_path, folder, words):
+def test_a_folder_without_photographs_is_refused_in_one_sentence(tmp_path, folder, words):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match=words):
-        tell(tmp_path / folder, tmp_path / "out")
+        predicted(tmp_path / folder, tmp_path / "out")
 
 
 @pytest.mark.slow
-def test_every_annotated_face_of_the_wild_photographs_is_told_of(real_faces, tmp_path):
+def test_every_annotated_face_of_the_wild_photographs_has_a_row(real_faces, tmp_path):
     """60 photographs, often of several people; the truth is hand-placed."""
     wild = real_faces / "landmarks68/wild"
     call(predict, None, "--align", weights=model()["weights"], photographs=wild,
@@ -217,8 +219,8 @@ def test_every_annotated_face_of_the_wild_photographs_is_told_of(real_faces, tmp
     boxes = rows[["left", "top", "right", "bottom"]].to_numpy().reshape(-1, 2, 2)
     for truth in pd.read_csv(wild / "landmarks68.csv").to_dict("records"):
         points = np.array([(truth[f"x_{i}"], truth[f"y_{i}"]) for i in range(68)])
-        told = boxes[rows["photograph"] == Path(truth["image_name"]).name]
-        assert any(same(points, box) for box in told), truth["image_name"]
+        found = boxes[rows["photograph"] == Path(truth["image_name"]).name]
+        assert any(same(points, box) for box in found), truth["image_name"]
 
 
 def test_a_face_may_be_cut_by_the_photographs_border_and_not_by_a_windows():
@@ -243,9 +245,14 @@ def test_the_network_sees_a_face_as_training_on_photographs_showed_it(
         encoded = (tmp_path / "in/one.png").read_bytes()
         trained = decode(align_photograph(encoded, None, None, size, detectors).encoded)
     network, settings = load_network(model()["weights"])
-    weights, seen, look = tmp_path / "weights.safetensors", [], Viewer.look
+    weights, seen, predict_batch = tmp_path / "weights.safetensors", [], Inference.predict
     save_weights(weights, network, settings | {"faces_size": size})
-    monkeypatch.setattr(Viewer, "look", lambda *said: seen.append(said[1][0]) or look(*said))
+
+    def watched(self, images, **options):
+        seen.append(images[0])
+        return predict_batch(self, images, **options)
+
+    monkeypatch.setattr(Inference, "predict", watched)
     write(tmp_path / "aligned/one.png", trained)
     for words, folder, most in ((["--align"], "in", 4), ([], "aligned", 0)):
         call(predict, None, *words, weights=weights, photographs=tmp_path / folder,
@@ -258,7 +265,7 @@ def test_weights_that_keep_no_size_of_faces_are_shown_celebas(tmp_path, face):
     network, settings = load_network(model()["weights"])
     del settings["faces_size"]
     save_weights(tmp_path / "weights.safetensors", network, settings)
-    assert Viewer(tmp_path / "weights.safetensors").size == (218, 178)
+    assert Inference(tmp_path / "weights.safetensors").size == (218, 178)
 
 
 @pytest.mark.parametrize("size", [(436, 356), (109, 89), (218, 300), (400, 178)])

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from pipeline import evaluate, show
+from pipeline import show
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.evaluation.predictions import Predictions
+from pipeline.core.evaluation.summary import summarise
 from pipeline.core.files import write_table
 from pipeline.core.presentation.model_card import model_card
 
@@ -23,12 +24,12 @@ WARNING = "the splits are train 160,000 · valid 20,000 · test 22,599; CelebA's
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
-    """A results folder with the judgement of two models."""
+    """A results folder with the metrics of two models."""
     folder = tmp_path_factory.mktemp("results") / "synthetic"
     rng = np.random.default_rng(0)
     labels = rng.random((60, 40)) < 0.4
     labels[:, ATTRIBUTES.index("Bald")] = False
-    said = Predictions(
+    predictions = Predictions(
         names=[f"{row}.jpg" for row in range(60)],
         splits=np.full(60, "test"),
         identities=np.arange(60) // 3,
@@ -39,15 +40,15 @@ def results(tmp_path_factory) -> Path:
         train_positives=np.full(40, 0.4),
         weights="",
     )
-    summary, table = evaluate.assess(said, SETTINGS)
+    summary, table = summarise(predictions, SETTINGS)
     for model, masks in ((MODEL, MASKS), ("cnn_rnn", None)):
-        judged = folder / model / "seed-64" / "on-synthetic"
-        judged.mkdir(parents=True)
-        content = summary | {"warnings": [WARNING], "masks": masks}
-        (judged / "metrics.json").write_text(json.dumps(content))
-        write_table(judged / "metrics.csv", table)
+        run = folder / model / "seed-64" / "on-synthetic"
+        run.mkdir(parents=True)
+        content = summary.to_json() | {"warnings": [WARNING], "masks": masks}
+        (run / "metrics.json").write_text(json.dumps(content))
+        write_table(run / "metrics.csv", table)
         for name in ("predictions.parquet", "figures", "../weights.safetensors", "../run.json"):
-            (judged / name).mkdir()
+            (run / name).mkdir()
     for name in ("faces", "drawn", "manifest.csv"):
         (folder / name).mkdir()
     return folder
@@ -92,9 +93,9 @@ def test_without_a_model_all_are_shown_with_what_there_is_to_open(results, capsy
     assert "masks.zarr" not in text  # it is not there
 
 
-def test_one_judgement_can_be_shown_from_its_two_files(results, capsys):
-    judged = results / "cnn_rnn/seed-64/on-synthetic"
-    flags = ["--metrics", str(judged / "metrics.json"), "--table", str(judged / "metrics.csv")]
+def test_one_evaluation_can_be_shown_from_its_two_files(results, capsys):
+    folder = results / "cnn_rnn/seed-64/on-synthetic"
+    flags = ["--metrics", str(folder / "metrics.json"), "--table", str(folder / "metrics.csv")]
     assert "Mouth_Slightly_Open" in printed(capsys, *flags)
 
 
@@ -105,12 +106,12 @@ def test_maps_have_one_line_where_there_are_any(results, capsys):
 
 
 def test_another_json_ends_in_one_sentence(results, tmp_path):
-    other, judged = tmp_path / "run.json", results / "cnn_rnn/seed-64/on-synthetic"
+    other, folder = tmp_path / "run.json", results / "cnn_rnn/seed-64/on-synthetic"
     other.write_text('{"seed": 64}')
     with pytest.raises(SystemExit, match=r"run\.json"):
-        show.main(["--metrics", str(other), "--table", str(judged / "metrics.csv")])
+        show.main(["--metrics", str(other), "--table", str(folder / "metrics.csv")])
     with pytest.raises(SystemExit, match=r"metrics\.json"):
-        show.main(["--comparison", str(judged / "metrics.json")])
+        show.main(["--comparison", str(folder / "metrics.json")])
 
 
 def test_the_card_names_the_data_set_its_split_and_the_maps(results):
@@ -129,7 +130,7 @@ def test_the_card_names_the_data_set_its_split_and_the_maps(results):
     for words in (
         "Data set: Faces of somebody.",
         "Split: the one that the data set came with.",
-        "Judged on other faces: sha256 `ab`",
+        "Evaluated on other faces: sha256 `ab`",
         "| mask IoU of 31 maps | 0.432 |",
     ):
         assert words in card()

@@ -1,6 +1,8 @@
-"""What a trained network predicts, and how good that is.
+"""What a trained network predicts, and how good its predictions are.
 
 Here belong inference, the table of predictions, metrics and their intervals, groups, thresholds,
-the overlap of maps and masks, and the comparison of models: numbers, no pictures. May use every
+the agreement of maps and masks, and the comparison of models: numbers, no pictures. May use every
 room before it.
 """
+
+import pipeline.core.torchvision_on_cpu  # noqa: F401  before lightning and torchmetrics

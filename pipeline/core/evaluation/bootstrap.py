@@ -1,9 +1,10 @@
-"""Intervals by drawing people, not pictures, anew: many pictures of one person are no new proof.
+"""Intervals by the cluster bootstrap: people are resampled, with all their images.
 
-Units (people, or images where people are unknown) are drawn with replacement; the spread of a
-metric over the draws is its interval. The interval is Hesterberg's expanded percentile interval
-("What teachers should know about the bootstrap", 2015, section 5.3): percentiles moved outwards
-as Student's t is wider than the normal, which few units need.
+Clusters (people, or images where people are unknown) are drawn with replacement; the spread of a
+metric over the resamples gives its interval. Several images of one person are not independent, so
+images are never drawn one by one where people are known. The interval is Hesterberg's expanded
+percentile interval ("What teachers should know about the bootstrap", 2015, section 5.3):
+percentiles moved outwards as Student's t is wider than the normal, which few clusters need.
 """
 
 from collections.abc import Iterator
@@ -12,72 +13,73 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy import stats
 
-from pipeline.core.evaluation.metrics import DRAWN, Sample
+from pipeline.core.evaluation.metrics import BOOTSTRAPPED, Sample
 
 LEVEL = 0.95
-FEW = 50  # units; with fewer, a warning says that intervals are too narrow
-CHUNK = 16  # draws at a time: few enough for the cache, on 20,000 faces
+MIN_CLUSTERS = 50  # with fewer, a warning says that intervals are too narrow
+CHUNK = 16  # resamples at a time: few enough for the cache, on 20,000 faces
 
 
-def unit_numbers(identities: np.ndarray) -> np.ndarray:
-    """(N,) numbers from 0: one a person; an image whose person is unknown (-1) is its own."""
-    alone = np.flatnonzero(identities < 0)
-    named = identities.astype(np.int64).copy()
-    named[alone] = named.max(initial=0) + 1 + np.arange(len(alone))
-    return np.unique(named, return_inverse=True)[1]
+def cluster_numbers(identities: np.ndarray) -> np.ndarray:
+    """(N,) numbers from 0: one a person; an image whose person is unknown (-1) has its own."""
+    unknown = np.flatnonzero(identities < 0)
+    numbers = identities.astype(np.int64).copy()
+    numbers[unknown] = numbers.max(initial=0) + 1 + np.arange(len(unknown))
+    return np.unique(numbers, return_inverse=True)[1]
 
 
-def weights(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """``draws`` resamples of ``units``, in pieces of shape (up to CHUNK, units).
+def resampling_weights(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each resample has each cluster, in pieces of shape (up to CHUNK, clusters).
 
-    How often each unit was drawn. Draw d depends on ``seed``, ``units`` and d alone.
+    Resample r depends on ``seed``, ``clusters`` and r alone.
     """
-    for first in range(0, draws, CHUNK):
+    for first in range(0, resamples, CHUNK):
         yield np.stack(
             [
                 np.bincount(
-                    np.random.default_rng([seed, draw]).integers(units, size=units),
-                    minlength=units,
+                    np.random.default_rng([seed, number]).integers(clusters, size=clusters),
+                    minlength=clusters,
                 ).astype(np.float64)
-                for draw in range(first, min(first + CHUNK, draws))
+                for number in range(first, min(first + CHUNK, resamples))
             ]
         )
 
 
-def resample(sample: Sample, draws: int, seed: int, threads: int = 1) -> dict[str, np.ndarray]:
-    """Each of ``DRAWN`` as (draws, A), one row a resample of the units; ``threads`` change none."""
+def resample(sample: Sample, resamples: int, seed: int, threads: int = 1) -> dict[str, np.ndarray]:
+    """Each of ``BOOTSTRAPPED`` as (resamples, A); ``threads`` do not change the numbers."""
     with ThreadPoolExecutor(threads) as pool:
-        pieces = list(pool.map(sample.judge, weights(sample.count, draws, seed)))
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in DRAWN}
+        weights = resampling_weights(sample.clusters, resamples, seed)
+        pieces = list(pool.map(sample.evaluate, weights))
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in BOOTSTRAPPED}
 
 
-def interval(draws: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper end of the 95 % interval of a metric, (…) each, from its draws (D, …).
+def interval(resampled: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end of the 95 % interval of a metric, (…) each, from its resamples (D, …).
 
-    Draws without meaning (NaN) are left out; where none is left, or with one unit alone, the ends
-    are NaN.
+    Resamples in which the metric is undefined (NaN) are left out; where none is left, or with a
+    single cluster, the ends are NaN.
     """
-    some = np.isfinite(draws).any(axis=0) & (units > 1)
+    defined = np.isfinite(resampled).any(axis=0) & (clusters > 1)
     tail = (1 - LEVEL) / 2
-    if units > 1:
-        student = stats.t.ppf(tail, units - 1)
-        tail = stats.norm.cdf(np.sqrt(units / (units - 1)) * student)
-    ends = [tail, 1 - tail]  # "weibull": as far out for few draws as for many
-    low, high = np.nanquantile(np.where(some, draws, 0), ends, axis=0, method="weibull")
-    return np.where(some, low, np.nan), np.where(some, high, np.nan)
+    if clusters > 1:
+        student = stats.t.ppf(tail, clusters - 1)
+        tail = stats.norm.cdf(np.sqrt(clusters / (clusters - 1)) * student)
+    ends = [tail, 1 - tail]  # "weibull": as far out for few resamples as for many
+    low, high = np.nanquantile(np.where(defined, resampled, 0), ends, axis=0, method="weibull")
+    return np.where(defined, low, np.nan), np.where(defined, high, np.nan)
 
 
-def too_few(units: int, people: bool) -> list[str]:
+def few_clusters_warning(clusters: int, people: bool) -> list[str]:
     """One warning if intervals over so few people (or images, where people are unknown) mislead."""
-    if units >= FEW:
+    if clusters >= MIN_CLUSTERS:
         return []
     kind = "people" if people else "images"
-    return [f"the intervals are over {units} {kind}, fewer than {FEW}, and too narrow"]
+    return [f"the intervals are over {clusters} {kind}, fewer than {MIN_CLUSTERS}, and too narrow"]
 
 
-def mean_over_attributes(draws: np.ndarray) -> np.ndarray:
-    """(D,) means of draws (D, A) over the attributes that have a meaning in them."""
-    defined = np.isfinite(draws)
+def mean_over_attributes(resampled: np.ndarray) -> np.ndarray:
+    """(D,) means of resamples (D, A) over the attributes in which the metric is defined."""
+    defined = np.isfinite(resampled)
     count = defined.sum(axis=1)
-    sums = np.where(defined, draws, 0).sum(axis=1)
+    sums = np.where(defined, resampled, 0).sum(axis=1)
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)

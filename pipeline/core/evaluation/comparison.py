@@ -1,7 +1,7 @@
-"""Models side by side on the same faces: values, and differences that share their people and seeds.
+"""Models side by side on the same faces: metrics, and paired differences with intervals.
 
-Every model is judged under the same draws of people, so that a difference is paired: what is hard
-for all models cancels. Several seeds of a model are runs; a value is the mean over them.
+Every model is evaluated on the same resamples of people, so that a difference is paired: what is
+hard for all models cancels. A model has one run a seed; its metric is the mean over them.
 """
 
 from dataclasses import dataclass, replace
@@ -22,28 +22,32 @@ MEAN = "mean"  # the row of the mean over attributes
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A model's runs (seeds) on the same test faces.
+class ModelMetrics:
+    """Metrics of a model's S runs (seeds) on the same test faces, for its A ``attributes``.
 
-    ``found`` (S, A) and ``draws`` (S, D, A) are each of ``COMPARED``, for ``attributes`` (A);
-    ``counted`` (A,) says which of these are in means; ``units`` people or images were drawn.
+    ``estimates`` (S, A) and ``resampled`` (S, D, A) have each of ``COMPARED``; ``included`` (A,)
+    says which attributes are in means; ``clusters`` people or images were resampled.
     """
 
     attributes: list[str]
-    counted: np.ndarray
-    units: int
-    found: dict[str, np.ndarray]
-    draws: dict[str, np.ndarray]
+    included: np.ndarray
+    clusters: int
+    estimates: dict[str, np.ndarray]
+    resampled: dict[str, np.ndarray]
 
-    def only(self, attributes: list[str]) -> "Judged":
+    @property
+    def seeds(self) -> int:
+        return len(self.estimates[COMPARED[0]])
+
+    def only(self, attributes: list[str]) -> "ModelMetrics":
         """The same for some of the attributes, in their order."""
         at = [self.attributes.index(name) for name in attributes]
-        return Judged(
+        return ModelMetrics(
             attributes,
-            self.counted[at],
-            self.units,
-            {name: values[:, at] for name, values in self.found.items()},
-            {name: draws[:, :, at] for name, draws in self.draws.items()},
+            self.included[at],
+            self.clusters,
+            {name: values[:, at] for name, values in self.estimates.items()},
+            {name: resampled[:, :, at] for name, resampled in self.resampled.items()},
         )
 
 
@@ -53,94 +57,94 @@ def read_runs(paths: list[Path]) -> list[Predictions]:
     for path, run in zip(paths, runs, strict=True):
         if run.names != runs[0].names or (run.labels != runs[0].labels).any():
             raise UserError(
-                f"{path} and {paths[0]} were not judged on the same test faces and labels: compare"
-                " models that were judged on one data set."
+                f"{path} and {paths[0]} have different test faces or labels: compare models that"
+                " were evaluated on one data set."
             )
     return runs
 
 
 def majority_rule(run: Predictions) -> Predictions:
-    """What saying of every face what most train faces are would have predicted."""
-    said = np.where(run.train_positives > 0.5, 1.0, -1.0)
+    """Predict for every face what most train faces are."""
+    majority = np.where(run.train_positives > 0.5, 1.0, -1.0)
     return replace(
         run,
         attributes=list(ATTRIBUTES),
-        logits=np.tile(said, (len(run.names), 1)).astype(np.float32),
+        logits=np.tile(majority, (len(run.names), 1)).astype(np.float32),
         thresholds=np.full(len(ATTRIBUTES), 0.5),
         weights="",
     )
 
 
-def judge(
+def evaluate(
     runs: list[Predictions], min_class: int, draws: int, seed: int, threads: int = 1
-) -> Judged:
-    """Judge every run of one model under the same ``draws`` of people."""
-    units = bootstrap.unit_numbers(runs[0].identities)
-    labels = runs[0].labels[:, runs[0].columns]
+) -> ModelMetrics:
+    """Evaluate every run of one model on the same ``draws`` resamples of people."""
+    labels, clusters = runs[0].model_labels, bootstrap.cluster_numbers(runs[0].identities)
     if any(run.attributes != runs[0].attributes for run in runs):
         raise UserError(
             "the runs of one model predict different attributes: give each model its own name."
         )
     if len({run.weights for run in runs}) < len(runs):
         raise UserError(
-            "two runs of one model have the same weights, and are no second proof: give each of"
+            "two runs of one model have the same weights, so they are one training: give each of"
             " its seeds once."
         )
-    values, drawn = [], []
+    values, resampled = [], []
     for run in runs:
-        sample = Sample(labels, run.logits, run.thresholds, units)
+        sample = Sample(labels, run.logits, run.thresholds, clusters)
         values.append(metrics.measure(labels, run.logits, run.thresholds))
-        drawn.append(bootstrap.resample(sample, draws, seed, threads))
-    return Judged(
+        resampled.append(bootstrap.resample(sample, draws, seed, threads))
+    return ModelMetrics(
         attributes=runs[0].attributes,
-        counted=metrics.countable(labels, min_class),
-        units=int(units.max()) + 1,
-        found={name: np.stack([run[name] for run in values]) for name in COMPARED},
-        draws={name: np.stack([run[name] for run in drawn]) for name in COMPARED},
+        included=metrics.enough_faces(labels, min_class),
+        clusters=int(clusters.max()) + 1,
+        estimates={name: np.stack([run[name] for run in values]) for name in COMPARED},
+        resampled={name: np.stack([run[name] for run in resampled]) for name in COMPARED},
     )
 
 
-def difference(one: Judged, other: Judged) -> Judged:
+def difference(one: ModelMetrics, other: ModelMetrics) -> ModelMetrics:
     """``one`` minus ``other`` in the attributes that both have, run by run.
 
-    Runs are paired in their order; a single run stands against each of several.
+    Runs are paired in their order; a single run is paired with each of several.
     """
     common = [name for name in one.attributes if name in other.attributes]
     one, other = one.only(common), other.only(common)
-    counts = {len(judged.found["accuracy"]) for judged in (one, other)}
-    if len(counts - {1}) > 1:
+    counts = sorted({one.seeds, other.seeds})
+    if len(counts) > 1 and counts[0] > 1:
         raise UserError(
-            f"models with {' and '.join(map(str, sorted(counts)))} seeds cannot be paired: train"
-            " both with the same seeds."
+            f"models with {' and '.join(map(str, counts))} seeds cannot be paired: train both with"
+            " the same seeds."
         )
-    return Judged(
-        common,
-        one.counted,
-        one.units,
-        {name: one.found[name] - other.found[name] for name in COMPARED},
-        {name: one.draws[name] - other.draws[name] for name in COMPARED},
+    return replace(
+        one,
+        estimates={name: one.estimates[name] - other.estimates[name] for name in COMPARED},
+        resampled={name: one.resampled[name] - other.resampled[name] for name in COMPARED},
     )
 
 
-def summarise(judged: Judged) -> pd.DataFrame:
-    """A row for each metric, of the mean over counted attributes and of each attribute.
+def summarise(model: ModelMetrics) -> pd.DataFrame:
+    """A row for each metric, of the mean over included attributes and of each attribute.
 
-    Columns ``attribute`` ("mean" for the mean), ``counted``, ``metric``, ``value``, ``low``,
-    ``high`` (95 % interval), ``attributes`` (how many are in the value), ``seeds``.
+    Columns ``attribute`` ("mean" for the mean), ``counted`` (included in the mean), ``metric``,
+    ``value``, ``low``, ``high`` (95 % interval), ``attributes`` (how many are in the value),
+    ``seeds``.
     """
     tables = []
+    kept = model.included
     for name in COMPARED:
-        values, draws = judged.found[name], judged.draws[name]
-        kept = judged.counted
-        means = [bootstrap.mean_over_attributes(run[:, kept])[:, None] for run in draws]
+        values, resampled = model.estimates[name], model.resampled[name]
+        means = [bootstrap.mean_over_attributes(run[:, kept])[:, None] for run in resampled]
         own = values[:, kept].mean(axis=1, keepdims=True) if kept.any() else values[:, :1] * np.nan
         value, low, high = over_seeds(
-            np.hstack([own, values]), np.concatenate([np.stack(means), draws], 2), judged.units
+            np.hstack([own, values]),
+            np.concatenate([np.stack(means), resampled], 2),
+            model.clusters,
         )
         tables.append(
             pd.DataFrame(
                 {
-                    "attribute": [MEAN, *judged.attributes],
+                    "attribute": [MEAN, *model.attributes],
                     "counted": [True, *kept.tolist()],
                     "metric": name,
                     "value": value,
@@ -154,30 +158,36 @@ def summarise(judged: Judged) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def summarise_means(model: ModelMetrics) -> pd.DataFrame:
+    """The rows of ``summarise`` of the mean over attributes."""
+    table = summarise(model)
+    return table[table["attribute"] == MEAN]
+
+
 def over_seeds(
-    values: np.ndarray, draws: np.ndarray, units: int
+    values: np.ndarray, resampled: np.ndarray, clusters: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mean over seeds and its 95 % interval over people and seeds, (A,) each.
 
-    ``values`` (S, A), ``draws`` (S, D, A). With one seed the interval is the bootstrap's over
+    ``values`` (S, A), ``resampled`` (S, D, A). With one seed the interval is the bootstrap's over
     people, and says nothing of another training. With several, the variances over people (from
-    the draws) and over seeds add up, and Student's t has the degrees of freedom of Welch and
+    the resamples) and over seeds add up, and Student's t has the degrees of freedom of Welch and
     Satterthwaite: three seeds make a wide interval, as they should.
     """
-    value, drawn = values.mean(axis=0), draws.mean(axis=0)
+    value, means = values.mean(axis=0), resampled.mean(axis=0)
     seeds = len(values)
     if seeds == 1:
-        return value, *bootstrap.interval(drawn, units)
-    some = np.isfinite(drawn).sum(axis=0) > 1
-    if units < 2:
-        some &= False
-    people = np.nanvar(np.where(some, drawn, 0), axis=0, ddof=1) * units / max(units - 1, 1)
+        return value, *bootstrap.interval(means, clusters)
+    defined = (np.isfinite(means).sum(axis=0) > 1) & (clusters > 1)
+    people = (
+        np.nanvar(np.where(defined, means, 0), axis=0, ddof=1) * clusters / max(clusters - 1, 1)
+    )
     training = values.var(axis=0, ddof=1) / seeds
     total = people + training
     with np.errstate(invalid="ignore", divide="ignore"):
-        freedom = total**2 / (people**2 / max(units - 1, 1) + training**2 / (seeds - 1))
+        freedom = total**2 / (people**2 / max(clusters - 1, 1) + training**2 / (seeds - 1))
     half = stats.t.ppf((1 + bootstrap.LEVEL) / 2, np.where(total > 0, freedom, 1)) * np.sqrt(total)
-    half = np.where(some, half, np.nan)
+    half = np.where(defined, half, np.nan)
     return value, value - half, value + half
 
 
@@ -185,7 +195,7 @@ def in_words(differences: dict[float, pd.DataFrame], faces: str) -> str:
     """One sentence: what masks do to the mean AUROC at each share of train.
 
     ``differences`` are ``summarise``'s tables of with minus without, by share; ``faces`` says
-    what was judged on.
+    what was evaluated on.
     """
     seeds = sorted({int(table["seeds"].iloc[0]) for table in differences.values()})
     parts = [_in_words(share, table) for share, table in sorted(differences.items())]

@@ -1,4 +1,4 @@
-"""Where a mean hides failure: groups of faces by their labels, and predictions that contradict."""
+"""What a mean hides: accuracy in groups of faces, and predictions that contradict each other."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -11,11 +11,10 @@ from pipeline.core.attributes import ATTRIBUTES, columns_of
 
 @dataclass(frozen=True)
 class Rule:
-    """Impossible is a face that has ``most`` + 1 or more of ``attributes``."""
+    """A face can have at most one of ``attributes``."""
 
     name: str
     attributes: tuple[str, ...]
-    most: int = 1
 
 
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
@@ -39,37 +38,42 @@ def impossible(labels: np.ndarray, predicted: np.ndarray, attributes: list[str])
     attribute that the model lacks are left out. ``any`` breaks at least one of the others.
     """
     rules = [rule for rule in RULES if set(rule.attributes) <= set(attributes)]
-    truth, said = (
-        np.array([_broken(rule, values, names) for rule in rules]).reshape(len(rules), len(labels))
-        for values, names in ((labels, list(ATTRIBUTES)), (predicted, attributes))
-    )
-    rates = {
-        rule.name: {"predicted": float(said[r].mean()), "labelled": float(truth[r].mean())}
-        for r, rule in enumerate(rules)
+    broken = {
+        kind: np.array(
+            [
+                values[:, [names.index(name) for name in rule.attributes]].sum(axis=1) > 1
+                for rule in rules
+            ]
+        ).reshape(len(rules), len(labels))
+        for kind, values, names in (
+            ("predicted", predicted, attributes),
+            ("labelled", labels, list(ATTRIBUTES)),
+        )
     }
-    either = {"predicted": said.any(axis=0).mean(), "labelled": truth.any(axis=0).mean()}
-    return {"rules": rates, "any": {key: float(rate) for key, rate in either.items()}}
-
-
-def _broken(rule: Rule, values: np.ndarray, names: list[str]) -> np.ndarray:
-    return values[:, [names.index(name) for name in rule.attributes]].sum(axis=1) > rule.most
+    return {
+        "rules": {
+            rule.name: {kind: float(faces[r].mean()) for kind, faces in broken.items()}
+            for r, rule in enumerate(rules)
+        },
+        "any": {kind: float(faces.any(axis=0).mean()) for kind, faces in broken.items()},
+    }
 
 
 def by_group(
     labels: np.ndarray,
     predicted: np.ndarray,
     attributes: list[str],
-    units: np.ndarray,
-    counted: np.ndarray,
+    clusters: np.ndarray,
+    included: np.ndarray,
     group_by: list[str],
     min_class: int,
 ) -> dict[str, Any]:
     """Accuracy of faces grouped by their labels of ``group_by``, and the worst group.
 
-    Arrays as for ``impossible``; ``units`` (N,) numbers the people and ``counted`` (A,) says
+    Arrays as for ``impossible``; ``clusters`` (N,) numbers the people and ``included`` (A,) says
     which attributes are in means. ``accuracy`` is that of the first of ``group_by`` (Sagawa et
     al., 2020, predict Blond_Hair in groups by Blond_Hair and Male), ``mean_accuracy`` that of
-    all counted attributes. A target that the model lacks has no accuracy and no worst group. A
+    all included attributes. A target that the model lacks has no accuracy and no worst group. A
     group with fewer than ``min_class`` faces is not ``counted``, and not the worst.
     """
     target = group_by[0]
@@ -85,16 +89,16 @@ def by_group(
             {
                 "group": dict(zip(group_by, values, strict=True)),
                 "images": int(where.sum()),
-                "units": len(np.unique(units[where])),
+                "units": len(np.unique(clusters[where])),
                 "counted": bool(where.sum() >= min_class),
                 "accuracy": _number(accuracy[attributes.index(target)])
                 if target in attributes
                 else None,
-                "mean_accuracy": _number(accuracy[counted].mean()) if counted.any() else None,
+                "mean_accuracy": _number(accuracy[included].mean()) if included.any() else None,
             }
         )
-    judged = [group for group in groups if group["counted"] and group["accuracy"] is not None]
-    worst = min(judged, key=lambda group: group["accuracy"], default=None)
+    eligible = [group for group in groups if group["counted"] and group["accuracy"] is not None]
+    worst = min(eligible, key=lambda group: group["accuracy"], default=None)
     return {"by": group_by, "target": target, "groups": groups, "worst": worst}
 
 

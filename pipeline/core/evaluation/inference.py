@@ -1,67 +1,98 @@
-"""What a trained network says of images, and where it looked: for figures and for people."""
+"""A trained network applied to images, for evaluation, figures, the gallery and predict."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
+from lightning import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from pipeline.core import stage
 from pipeline.core.attributes import columns_of
-from pipeline.core.evaluation.metrics import probabilities
+from pipeline.core.errors import UserError
+from pipeline.core.faces.store import Faces
+from pipeline.core.networks import Output
 from pipeline.core.networks.weights import faces_size, load_network
 from pipeline.core.training.transforms import prepare
 
-BATCH = 16
-MOST = 4  # times an even share of attention: shown as full, so that even attention looks even
+FULL_ATTENTION = 4  # times an even share: shown as 1, so that even attention is shown as 1/4
 
 
-class Seen(NamedTuple):
-    """``logits`` (B, A) float32. ``where`` is of one of three kinds, by the network:
+class Inference:
+    """A network from its weights file, on a GPU where there is one.
 
-    maps (B, A, h, w) from 0 to 1, where each attribute shows; attention (B, 1, h, w) from 0 to
-    1, which is ``MOST`` times an even share, the same for all attributes; or None. Either covers
-    the whole image, whatever its size.
+    ``settings`` are those it was trained with, ``attributes`` its A attributes, ``columns`` where
+    these lie among the 40, ``size`` (height, width) that of the faces it was trained on, and
+    ``has_attention`` says whether it can show its attention.
     """
 
-    logits: np.ndarray
-    where: np.ndarray | None
-
-    @property
-    def chances(self) -> np.ndarray:
-        """(B, A) probabilities."""
-        return probabilities(self.logits)
-
-    def place(self, face: int, attribute: int) -> np.ndarray | None:
-        """(h, w) from 0 to 1: where in the image of ``face`` an attribute shows."""
-        if self.where is None:
-            return None
-        place: np.ndarray = self.where[face, min(attribute, self.where.shape[1] - 1)]
-        return place
-
-
-class Viewer:
-    """A weights file, ready to look at images of ``size``, that of the faces trained on."""
-
-    def __init__(self, weights: Path) -> None:
-        self.network, self.settings = load_network(weights)
-        self.size = faces_size(self.settings)
+    def __init__(
+        self,
+        weights: Path,
+        accelerator: str = "auto",
+        precision: str = "32-true",
+        batch_size: int = 16,
+    ) -> None:
+        network, self.settings = load_network(weights)
         self.attributes: list[str] = self.settings["attributes"]
         self.columns = columns_of(self.attributes)
-        self.attends = self.settings["network"] == "cnn_rnn"
+        self.size = faces_size(self.settings)
+        self.has_attention = self.settings["network"] == "cnn_rnn"
+        self.batch_size = batch_size
+        try:
+            self.fabric = Fabric(
+                accelerator=accelerator,
+                devices=1,
+                precision=precision,  # type: ignore[arg-type]  # the configuration has checked it
+                plugins=LightningEnvironment(),  # one process, inside a SLURM job too
+            )
+        except (MisconfigurationException, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"Lightning cannot evaluate with accelerator {accelerator!r} and precision"
+                f" {precision!r} ({error}): change them in the section evaluate; accelerator auto"
+                " takes what there is."
+            ) from None
+        self.network = self.fabric.setup_module(network).eval()
 
     @torch.inference_mode()
-    def look(self, images: np.ndarray) -> Seen:
-        """Look at images (B, H, W, 3) uint8 RGB, some at a time."""
-        logits, places = [], []
-        for at in range(0, len(images), BATCH):
-            batch = np.ascontiguousarray(images[at : at + BATCH].transpose(0, 3, 1, 2))
-            more = {"attention": True} if self.attends else {}
-            said = self.network(prepare(torch.from_numpy(batch), self.settings), **more)
-            logits.append(said.logits.float().numpy())
-            if said.maps is not None:
-                places.append(said.maps.float().clamp(0, 1).numpy())
-            elif said.attention is not None:
-                even = 1 / said.attention[0].numel()
-                place = (said.attention / (MOST * even)).clamp(0, 1)[:, None]
-                places.append(place.float().numpy())
-        return Seen(np.concatenate(logits), np.concatenate(places) if places else None)
+    def predict(self, images: np.ndarray, attention: bool = False) -> Output:
+        """The output for a batch of images (B, H, W, 3) uint8 RGB, float32 on the device."""
+        batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        prepared = prepare(self.fabric.to_device(torch.from_numpy(batch)), self.settings)
+        asked = {"attention": True} if attention and self.has_attention else {}
+        output: Output = self.network(prepared, **asked)
+        values = output._asdict().items()
+        return Output(**{name: value.float() for name, value in values if value is not None})
+
+    def over(
+        self, faces: Faces, rows: np.ndarray, title: str, threads: int = 1, attention: bool = False
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, Output]]:
+        """Rows of ``faces/`` in batches, each with its images and the output for them.
+
+        ``threads`` decode images; ``title`` names the progress.
+        """
+        batches = [rows[at : at + self.batch_size] for at in range(0, len(rows), self.batch_size)]
+        with ThreadPoolExecutor(threads) as pool:
+            for batch in stage.progress(batches, len(batches), title, "batch"):
+                images = np.stack(list(pool.map(faces.image, batch.tolist())))
+                yield batch, images, self.predict(images, attention)
+
+
+def heat_maps(output: Output) -> np.ndarray | None:
+    """Where the network saw each attribute, (B, A, h, w) from 0 to 1; None if it does not show it.
+
+    The maps cover the whole image, whatever their size. Attention is the same for all attributes;
+    1 is ``FULL_ATTENTION`` times an even share.
+    """
+    if output.maps is not None:
+        maps: np.ndarray = output.maps.clamp(0, 1).cpu().numpy()
+        return maps
+    if output.attention is None:
+        return None
+    even = 1 / output.attention[0].numel()
+    attention = (output.attention / (FULL_ATTENTION * even)).clamp(0, 1)
+    shared: np.ndarray = attention[:, None].expand(-1, output.logits.shape[1], -1, -1).cpu().numpy()
+    return shared

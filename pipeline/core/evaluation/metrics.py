@@ -1,9 +1,9 @@
-"""How good predictions are, an attribute at a time: labels and logits in, numbers out.
+"""How good predictions are, attribute by attribute: labels and logits in, numbers out.
 
-``measure`` counts with torchmetrics. ``Sample`` computes the same numbers, all but the calibration
-error, for faces that count several times or not at all, many such weightings at once; the
-bootstrap lives on it. A test holds the two equal. A metric that needs a class that no face has is
-NaN; where nothing is predicted positive, precision, F1 and MCC are 0, as in scikit-learn.
+``measure`` uses torchmetrics. ``Sample`` computes the same numbers, all but the calibration error,
+for weighted faces and many weightings at once, which the bootstrap needs; a test holds the two
+equal. A metric that needs a class that no face has is NaN; where nothing is predicted positive,
+precision, F1 and MCC are 0, as in scikit-learn.
 """
 
 import warnings
@@ -11,11 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-
-import pipeline.core.torchvision_on_cpu  # noqa: F401  before torchmetrics
-
-# isort: split
-from torchmetrics.functional import classification as counted
+from torchmetrics.functional import classification
 
 METRICS: tuple[str, ...] = (
     "accuracy",
@@ -32,14 +28,14 @@ METRICS: tuple[str, ...] = (
 )
 # Those with an interval. The calibration error grows by chance in a sample, and again in a resample
 # of it: no interval that was tried held the truth in more than 9 of 10 samples.
-DRAWN = METRICS[:-1]
+BOOTSTRAPPED = METRICS[:-1]
 NEED_POSITIVES = {"accuracy_positives", "precision", "recall", "f1", "average_precision"}
 NEED_NEGATIVES = {"accuracy_negatives"}
 NEED_BOTH = {"balanced_accuracy", "mcc", "auroc"}
 BINS = 15  # of equal width, for the expected calibration error (Naeini et al., 2015)
 
 
-def cuts(thresholds: np.ndarray) -> np.ndarray:
+def logit_thresholds(thresholds: np.ndarray) -> np.ndarray:
     """Logits of ``thresholds`` (probabilities in 0–1, exclusive)."""
     return np.log(thresholds) - np.log1p(-thresholds)
 
@@ -49,7 +45,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
 
 
-def countable(labels: np.ndarray, min_class: int) -> np.ndarray:
+def enough_faces(labels: np.ndarray, min_class: int) -> np.ndarray:
     """(A,) bool: at least ``min_class`` faces are positive and as many are negative."""
     positives = labels.sum(axis=0)
     return (positives >= min_class) & (len(labels) - positives >= min_class)
@@ -61,43 +57,40 @@ def measure(
     """Every metric of ``METRICS`` as (A,) float64.
 
     ``labels`` (N, A) bool, ``logits`` (N, A), ``thresholds`` (A,) probabilities: an attribute is
-    predicted where its probability is above. The calibration error compares the probability of
-    the positive class with the share of positives in ``BINS`` bins of equal width.
+    predicted where its probability is above.
     """
     columns = zip(
-        labels.astype(np.int64).T,
-        (logits > cuts(thresholds)).astype(np.int64).T,
-        _ranks(logits).T,
-        probabilities(logits).T,
-        strict=True,
+        labels.T, (logits > logit_thresholds(thresholds)).T, _ranks(logits).T, logits.T, strict=True
     )
     with warnings.catch_warnings():  # of absent classes, which become NaN below
         warnings.simplefilter("ignore")
-        rows = [_measure(*map(torch.tensor, column)) for column in columns]
+        rows = [_measure(*column) for column in columns]
     positives = labels.sum(axis=0)
-    found = {name: np.array([row[name] for row in rows], np.float64) for name in METRICS}
-    return _undefined(found, positives, len(labels) - positives)
+    values = {name: np.array([row[name] for row in rows], np.float64) for name in METRICS}
+    return _without_undefined(values, positives, len(labels) - positives)
 
 
 def _measure(
-    truth: torch.Tensor, said: torch.Tensor, ranks: torch.Tensor, chances: torch.Tensor
+    labels: np.ndarray, predicted: np.ndarray, ranks: np.ndarray, logits: np.ndarray
 ) -> dict[str, float]:
     """One attribute's metrics, all (N,)."""
-    recall = float(counted.binary_recall(said, truth))
-    specificity = float(counted.binary_specificity(said, truth))
-    one_answer = bool((said == said[0]).all())  # torchmetrics gives it a value of its own
+    target, answer = (torch.tensor(values.astype(np.int64)) for values in (labels, predicted))
+    scores = torch.tensor(ranks)
+    recall = float(classification.binary_recall(answer, target))
+    specificity = float(classification.binary_specificity(answer, target))
+    constant = bool((predicted == predicted[0]).all())  # torchmetrics' MCC is not 0 there
     return {
-        "accuracy": float(counted.binary_accuracy(said, truth)),
+        "accuracy": float(classification.binary_accuracy(answer, target)),
         "accuracy_positives": recall,
         "accuracy_negatives": specificity,
         "balanced_accuracy": (recall + specificity) / 2,
-        "precision": float(counted.binary_precision(said, truth)),
+        "precision": float(classification.binary_precision(answer, target)),
         "recall": recall,
-        "f1": float(counted.binary_f1_score(said, truth)),
-        "mcc": 0.0 if one_answer else float(counted.binary_matthews_corrcoef(said, truth)),
-        "average_precision": float(counted.binary_average_precision(ranks, truth)),
-        "auroc": float(counted.binary_auroc(ranks, truth)),
-        "ece": float(counted.binary_calibration_error(chances, truth, BINS)),
+        "f1": float(classification.binary_f1_score(answer, target)),
+        "mcc": 0.0 if constant else float(classification.binary_matthews_corrcoef(answer, target)),
+        "average_precision": float(classification.binary_average_precision(scores, target)),
+        "auroc": float(classification.binary_auroc(scores, target)),
+        "ece": calibration(labels, probabilities(logits)).error,
     }
 
 
@@ -110,18 +103,51 @@ def _ranks(logits: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _undefined(
-    found: dict[str, np.ndarray], positives: np.ndarray, negatives: np.ndarray
+@dataclass(frozen=True)
+class Calibration:
+    """Predictions in ``BINS`` bins of probability; (BINS,) each, the last two NaN where empty."""
+
+    count: np.ndarray
+    predicted: np.ndarray  # the mean probability of the positive class
+    observed: np.ndarray  # the share of positives
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean of |predicted − observed| over predictions."""
+        used = self.count > 0
+        gaps = abs(self.predicted - self.observed)[used]
+        return float(gaps @ self.count[used] / max(self.count.sum(), 1))
+
+
+def calibration(labels: np.ndarray, predicted: np.ndarray) -> Calibration:
+    """Of labels (N,) bool and predicted probabilities (N,)."""
+    bins = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], predicted, side="right")
+    count = np.bincount(bins, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        sums = (np.bincount(bins, values, BINS) for values in (predicted, labels))
+        return Calibration(count, *(total / count for total in sums))
+
+
+def precision_recall_curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall at each distinct score, from the highest down; equal scores as one."""
+    order = np.argsort(-scores, kind="stable")
+    correct = np.cumsum(labels[order])
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    return correct[last] / (last + 1), correct[last] / max(correct[-1], 1)
+
+
+def _without_undefined(
+    values: dict[str, np.ndarray], positives: np.ndarray, negatives: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Replace what an absent class leaves without meaning by NaN."""
+    """Replace metrics that need an absent class by NaN."""
     for names, absent in (
         (NEED_POSITIVES, positives == 0),
         (NEED_NEGATIVES, negatives == 0),
         (NEED_BOTH, (positives == 0) | (negatives == 0)),
     ):
         for name in names:
-            found[name] = np.where(absent, np.nan, found[name])
-    return found
+            values[name] = np.where(absent, np.nan, values[name])
+    return values
 
 
 @dataclass(frozen=True)
@@ -142,7 +168,7 @@ class Ranking:
         above = np.stack([np.searchsorted(falling, value, side) for side in ("left", "right")])
         return cls(order, order[where], above, np.searchsorted(where, above, "left"))
 
-    def judge(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Average precision and AUROC under each column of ``weights`` (N, D): (D,), (D,)."""
         total = _cumulative(weights[self.order])
         own = weights[self.positives]
@@ -151,7 +177,7 @@ class Ranking:
         same, same_positive = total[self.above[1]], positive[self.positives_above[1]]
         positives, negatives = positive[-1], total[-1] - positive[-1]
         precision = same_positive / np.maximum(same, 1)
-        false = 0.5 * (higher - higher_positive + same - same_positive)  # a tie counts half
+        false = 0.5 * (higher - higher_positive + same - same_positive)  # a tie weighs half
         with np.errstate(invalid="ignore", divide="ignore"):
             average_precision = np.einsum("pd,pd->d", own, precision) / positives
             auroc = 1 - np.einsum("pd,pd->d", own, false) / (positives * negatives)
@@ -169,44 +195,48 @@ class Sample:
     """Labels and logits prepared once for metrics under many weightings of their faces."""
 
     def __init__(
-        self, labels: np.ndarray, logits: np.ndarray, thresholds: np.ndarray, units: np.ndarray
+        self,
+        labels: np.ndarray,
+        logits: np.ndarray,
+        thresholds: np.ndarray,
+        cluster_of: np.ndarray,
     ) -> None:
-        """As for ``measure``; ``units`` (N,) is the number of the person of each face, from 0."""
-        self.units = units
-        self.count = int(units.max()) + 1
-        said = logits > cuts(thresholds)
-        self.images = self._per_unit(np.ones((len(labels), 1)))
-        self.positives = self._per_unit(labels)
-        self.predicted = self._per_unit(said)
-        self.hits = self._per_unit(said & labels)
+        """As for ``measure``; ``cluster_of`` (N,) is the number of each face's person, from 0."""
+        self.cluster_of = cluster_of
+        self.clusters = int(cluster_of.max()) + 1
+        predicted = logits > logit_thresholds(thresholds)
+        self.images = self._per_cluster(np.ones((len(labels), 1)))
+        self.positives = self._per_cluster(labels)
+        self.predicted = self._per_cluster(predicted)
+        self.true_positives = self._per_cluster(predicted & labels)
         self.rankings = [Ranking.of(*column) for column in zip(labels.T, logits.T, strict=True)]
 
-    def _per_unit(self, values: np.ndarray) -> np.ndarray:
-        """Sums (U, A) over the faces of each unit."""
-        sums = np.zeros((self.count, values.shape[1]))
-        np.add.at(sums, self.units, values)
+    def _per_cluster(self, values: np.ndarray) -> np.ndarray:
+        """Sums (U, A) over the faces of each cluster."""
+        sums = np.zeros((self.clusters, values.shape[1]))
+        np.add.at(sums, self.cluster_of, values)
         return sums
 
-    def judge(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Each of ``DRAWN`` as (D, A), for ``weights`` (D, U): how often each unit counts."""
+    def evaluate(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Each of ``BOOTSTRAPPED`` as (D, A), for the clusters' ``weights`` (D, U)."""
         images, positives = weights @ self.images, weights @ self.positives
-        predicted, hits = weights @ self.predicted, weights @ self.hits
+        predicted, found = weights @ self.predicted, weights @ self.true_positives
         negatives = images - positives
-        rejected = images - predicted - positives + hits  # true negatives
+        true_negatives = images - predicted - positives + found
         with np.errstate(invalid="ignore", divide="ignore"):
-            recall, specificity = hits / positives, rejected / negatives
+            recall, specificity = found / positives, true_negatives / negatives
             spread = np.sqrt(positives * negatives * predicted * (images - predicted))
-            found = {
-                "accuracy": (hits + rejected) / images,
+            values = {
+                "accuracy": (found + true_negatives) / images,
                 "accuracy_positives": recall,
                 "accuracy_negatives": specificity,
                 "balanced_accuracy": (recall + specificity) / 2,
-                "precision": hits / np.maximum(predicted, 1),
+                "precision": found / np.maximum(predicted, 1),
                 "recall": recall,
-                "f1": 2 * hits / np.maximum(predicted + positives, 1),
-                "mcc": (hits * images - predicted * positives) / np.where(spread, spread, np.inf),
+                "f1": 2 * found / np.maximum(predicted + positives, 1),
+                "mcc": (found * images - predicted * positives) / np.where(spread, spread, np.inf),
             }
-        faces = np.ascontiguousarray(weights.T)[self.units].astype(np.float64)
-        ranked = np.array([ranking.judge(faces) for ranking in self.rankings])  # (A, 2, D)
-        found["average_precision"], found["auroc"] = ranked[:, 0].T, ranked[:, 1].T
-        return _undefined({name: found[name] for name in DRAWN}, positives, negatives)
+        faces = np.ascontiguousarray(weights.T)[self.cluster_of].astype(np.float64)
+        ranked = np.array([ranking.evaluate(faces) for ranking in self.rankings])  # (A, 2, D)
+        values["average_precision"], values["auroc"] = ranked[:, 0].T, ranked[:, 1].T
+        return _without_undefined(values, positives, negatives)

@@ -1,10 +1,10 @@
-"""What a model said of every judged face, as Parquet: the only module that knows its columns.
+"""What a model predicted of every face, as Parquet: the only module that knows its columns.
 
 Columns: ``image_name``, ``split``, ``celeb_id`` (-1 where unknown); the 40 labels as booleans
 under CelebA's names; ``{attribute}_logit`` (float32) for each attribute that the model has. The
 file's metadata holds, as JSON under ``attparse``, the thresholds, the train split's share of
-positives, the hash of the weights and the warnings, so that every metric can be computed, and
-doubted, from this file alone.
+positives, the hash of the weights and the warnings, so that every metric can be computed from
+this file alone, with its warnings.
 """
 
 import json
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.errors import UserError
+from pipeline.core.evaluation.metrics import logit_thresholds
 from pipeline.core.files import replacing
 
 VERSION = 1
@@ -29,7 +30,7 @@ class Predictions:
     ``labels`` (N, 40) bool; ``attributes`` the A names that the model has; ``logits`` (N, A)
     float32; ``thresholds`` (A,) probabilities above which an attribute is predicted;
     ``train_positives`` (40,) the share of positives in the split ``train`` that was trained on;
-    ``weights`` the sha256 of the weights; ``warnings`` the doubts about split and intervals.
+    ``weights`` the sha256 of the weights; ``warnings`` about the split and the intervals.
     """
 
     names: list[str]
@@ -47,6 +48,18 @@ class Predictions:
     def columns(self) -> list[int]:
         """Where the model's attributes lie among the 40."""
         return columns_of(self.attributes)
+
+    @property
+    def model_labels(self) -> np.ndarray:
+        """(N, A) bool: the labels of the model's attributes."""
+        labels: np.ndarray = self.labels[:, self.columns]
+        return labels
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(N, A) bool: the probability is above the threshold."""
+        predicted: np.ndarray = self.logits > logit_thresholds(self.thresholds)
+        return predicted
 
     def of(self, split: str) -> "Predictions":
         """The faces of one split."""
@@ -85,7 +98,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read the table; a file that is none is a ``UserError``."""
+    """Read the table; a file of another kind is a ``UserError``."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -98,15 +111,16 @@ def read_predictions(path: Path) -> Predictions:
             f"{path} is no table of predictions of version {VERSION} (its metadata says"
             f" {about.get('version')}). Make it again with the rule evaluate."
         )
-    ends = "_logit"
-    attributes = [name[: -len(ends)] for name in table.column_names if name.endswith(ends)]
+    attributes = [
+        name.removesuffix("_logit") for name in table.column_names if name.endswith("_logit")
+    ]
     return Predictions(
         names=table["image_name"].to_pylist(),
         splits=np.array(table["split"].to_pylist(), dtype=str),
         identities=table["celeb_id"].to_numpy(),
         labels=np.stack([table[name].to_numpy() for name in ATTRIBUTES], axis=1),
         attributes=attributes,
-        logits=np.stack([table[name + ends].to_numpy() for name in attributes], axis=1),
+        logits=np.stack([table[f"{name}_logit"].to_numpy() for name in attributes], axis=1),
         thresholds=np.array(about["thresholds"]),
         train_positives=np.array(about["train_positives"]),
         weights=about["weights"],

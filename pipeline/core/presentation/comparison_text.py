@@ -4,22 +4,21 @@ from textwrap import wrap
 from typing import Any
 
 from pipeline.core.attributes import ATTRIBUTES
-
-SHOWN = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "auroc": "AUROC"}
+from pipeline.core.presentation.metric_names import COMPARED, SHORT_NAMES
 
 
 def as_text(summary: dict[str, Any]) -> str:
     """Either of the two; ``KeyError`` where it is neither."""
     lines = models(summary) if "models" in summary else segmentation(summary)
-    for doubt in summary["judged"]["warnings"]:
-        lines += ["", *wrap(f"Warning: {doubt}.", 80)]
+    for warning in summary["judged"]["warnings"]:
+        lines += ["", *wrap(f"Warning: {warning}.", 80)]
     return "\n".join(lines)
 
 
 def models(summary: dict[str, Any]) -> list[str]:
     """Means of each model, of all in the attributes that they share, and the differences."""
-    judged = summary["judged"]
-    lines = [f"{judged['images']:,} test images of {judged['units']:,} {judged['over']}", ""]
+    faces = summary["judged"]
+    lines = [f"{faces['images']:,} test images of {faces['units']:,} {faces['over']}", ""]
     lines += line("mean in % (attributes)", heads(19), 23)
     for name, of_model in summary["models"].items():
         lines += line(f"{name} ({of_model['attributes']})", cells(of_model, 19), 23)
@@ -46,20 +45,20 @@ def segmentation(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def line(name: str, of_it: str, width: int) -> list[str]:
+def line(name: str, text: str, width: int) -> list[str]:
     """One line, or two where the name is too long for its column."""
-    return [f"{name:<{width}}{of_it}"] if len(name) < width else [name, " " * width + of_it]
+    return [f"{name:<{width}}{text}"] if len(name) < width else [name, " " * width + text]
 
 
 def heads(width: int) -> str:
-    return "".join(f"{words:>{width}}" for words in SHOWN.values())
+    return "".join(f"{SHORT_NAMES[name]:>{width}}" for name in COMPARED)
 
 
 def cells(values: dict[str, Any], width: int, signed: bool = False) -> str:
-    """Each metric of ``SHOWN`` in %, with its interval."""
+    """Each metric of ``COMPARED`` in %, with its interval."""
     sign, to = ("+", " to ") if signed else ("", "–")
     shown = []
-    for metric in SHOWN:
+    for metric in COMPARED:
         value, low, high = (values[metric][key] for key in ("value", "low", "high"))
         cell = "–" if value is None else f"{100 * value:{sign}.1f}"
         if low is not None:

@@ -4,11 +4,13 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.core.presentation.metric_names import NAMES
+
 LIMITS = """\
-- It guesses what CelebA's annotators would have said of a picture. Some attributes (Attractive,
+- It predicts how CelebA's annotators would have labelled a picture. Some attributes (Attractive,
   Young, Chubby) are opinions; many labels are wrong (Wu et al. 2023, arXiv:2210.07356).
 - CelebA shows celebrities, mostly posed and mostly light-skinned. On other people, other cameras
-  and other poses it is worse, by an amount that nobody has measured.
+  and other poses it is worse, by an amount that has not been measured.
 - It knows nothing of a person: Male is a label of looks, not of gender. Do not decide about
   people by it, and do not identify or sort them.
 - It expects faces in CelebA's aligned geometry; others give numbers without meaning.
@@ -24,7 +26,7 @@ def model_card(
     table: pd.DataFrame | None,
     terms: str | None,
 ) -> str:
-    """Markdown from what is known; what is not given is said to be unknown.
+    """Markdown; what is not given is written as not known.
 
     ``run``, ``metrics`` and ``table`` are what run.json, metrics.json and metrics.csv hold; the
     first line of ``terms`` names the data set.
@@ -69,7 +71,7 @@ def _data(run: dict[str, Any] | None, metrics: dict[str, Any] | None, terms: str
             " valid split.",
         ]
         if metrics and metrics["data"]["faces_sha256"] != trained_on:
-            lines.append(f"- Judged on other faces: sha256 `{metrics['data']['faces_sha256']}`.")
+            lines.append(f"- Evaluated on other faces: sha256 `{metrics['data']['faces_sha256']}`.")
     return "\n".join(lines) + "\n\nTerms of the data:\n\n" + _quoted(text)
 
 
@@ -101,12 +103,12 @@ def _numbers(metrics: dict[str, Any] | None) -> str:
         low_high = intervals.get(name)
         ends = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
         value = "–" if metrics[name] is None else f"{metrics[name]:.3f}"
-        lines.append(f"| {name} | {value} | {ends} |")
+        lines.append(f"| {NAMES[name]} | {value} | {ends} |")
     maps = (metrics["masks"] or {}).get("test")
     if maps and maps["attributes"]:
-        lines.append(f"| mask IoU of {maps['attributes']} maps | {maps['mean']['iou']:.3f} | |")
-    worst = [group for group in metrics["groups"] if group["worst"]]
-    for group in worst:
+        name = f"{NAMES['iou']} of {maps['attributes']} maps"
+        lines.append(f"| {name} | {maps['mean']['iou']:.3f} | |")
+    for group in (group for group in metrics["groups"] if group["worst"]):
         kind = ", ".join(f"{k}={v}" for k, v in group["worst"]["group"].items())
         lines.append(
             f"\nWorst of the groups by {' and '.join(group['by'])}: {kind},"
@@ -117,10 +119,11 @@ def _numbers(metrics: dict[str, Any] | None) -> str:
 
 
 def _table(table: pd.DataFrame) -> str:
-    lines = ["| attribute | positives | threshold | accuracy | balanced accuracy | AUROC |"]
-    lines.append("|---|---|---|---|---|---|")
+    columns = ("accuracy", "balanced_accuracy", "auroc")
+    heads = ["attribute", "positives", "threshold", *(NAMES[name] for name in columns)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in table.to_dict("records"):
-        numbers = [row["threshold"], row["accuracy"], row["balanced_accuracy"], row["auroc"]]
+        numbers = [row[name] for name in ("threshold", *columns)]
         cells = ["–" if pd.isna(number) else f"{number:.3f}" for number in numbers]
         mark = "" if row["counted"] else " \\*"
         lines.append(f"| {row['attribute']}{mark} | {row['positives']} | {' | '.join(cells)} |")

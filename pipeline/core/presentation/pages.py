@@ -1,4 +1,4 @@
-"""Web pages of one file: no server, no network; every text from data is shown as text.
+"""Web pages of one file: no server, no network; text from data is never markup.
 
 A page's template lies beside the module that makes it, and extends ``pages.html``. Jinja escapes
 whatever is put into it; data for a script goes through ``tojson``, which escapes ``<`` too. The
@@ -15,12 +15,10 @@ import numpy as np
 
 from pipeline.core.files import write_text
 
-HERE = Path(__file__).parent
-
 
 def write_page(path: Path, template: Path, **values: Any) -> None:
     """Fill a template and write the page, whole or not at all."""
-    loader = jinja2.FileSystemLoader([HERE, template.parent])
+    loader = jinja2.FileSystemLoader([Path(__file__).parent, template.parent])
     environment = jinja2.Environment(
         loader=loader,
         autoescape=True,
@@ -31,8 +29,8 @@ def write_page(path: Path, template: Path, **values: Any) -> None:
     write_text(path, environment.get_template(template.name).render(**values))
 
 
-def picture(image: np.ndarray, quality: int = 80) -> str:
-    """An image (H, W, 3) uint8 RGB as a JPEG inside an address."""
+def data_uri(image: np.ndarray, quality: int = 80) -> str:
+    """An image (H, W, 3) uint8 RGB as a JPEG in a data: URI."""
     _, encoded = cv2.imencode(
         ".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -55,7 +56,7 @@ SETTINGS: Any = {
 
 
 @contextmanager
-def drawn(path: Path, height: float, width: float = WIDTH) -> Iterator[Figure]:
+def saved_figure(path: Path, height: float, width: float = WIDTH) -> Iterator[Figure]:
     """Yield an empty figure of so many inches; write it to ``path`` once the block has ended.
 
     The file's ending decides: ``.svg``, or ``.png`` (150 dpi). The figure belongs to no window
@@ -71,9 +72,19 @@ def drawn(path: Path, height: float, width: float = WIDTH) -> Iterator[Figure]:
             figure.savefig(partial, format=kind, dpi=150, metadata=metadata)
 
 
-def picture(axes: Axes, image: Any, title: str = "", **how: Any) -> None:
+def set_title(figure: Figure, *lines: str) -> None:
+    """The title of a figure, top left."""
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", weight="bold", fontsize=10)
+
+
+def warning_lines(warnings: list[str]) -> list[str]:
+    """Lines to be shown below a title."""
+    return [line for text in warnings for line in wrap(f"Warning: {text}.", 90)]
+
+
+def show_image(axes: Axes, image: Any, title: str = "", **imshow: Any) -> None:
     """Show an image without axes; its title above it, small."""
-    axes.imshow(image, **how)
+    axes.imshow(image, **imshow)
     axes.set_axis_off()
     if title:
         axes.set_title(title, fontsize=7, fontweight="normal", loc="center")
@@ -84,12 +95,12 @@ def readable(attribute: str) -> str:
     return attribute.replace("_", " ")
 
 
-def counted(what: str, n: int, unit: str = "faces") -> str:
-    """A title with its n: ``counted("Smiling", 1200)`` → ``Smiling (n = 1,200 faces)``."""
+def with_n(what: str, n: int, unit: str = "faces") -> str:
+    """A title with its n: ``with_n("Smiling", 1200)`` → ``Smiling (n = 1,200 faces)``."""
     return f"{what} (n = {n:,} {unit})"
 
 
-def percent(axis: Axis, decimals: int = 0) -> None:
+def percent_axis(axis: Axis, decimals: int = 0) -> None:
     """Write the shares on an axis as percentages; the axis' label has the sign."""
     axis.set_major_formatter(PercentFormatter(1, decimals, symbol=""))
 
@@ -107,6 +118,6 @@ def plain_logarithms(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def share(value: float) -> str:
+def as_percent(value: float) -> str:
     """A number from 0 to 1 as people read it: ``0.934`` → ``93 %``."""
     return f"{100 * value:.0f}\u00a0%"

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.evaluation.groups import RULES, by_group, impossible
-from pipeline.core.presentation.figures import judgement
+from pipeline.core.presentation.figures import performance
 
 BLOND, MALE = ATTRIBUTES.index("Blond_Hair"), ATTRIBUTES.index("Male")
 
@@ -18,7 +18,7 @@ def test_the_worst_group_is_the_one_a_mean_hides():
     faces = [{"Blond_Hair"}] * 6 + [{"Blond_Hair", "Male"}] * 4 + [{"Male"}] * 8 + [set()] * 2
     labels = labels_of(faces)
     predicted = labels[:, [BLOND, MALE]].copy()
-    predicted[6:9, 0] = False  # three of four blond men are said not to be blond
+    predicted[6:9, 0] = False  # three of four blond men are predicted not to be blond
     found = by_group(
         labels,
         predicted,
@@ -36,7 +36,7 @@ def test_the_worst_group_is_the_one_a_mean_hides():
     assert [group["counted"] for group in found["groups"]] == [True, True, True, False]
 
 
-def test_a_group_too_small_to_count_is_not_the_worst():
+def test_a_group_that_is_too_small_is_not_the_worst():
     labels = labels_of([{"Male"}] * 10 + [set()])
     predicted = np.ones((11, 1), bool)  # wrong of the one face that is not male
     arguments = (labels, predicted, ["Male"], np.arange(11), np.array([True]), ["Male"])
@@ -62,7 +62,7 @@ def test_a_group_without_faces_has_no_bar_and_a_small_one_a_pale_one():
     labels = labels_of([{"Male", "Blond_Hair"}] * 5 + [{"Male"}])
     arguments = (labels, labels[:, [BLOND]], ["Blond_Hair"], np.arange(6), np.array([True]))
     axes = Figure().subplots()
-    judgement._groups(axes, [by_group(*arguments, ["Blond_Hair", "Male"], min_class=2)], 6)
+    performance._groups(axes, [by_group(*arguments, ["Blond_Hair", "Male"], min_class=2)], 6)
     blond_men, blond_women, men, women = axes.patches
     assert blond_men.get_width() == men.get_width() == 1
     assert np.isnan([blond_women.get_width(), women.get_width()]).all()
@@ -70,9 +70,9 @@ def test_a_group_without_faces_has_no_bar_and_a_small_one_a_pale_one():
 
 
 def test_impossible_predictions_are_counted_beside_impossible_labels():
-    said = [{"No_Beard", "Goatee"}, {"Black_Hair", "Brown_Hair", "Gray_Hair"}, {"Bald"}, set()]
+    predicted = [{"No_Beard", "Goatee"}, {"Black_Hair", "Brown_Hair", "Gray_Hair"}, {"Bald"}, set()]
     labelled = [{"No_Beard"}, {"Black_Hair"}, {"Bald", "Bangs"}, {"Brown_Hair"}]
-    found = impossible(labels_of(labelled), labels_of(said), list(ATTRIBUTES))
+    found = impossible(labels_of(labelled), labels_of(predicted), list(ATTRIBUTES))
     assert found["rules"]["No_Beard with Goatee"] == {"predicted": 0.25, "labelled": 0.0}
     assert found["rules"]["two hair colours"] == {"predicted": 0.25, "labelled": 0.0}
     assert found["rules"]["Bald with Bangs"] == {"predicted": 0.0, "labelled": 0.25}

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, and weighted metrics against counted ones."""
+"""Metrics against scikit-learn, and weighted metrics against those of repeated faces."""
 
 from itertools import pairwise
 
@@ -11,9 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline.core.evaluation import metrics, thresholds
-from pipeline.core.evaluation.mask_overlap import MaskTally
+from pipeline.core.evaluation.mask_metrics import MaskCounts
 from pipeline.core.evaluation.metrics import (
-    DRAWN,
+    BOOTSTRAPPED,
     METRICS,
     NEED_BOTH,
     NEED_NEGATIVES,
@@ -23,30 +23,30 @@ from pipeline.core.evaluation.metrics import (
 
 def attribute_by_sklearn(labels, logits, threshold) -> dict[str, float]:
     """One attribute's metrics by scikit-learn; NaN where a class that is needed is absent."""
-    chance = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    said = chance > threshold
+    probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    predicted = probability > threshold
     both = bool(labels.any() and not labels.all())
     quiet = {"zero_division": 0}
     edges = np.linspace(0, 1, metrics.BINS + 1)
     ece = 0.0
     for low, high in pairwise(edges):
-        inside = (chance >= low) & (chance < high)
+        inside = (probability >= low) & (probability < high)
         if inside.any():
-            ece += inside.mean() * abs(labels[inside].mean() - chance[inside].mean())
+            ece += inside.mean() * abs(labels[inside].mean() - probability[inside].mean())
     values = {
-        "accuracy": reference.accuracy_score(labels, said),
-        "accuracy_positives": reference.recall_score(labels, said, **quiet),
-        "accuracy_negatives": reference.recall_score(~labels, ~said, **quiet),
-        "precision": reference.precision_score(labels, said, **quiet),
-        "recall": reference.recall_score(labels, said, **quiet),
-        "f1": reference.f1_score(labels, said, **quiet),
+        "accuracy": reference.accuracy_score(labels, predicted),
+        "accuracy_positives": reference.recall_score(labels, predicted, **quiet),
+        "accuracy_negatives": reference.recall_score(~labels, ~predicted, **quiet),
+        "precision": reference.precision_score(labels, predicted, **quiet),
+        "recall": reference.recall_score(labels, predicted, **quiet),
+        "f1": reference.f1_score(labels, predicted, **quiet),
         "ece": ece,
     }
     if labels.any():
         values["average_precision"] = reference.average_precision_score(labels, logits)
     if both:
-        values["balanced_accuracy"] = reference.balanced_accuracy_score(labels, said)
-        values["mcc"] = reference.matthews_corrcoef(labels, said)
+        values["balanced_accuracy"] = reference.balanced_accuracy_score(labels, predicted)
+        values["mcc"] = reference.matthews_corrcoef(labels, predicted)
         values["auroc"] = reference.roc_auc_score(labels, logits)
     if not labels.any():
         values |= dict.fromkeys(NEED_POSITIVES | NEED_BOTH, np.nan)
@@ -55,10 +55,10 @@ def attribute_by_sklearn(labels, logits, threshold) -> dict[str, float]:
     return values
 
 
-def assert_as_sklearn(labels, logits, cuts) -> None:
-    found = metrics.measure(labels, logits, cuts)
+def assert_as_sklearn(labels, logits, thresholds) -> None:
+    found = metrics.measure(labels, logits, thresholds)
     for a in range(labels.shape[1]):
-        expected = attribute_by_sklearn(labels[:, a], logits[:, a], cuts[a])
+        expected = attribute_by_sklearn(labels[:, a], logits[:, a], thresholds[a])
         for name in METRICS:
             assert found[name][a] == pytest.approx(expected[name], abs=2e-6, nan_ok=True), (name, a)
 
@@ -74,10 +74,10 @@ def predictions(draw):
     labels = rng.random((images, attributes)) < rates
     steps = draw(st.sampled_from([1, 3, 1000]))  # 1: many ties
     logits = np.round(rng.normal(0, 2, labels.shape) * steps) / steps + 0.013
-    cuts = draw(
+    cut_offs = draw(
         st.lists(st.sampled_from([0.2, 0.5, 0.9]), min_size=attributes, max_size=attributes)
     )
-    return labels, logits.astype(np.float32), np.array(cuts)
+    return labels, logits.astype(np.float32), np.array(cut_offs)
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
@@ -95,34 +95,34 @@ def test_logits_too_large_for_a_sigmoid_keep_their_order():
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(predictions(), st.integers(0, 2**32 - 1))
 def test_weighted_metrics_are_those_of_faces_repeated(drawn, seed):
-    labels, logits, cuts = drawn
+    labels, logits, cut_offs = drawn
     rng = np.random.default_rng(seed)
-    units = np.unique(rng.integers(0, 8, len(labels)), return_inverse=True)[1]
-    sample = metrics.Sample(labels, logits, cuts, units)
-    weights = rng.integers(0, 4, (3, sample.count)).astype(float)
+    clusters = np.unique(rng.integers(0, 8, len(labels)), return_inverse=True)[1]
+    sample = metrics.Sample(labels, logits, cut_offs, clusters)
+    weights = rng.integers(0, 4, (3, sample.clusters)).astype(float)
     weights[0] = 1  # every face once
     weights[1, 0] = max(weights[1, 0], 1)
     weights[2, -1] = max(weights[2, -1], 1)
-    found = sample.judge(weights)
-    for draw, weight in enumerate(weights):
-        rows = np.repeat(np.arange(len(labels)), weight[units].astype(int))
-        expected = metrics.measure(labels[rows], logits[rows], cuts)
-        for name in DRAWN:
-            np.testing.assert_allclose(found[name][draw], expected[name], atol=2e-6, err_msg=name)
+    found = sample.evaluate(weights)
+    for row, weight in enumerate(weights):
+        rows = np.repeat(np.arange(len(labels)), weight[clusters].astype(int))
+        expected = metrics.measure(labels[rows], logits[rows], cut_offs)
+        for name in BOOTSTRAPPED:
+            np.testing.assert_allclose(found[name][row], expected[name], atol=2e-6, err_msg=name)
 
 
-def test_an_attribute_with_too_few_of_a_class_is_not_countable():
+def test_an_attribute_with_too_few_faces_of_a_class_is_not_included():
     labels = np.zeros((30, 4), bool)
     labels[:10, 0], labels[:9, 1], labels[:20, 2], labels[:21, 3] = True, True, True, True
-    assert metrics.countable(labels, 10).tolist() == [True, False, True, False]
+    assert metrics.enough_faces(labels, 10).tolist() == [True, False, True, False]
 
 
 @hypothesis_settings(max_examples=20, deadline=None)
 @given(predictions())
 def test_a_chosen_threshold_has_the_best_balanced_accuracy_of_all(drawn):
     labels, logits, _ = drawn
-    chosen = thresholds.on_valid(labels, logits, min_class=1)
-    for a in np.flatnonzero(metrics.countable(labels, 1)):
+    chosen = thresholds.best_on_valid(labels, logits, min_class=1)
+    for a in np.flatnonzero(metrics.enough_faces(labels, 1)):
         reached = balanced_accuracy(labels[:, a], logits[:, a], chosen[a])
         others = np.linspace(0.001, 0.999, 199)
         best = max(balanced_accuracy(labels[:, a], logits[:, a], other) for other in others)
@@ -130,20 +130,20 @@ def test_a_chosen_threshold_has_the_best_balanced_accuracy_of_all(drawn):
 
 
 def balanced_accuracy(labels, logits, threshold) -> float:
-    said = metrics.probabilities(logits) > threshold
-    return (said[labels].mean() + (~said[~labels]).mean()) / 2
+    predicted = metrics.probabilities(logits) > threshold
+    return (predicted[labels].mean() + (~predicted[~labels]).mean()) / 2
 
 
-def test_an_attribute_without_enough_valid_faces_keeps_the_usual_threshold():
+def test_an_attribute_without_enough_valid_faces_keeps_the_default_threshold():
     rng = np.random.default_rng(0)
     labels = rng.random((50, 2)) < [0.5, 0.0]
-    assert thresholds.on_valid(labels, rng.normal(3, 1, (50, 2)), 10)[1] == 0.5
+    assert thresholds.best_on_valid(labels, rng.normal(3, 1, (50, 2)), 10)[1] == 0.5
 
 
-def test_a_threshold_is_found_however_small_all_chances_are():
+def test_a_threshold_is_found_however_small_all_probabilities_are():
     labels = np.repeat([False, True], 20)[:, None]
-    logits = np.where(labels, -16.0, -18.0).astype(np.float32)  # chances below 2e-7
-    chosen = thresholds.on_valid(labels, logits, min_class=10)
+    logits = np.where(labels, -16.0, -18.0).astype(np.float32)  # probabilities below 2e-7
+    chosen = thresholds.best_on_valid(labels, logits, min_class=10)
     assert 0 < chosen[0] < 2e-7
     assert balanced_accuracy(labels[:, 0], logits[:, 0], chosen[0]) == 1
 
@@ -154,12 +154,12 @@ def test_mask_metrics_count_every_pixel_of_every_batch():
     targets[:, 2] = False  # an attribute that no face has
     targets[:4, 1] = False
     maps = rng.normal(0.5, 1, targets.shape)
-    tally = MaskTally(3)
+    counts = MaskCounts(3)
     for part in (slice(0, 7), slice(7, 10)):
-        tally.add(torch.from_numpy(maps[part]), torch.from_numpy(targets[part]))
-    found, said = tally.result(), maps > 0.5
+        counts.add(torch.from_numpy(maps[part]), torch.from_numpy(targets[part]))
+    found, predicted = counts.metrics(), maps > 0.5
     for a in range(3):
-        truth, guess = targets[:, a].reshape(10, -1), said[:, a].reshape(10, -1)
+        truth, guess = targets[:, a].reshape(10, -1), predicted[:, a].reshape(10, -1)
         assert found["pixel_accuracy"][a] == pytest.approx((truth == guess).mean())
         assert found["pixel_accuracy_empty"][a] == pytest.approx((~truth).mean())
         expected = reference.jaccard_score(truth.ravel(), guess.ravel(), zero_division=0)

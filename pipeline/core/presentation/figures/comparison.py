@@ -1,7 +1,6 @@
-"""Plots of models side by side, from the tables of ``core/comparison.py``."""
+"""Plots of models side by side, from the tables of ``evaluation.comparison``."""
 
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -11,56 +10,54 @@ from matplotlib.figure import Figure
 
 from pipeline.core.evaluation.comparison import MEAN
 from pipeline.core.presentation import style
+from pipeline.core.presentation.metric_names import COMPARED, NAMES
 
-SHOWN = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
 
-
-def models(panels: dict[str, pd.DataFrame], judged: dict[str, Any], path: Path) -> None:
+def models(panels: dict[str, pd.DataFrame], faces: dict[str, Any], path: Path) -> None:
     """Each model's means with intervals; a row of axes for each of ``panels``.
 
     A panel's key says what its means are over; its table has ``model``, ``metric``,
-    ``value``, ``low``, ``high``, a row a model and metric. ``judged`` is that of ``models.json``.
+    ``value``, ``low``, ``high``, a row a model and metric. ``faces`` is ``judged`` of
+    ``models.json``.
     """
     rows = [table["model"].nunique() for table in panels.values()]
-    height = 1.0 + 0.25 * len(judged["warnings"]) + sum(0.28 * count + 0.75 for count in rows)
-    with style.drawn(path, height) as figure:
-        _title(figure, "Models side by side", judged)
+    height = 1.0 + 0.25 * len(faces["warnings"]) + sum(0.28 * count + 0.75 for count in rows)
+    with style.saved_figure(path, height) as figure:
+        _title(figure, "Models side by side", faces)
         grid = figure.subplots(
             len(panels), 3, sharey="row", squeeze=False, height_ratios=[n + 1.5 for n in rows]
         )
         for line, (title, table) in zip(grid, panels.items(), strict=True):
-            for axes, (metric, words) in zip(line, SHOWN.items(), strict=True):
+            for axes, metric in zip(line, COMPARED, strict=True):
                 chosen = table[table["metric"] == metric]
                 _intervals(axes, chosen["model"].tolist(), chosen)
-                axes.set_xlabel(words)
+                axes.set_xlabel(NAMES[metric])
             line[0].set_title(title)
 
 
-def segmentation(
-    differences: dict[float, pd.DataFrame], judged: dict[str, Any], path: Path
-) -> None:
+def segmentation(differences: dict[float, pd.DataFrame], faces: dict[str, Any], path: Path) -> None:
     """With masks minus without, in points: the means against the share, and each attribute.
 
-    ``differences`` are tables of ``comparison.summarise`` by share of train; ``judged`` is that
-    of ``segmentation.json``.
+    ``differences`` are tables of ``comparison.summarise`` by share of train; ``faces`` is
+    ``judged`` of ``segmentation.json``.
     """
     shares = sorted(differences)
     order = _order(differences[shares[-1]])
-    with style.drawn(path, height=3.2 + 0.16 * len(order)) as figure:
-        _title(figure, "What masks add to AttParseNet: with minus without", judged)
+    with style.saved_figure(path, height=3.2 + 0.16 * len(order)) as figure:
+        _title(figure, "What masks add to AttParseNet: with minus without", faces)
         heights = [2.4, 1 + 0.16 * len(order)]
         halves: Any = figure.subfigures(2, 1, height_ratios=heights)
         top, bottom = halves
-        for axes, (metric, words) in zip(
-            top.subplots(1, 3, sharex=True, sharey=True), SHOWN.items(), strict=True
+        for axes, metric in zip(
+            top.subplots(1, 3, sharex=True, sharey=True), COMPARED, strict=True
         ):
             rows = [
                 table[(table["attribute"] == MEAN) & (table["metric"] == metric)]
                 for table in (differences[share] for share in shares)
             ]
-            _intervals(axes, [_percent(share) for share in shares], 100 * _numbers(rows))
+            _intervals(axes, [_share(share) for share in shares], 100 * _numbers(rows))
             axes.axvline(0, color=style.INK, lw=0.8)
-            axes.set_xlabel(f"mean {words} (points)")
+            axes.set_xlabel(f"mean {NAMES[metric]} (points)")
         for axes, share in zip(
             np.atleast_1d(bottom.subplots(1, len(shares), sharex=True, sharey=True)),
             shares,
@@ -71,15 +68,14 @@ def segmentation(
             names = [style.readable(name) for name in order]
             _intervals(axes, names, 100 * _numbers([table]), size=7)
             axes.axvline(0, color=style.INK, lw=0.8)
-            axes.set_title(_percent(share))
+            axes.set_title(_share(share))
             axes.set_xlabel("AUROC (points)")
 
 
-def _title(figure: Figure, what: str, judged: dict[str, Any]) -> None:
+def _title(figure: Figure, what: str, faces: dict[str, Any]) -> None:
     """The title with its n, and the warnings below it."""
-    lines = [style.counted(what, judged["images"], "test faces")]
-    lines += [line for doubt in judged["warnings"] for line in wrap(f"Warning: {doubt}.", 90)]
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", weight="bold", fontsize=10)
+    title = style.with_n(what, faces["images"], "test faces")
+    style.set_title(figure, title, *style.warning_lines(faces["warnings"]))
 
 
 def _numbers(rows: list[pd.DataFrame]) -> pd.DataFrame:
@@ -87,13 +83,13 @@ def _numbers(rows: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _order(table: pd.DataFrame) -> list[str]:
-    """The counted attributes, greatest gain in AUROC first."""
+    """The attributes in the mean, greatest gain in AUROC first."""
     kept = table[(table["metric"] == "auroc") & table["counted"] & (table["attribute"] != MEAN)]
     names: list[str] = kept.sort_values("value", ascending=False)["attribute"].tolist()
     return names
 
 
-def _percent(share: float) -> str:
+def _share(share: float) -> str:
     return "all of train" if share == 1 else f"{100 * share:.4g} % of train"
 
 

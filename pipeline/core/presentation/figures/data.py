@@ -17,9 +17,8 @@ def counts(steps: list[tuple[str, int, str]], empty: dict[str, int] | None, path
     ``empty`` attribute → positive faces whose mask has no pixel; None before there are masks.
     """
     lines = max(len(empty), 1) if empty is not None else 0
-    with style.drawn(
-        path, height=0.9 + 0.27 * len(steps) + (0.7 + 0.2 * lines if lines else 0)
-    ) as (figure):
+    height = 0.9 + 0.27 * len(steps) + (0.7 + 0.2 * lines if lines else 0)
+    with style.saved_figure(path, height) as figure:
         heights = [len(steps), max(lines, 2)] if lines else [1]
         above, *below = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         above.set_title("Faces at each step")
@@ -76,7 +75,7 @@ def balance(attributes: np.ndarray, splits: np.ndarray, path: Path) -> None:
     }
     order = np.argsort(-attributes.mean(axis=0), kind="stable")
     marks = {"train": ("o", style.BLUE), "valid": ("|", style.ORANGE), "test": ("x", style.INK)}
-    with style.drawn(path, height=7.4, width=5.6) as figure:
+    with style.saved_figure(path, height=7.4, width=5.6) as figure:
         axes = figure.subplots()
         for split, values in share.items():
             marker, colour = marks[split]
@@ -84,6 +83,6 @@ def balance(attributes: np.ndarray, splits: np.ndarray, path: Path) -> None:
             axes.plot(values[order], range(40), marker, color=colour, ms=5, label=label)
         axes.set_yticks(range(40), [style.readable(ATTRIBUTES[k]) for k in order], fontsize=7)
         axes.set(xlabel="share of faces labelled so (%)", ylim=(39.6, -0.6), xlim=(0, None))
-        axes.set_title(style.counted("How common each attribute is", len(attributes)))
-        style.percent(axes.xaxis)
+        axes.set_title(style.with_n("How common each attribute is", len(attributes)))
+        style.percent_axis(axes.xaxis)
         axes.legend(loc="lower right")

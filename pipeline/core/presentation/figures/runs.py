@@ -17,9 +17,9 @@ def training(history: pd.DataFrame, best: int, faces: dict[str, int], path: Path
     shown = [("attribute_loss", "attribute loss (nats)"), ("accuracy", "accuracy (%)")]
     if (history["train_mask_loss"] > 0).any():
         shown.insert(1, ("mask_loss", "mask loss (squared error)"))
-    with style.drawn(path, height=2.9) as figure:
+    with style.saved_figure(path, height=2.9) as figure:
         images = " + ".join(f"{count:,} {split}" for split, count in faces.items())
-        figure.suptitle(f"Learning (n = {images} faces)", x=0.01, ha="left", weight="bold")
+        style.set_title(figure, f"Learning (n = {images} faces)")
         plots = figure.subplots(1, len(shown))
         for axes, (column, label) in zip(plots, shown, strict=True):
             for split, colour, line in (("train", style.BLUE, "--"), ("valid", style.ORANGE, "-")):
@@ -29,7 +29,7 @@ def training(history: pd.DataFrame, best: int, faces: dict[str, int], path: Path
             axes.set(xlabel="epoch", ylabel=label)
             axes.xaxis.get_major_locator().set_params(integer=True)
             if column == "accuracy":
-                style.percent(axes.yaxis, decimals=1)
+                style.percent_axis(axes.yaxis, decimals=1)
             else:
                 axes.set_yscale("log")
                 style.plain_logarithms(axes.yaxis)
@@ -40,10 +40,10 @@ def training(history: pd.DataFrame, best: int, faces: dict[str, int], path: Path
 def costs(benchmarks: dict[str, pd.DataFrame], path: Path) -> None:
     """Running time and peak memory of each rule's jobs, from Snakemake's benchmark files."""
     names = sorted(benchmarks, key=lambda name: -float(benchmarks[name]["s"].sum()))
-    with style.drawn(path, height=1.1 + 0.26 * max(len(names), 1)) as figure:
+    with style.saved_figure(path, height=1.1 + 0.26 * max(len(names), 1)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         jobs = sum(len(table) for table in benchmarks.values())
-        left.set_title(style.counted("Running time", jobs, "jobs"))
+        left.set_title(style.with_n("Running time", jobs, "jobs"))
         right.set_title("Memory")
         seconds = [float(benchmarks[name]["s"].sum()) for name in names]
         memory = [float(benchmarks[name]["max_rss"].max()) / 1024 for name in names]

@@ -1,7 +1,8 @@
 """Contact sheets of a data set: faces with their 68 points, faces with their masks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,8 +12,41 @@ from pipeline.core.geometry import HEIGHT
 from pipeline.core.landmarks.table import Landmarks
 from pipeline.core.masks.regions import codes
 from pipeline.core.masks.store import Masks
-from pipeline.core.presentation.figures.places import contact_sheet, overlaid
-from pipeline.core.presentation.style import counted, readable
+from pipeline.core.presentation.figures.faces import overlay
+from pipeline.core.presentation.style import (
+    HEAT,
+    readable,
+    saved_figure,
+    set_title,
+    show_image,
+    with_n,
+)
+
+
+def contact_sheet(
+    panels: Sequence[tuple[np.ndarray, str]],
+    columns: int,
+    title: str,
+    path: Path,
+    scale: str = "",
+    panel_width: float = 1.3,
+) -> None:
+    """Images in rows, each with its name; with ``scale`` they are maps of 0–1, which it names.
+
+    ``panel_width`` in inches.
+    """
+    rows = -(-len(panels) // columns)
+    how: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": HEAT} if scale else {}
+    height, width = 0.5 + 1.35 * panel_width * rows, panel_width * columns
+    with saved_figure(path, height, width) as figure:
+        set_title(figure, title)
+        for axes in figure.subplots(rows, columns, squeeze=False).flat:
+            axes.set_axis_off()
+        for axes, (image, name) in zip(figure.axes, panels, strict=False):
+            show_image(axes, image, name, **how)
+        if scale:
+            bar = figure.colorbar(figure.axes[0].images[0], ax=figure.axes, fraction=0.02)
+            bar.set_label(scale)
 
 
 def draw_points(faces: Faces, landmarks: Landmarks, rows: np.ndarray, path: Path) -> None:
@@ -25,7 +59,7 @@ def draw_points(faces: Faces, landmarks: Landmarks, rows: np.ndarray, path: Path
         for row in rows
     ]
     contact_sheet(
-        panels, 6, counted(readable(path.stem).capitalize(), len(rows)), path, panel_width=2.4
+        panels, 6, with_n(readable(path.stem).capitalize(), len(rows)), path, panel_width=2.4
     )
 
 
@@ -70,7 +104,7 @@ def draw_face_masks(faces: Faces, masks: Masks, row: int, path: Path) -> None:
     """One face with the masks of all attributes."""
     image, labels = faces.image(row), masks.labels[row]
     panels = [(image, masks.names[row])] + [
-        (overlaid(image, mask), readable(name) + ("" if label else " (no)"))
+        (overlay(image, mask), readable(name) + ("" if label else " (no)"))
         for mask, name, label in zip(masks.masks(row), masks.attributes, labels, strict=True)
     ]
     found = "" if masks.found[row] else ", no landmarks"
@@ -83,12 +117,12 @@ def draw_sheet_masks(faces: Faces, masks: Masks, attribute: int, images: int, pa
     positive = np.flatnonzero(masks.labels[:, attribute])
     panels = [
         (
-            overlaid(faces.image(row), masks.masks(row)[attribute]),
+            overlay(faces.image(row), masks.masks(row)[attribute]),
             masks.names[row] + ("" if masks.found[row] else "\nno landmarks"),
         )
         for row in spread(positive, images)
     ]
-    title = counted(readable(masks.attributes[attribute]), len(positive), "positive faces")
+    title = with_n(readable(masks.attributes[attribute]), len(positive), "positive faces")
     contact_sheet(panels, 5, title, path)
 
 

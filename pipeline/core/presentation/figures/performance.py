@@ -1,7 +1,6 @@
 """Plots of how well a model does: from its predictions and metrics alone, without a network."""
 
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -9,12 +8,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.evaluation.metrics import BINS, cuts, probabilities
+from pipeline.core.evaluation.metrics import (
+    BINS,
+    calibration,
+    precision_recall_curve,
+    probabilities,
+)
 from pipeline.core.evaluation.predictions import Predictions
 from pipeline.core.presentation import style
 
-PALE = "#BFD9EA"  # too few faces to count
-FEWEST = 10  # positives below which a row of the confusion says nothing
+PALE = "#BFD9EA"  # too few faces to be in a mean
+MIN_POSITIVES = 10  # with fewer, a row of the confusion is left blank
 
 
 def bars(table: pd.DataFrame, warnings: list[str], path: Path) -> None:
@@ -26,11 +30,11 @@ def bars(table: pd.DataFrame, warnings: list[str], path: Path) -> None:
         ["counted", "balanced_accuracy"], ascending=False, na_position="last", ignore_index=True
     )
     images = int(order["images"].max())
-    doubts = [line for doubt in warnings for line in wrap(f"Warning: {doubt}.", 90)]
-    title = style.counted("How well each attribute is told", images, "test faces")
-    with style.drawn(path, height=1.4 + 0.19 * len(order) + 0.18 * len(doubts)) as figure:
+    lines = style.warning_lines(warnings)
+    title = style.with_n("How well each attribute is predicted", images, "test faces")
+    with style.saved_figure(path, height=1.4 + 0.19 * len(order) + 0.18 * len(lines)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
-        figure.suptitle("\n".join([title, *doubts]), x=0.01, ha="left", weight="bold", fontsize=10)
+        style.set_title(figure, title, *lines)
         _bars(left, order, "accuracy", start=0.0)
         left.plot(
             order["majority_accuracy"],
@@ -39,7 +43,7 @@ def bars(table: pd.DataFrame, warnings: list[str], path: Path) -> None:
             color=style.ORANGE,
             ms=8,
             mew=2,
-            label="always the commoner answer",
+            label="majority rule",
         )
         _bars(right, order, "balanced_accuracy", start=0.5)
         right.axvline(0.5, color=style.ORANGE, lw=2, label="chance")
@@ -52,15 +56,14 @@ def bars(table: pd.DataFrame, warnings: list[str], path: Path) -> None:
         left.set_yticks(order.index, names, fontsize=7)
         for axes in (left, right):
             axes.grid(axis="y", visible=False)
-            style.percent(axes.xaxis)
+            style.percent_axis(axes.xaxis)
         handles = [*left.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
         figure.legend(
             handles=handles,
             loc="outside lower center",
             ncols=4,
             fontsize=7,
-            title="in brackets: positive faces. Pale: too few of a class to count. "
-            "Line: 95 % interval",
+            title="in brackets: positive faces. Pale: too few of a class. Line: 95 % interval",
             title_fontsize=7,
         )
 
@@ -78,64 +81,55 @@ def _lowest(table: pd.DataFrame) -> float:
     return float(np.floor(lowest * 10) / 10)
 
 
-def reliability(test: Predictions, keep: np.ndarray, path: Path) -> None:
-    """Of what is said with 70 %, is 70 % true? All counted attributes (A,) ``keep`` together."""
-    labels = test.labels[:, test.columns][:, keep].ravel()
-    chances = probabilities(test.logits[:, keep]).ravel()
-    bins = np.minimum((chances * BINS).astype(int), BINS - 1)
-    count = np.bincount(bins, minlength=BINS)
-    with np.errstate(invalid="ignore"):
-        said = np.bincount(bins, chances, BINS) / count
-        true = np.bincount(bins, labels, BINS) / count
-    error = abs(said - true)[count > 0] @ count[count > 0] / max(len(labels), 1)
-    with style.drawn(path, height=4.4, width=5.2) as figure:
+def reliability(test: Predictions, included: np.ndarray, path: Path) -> None:
+    """Predicted probability against the share of positives, of all ``included`` (A,) attributes.
+
+    Their predictions are pooled, so that errors of single attributes may cancel.
+    """
+    labels = test.model_labels[:, included].ravel()
+    bins = calibration(labels, probabilities(test.logits[:, included]).ravel())
+    with style.saved_figure(path, height=4.4, width=5.2) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         above.plot([0, 1], [0, 1], color=style.GREY, ls="--", lw=1, label="perfectly calibrated")
-        above.plot(said, true, "o-", color=style.BLUE, ms=4, label="model")
-        above.set(ylabel="share that is true (%)", ylim=(-0.02, 1.02), xlim=(0, 1))
-        above.set_title(style.counted("Reliability", len(labels), "answers"))
-        above.legend(title=f"pooled calibration error {100 * error:.1f} %")
+        above.plot(bins.predicted, bins.observed, "o-", color=style.BLUE, ms=4, label="model")
+        above.set(ylabel="share of positives (%)", ylim=(-0.02, 1.02), xlim=(0, 1))
+        above.set_title(style.with_n("Reliability", len(labels), "predictions"))
+        above.legend(title=f"pooled calibration error {100 * bins.error:.1f} %")
         centres = (np.arange(BINS) + 0.5) / BINS
-        below.bar(centres, count, width=0.9 / BINS, color=style.SKY)
-        below.set(xlabel="predicted probability (%)", ylabel="answers")
+        below.bar(centres, bins.count, width=0.9 / BINS, color=style.SKY)
+        below.set(xlabel="predicted probability (%)", ylabel="predictions")
         if len(labels):
             below.set_yscale("log")
             style.plain_logarithms(below.yaxis)
-        style.percent(above.yaxis)
-        style.percent(below.xaxis)
+        style.percent_axis(above.yaxis)
+        style.percent_axis(below.xaxis)
 
 
 def precision_recall(test: Predictions, table: pd.DataFrame, path: Path) -> None:
     """Precision-recall curves of the three best and three worst attributes by AUROC."""
     ranked = table[table["counted"] & table["auroc"].notna()].sort_values("auroc", kind="stable")
     best, worst = ranked.iloc[::-1].head(3), ranked.head(min(3, max(len(ranked) - 3, 0)))
-    with style.drawn(path, height=3.6) as figure:
+    with style.saved_figure(path, height=3.6) as figure:
         axes = figure.subplots(1, 2, sharey=True)
         for side, chosen, what in zip(axes, (best, worst), ("Best", "Worst"), strict=True):
-            side.set_title(style.counted(f"{what} by AUROC", len(test.names), "test faces"))
+            side.set_title(style.with_n(f"{what} by AUROC", len(test.names), "test faces"))
             for colour, row in zip(style.COLOURS, chosen.to_dict("records"), strict=False):
                 k = test.attributes.index(row["attribute"])
-                precision, recall = curve(test.labels[:, test.columns[k]], test.logits[:, k])
+                precision, recall = precision_recall_curve(
+                    test.model_labels[:, k], test.logits[:, k]
+                )
                 name = f"{style.readable(row['attribute'])}, AP {row['average_precision']:.2f}"
                 side.plot(recall, precision, color=colour, drawstyle="steps-post", label=name)
                 share = row["positives"] / row["images"]
                 side.axhline(share, color=colour, lw=1, ls=":")
             side.set(xlabel="recall (%)", xlim=(0, 1), ylim=(0, 1.02))
-            style.percent(side.xaxis)
-            style.percent(side.yaxis)
+            style.percent_axis(side.xaxis)
+            style.percent_axis(side.yaxis)
             if len(chosen):
                 side.legend(fontsize=7, title="dotted: share of positives", title_fontsize=7)
             else:
                 side.text(0.5, 0.5, "no further attribute", ha="center", color=style.GREY)
         axes[0].set_ylabel("precision (%)")
-
-
-def curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall at each distinct score, from the highest down; equal scores as one."""
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(labels[order])
-    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    return hits[last] / (last + 1), hits[last] / max(hits[-1], 1)
 
 
 def confusion(test: Predictions, path: Path) -> None:
@@ -144,35 +138,34 @@ def confusion(test: Predictions, path: Path) -> None:
     rows = [style.readable(name) for name in ATTRIBUTES]
     columns = [style.readable(name) for name in test.attributes]
     wide = style.WIDTH if len(columns) > 12 else 3.9 + 0.16 * len(columns)
-    with style.drawn(path, height=7.6, width=wide) as figure:
+    with style.saved_figure(path, height=7.6, width=wide) as figure:
         axes = figure.subplots()
         image = axes.imshow(excess, cmap="PuOr_r", vmin=-0.5, vmax=0.5, aspect="auto")
-        axes.set_title(style.counted("Confusion", len(test.names), "test faces"))
+        axes.set_title(style.with_n("Confusion", len(test.names), "test faces"))
         axes.set_yticks(range(len(rows)), rows, fontsize=6)
         axes.set_xticks(range(len(columns)), columns, fontsize=6, rotation=90)
         axes.set(ylabel="on faces labelled …", xlabel="… is predicted too often or too rarely")
         axes.grid(visible=False)
         axes.set_facecolor("#E4E4E4")
         bar = figure.colorbar(image, ax=axes, shrink=0.5, extend="both")
-        style.percent(bar.ax.yaxis)
+        style.percent_axis(bar.ax.yaxis)
         bar.set_label("predicted − labelled (points)")
 
 
 def excesses(test: Predictions) -> np.ndarray:
     """(40, A): on test faces labelled i, the share predicted j minus the share labelled j.
 
-    NaN where fewer than ``FEWEST`` faces are labelled i.
+    NaN where fewer than ``MIN_POSITIVES`` faces are labelled i.
     """
-    too_often = (test.logits > cuts(test.thresholds)).astype(float)
-    too_often -= test.labels[:, test.columns]
+    too_often = test.predicted.astype(float) - test.model_labels
     faces = test.labels.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = test.labels.T.astype(float) @ too_often / faces[:, None]
-    return np.where(faces[:, None] >= FEWEST, mean, np.nan)
+    return np.where(faces[:, None] >= MIN_POSITIVES, mean, np.nan)
 
 
 def groups(summary: dict[str, Any], path: Path) -> None:
-    """Accuracy by group with the worst marked, and predictions that contradict themselves.
+    """Accuracy by group with the worst marked, and predictions that contradict each other.
 
     ``summary`` is ``metrics.json``.
     """
@@ -180,14 +173,14 @@ def groups(summary: dict[str, Any], path: Path) -> None:
     impossible = summary["impossible"]["rules"]
     count = sum(len(group["groups"]) for group in shown)
     heights = [max(count, 1), max(len(impossible), 1)]
-    with style.drawn(path, height=1.8 + 0.24 * sum(heights)) as figure:
+    with style.saved_figure(path, height=1.8 + 0.24 * sum(heights)) as figure:
         above, below = figure.subplots(2, 1, height_ratios=heights)
         _groups(above, shown, summary["images"])
         _impossible(below, impossible, summary["images"])
 
 
 def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
-    axes.set_title(style.counted("Accuracy by group", images, "test faces"))
+    axes.set_title(style.with_n("Accuracy by group", images, "test faces"))
     names, values, colours = [], [], []
     for by in shown:
         for group in by["groups"]:
@@ -200,28 +193,21 @@ def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
             worst = group == by["worst"]
             colours.append(style.RED if worst else style.BLUE if group["counted"] else PALE)
     if not names:
-        axes.text(
-            0.5,
-            0.5,
-            "this model tells no attribute that groups are made by",
-            ha="center",
-            transform=axes.transAxes,
-            color=style.GREY,
-        )
+        _note(axes, "this model predicts no attribute that defines groups")
     axes.barh(range(len(names)), values, color=colours, height=0.7)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set(
         xlim=(0, 1),
         xlabel="accuracy of the group's first attribute (%)\n"
-        "dark red: the worst group; pale: too few faces to count",
+        "dark red: the worst group; pale: too few faces",
     )
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    style.percent(axes.xaxis)
+    style.percent_axis(axes.xaxis)
 
 
 def _impossible(axes: Axes, rules: dict[str, dict[str, float]], images: int) -> None:
-    axes.set_title(style.counted("Contradictions", images, "test faces"))
+    axes.set_title(style.with_n("Contradictions", images, "test faces"))
     names = [style.readable(name) for name in rules]
     for shift, kind, colour in ((-0.2, "predicted", style.BLUE), (0.2, "labelled", style.SKY)):
         values = [rule[kind] for rule in rules.values()]
@@ -230,17 +216,15 @@ def _impossible(axes: Axes, rules: dict[str, dict[str, float]], images: int) -> 
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     highest = max((max(rule.values()) for rule in rules.values()), default=0)
-    axes.set_xlim(0, max(0.01, 1.05 * highest))  # where nobody contradicts himself too
+    axes.set_xlim(0, max(0.01, 1.05 * highest))  # also where there is no contradiction
     axes.set_xlabel("share of faces (%)")
-    style.percent(axes.xaxis, decimals=1)
+    style.percent_axis(axes.xaxis, decimals=1)
     if names:
         axes.legend(fontsize=7)
     else:
-        axes.text(
-            0.5,
-            0.5,
-            "this model tells no two attributes that exclude each other",
-            ha="center",
-            transform=axes.transAxes,
-            color=style.GREY,
-        )
+        _note(axes, "this model predicts no two attributes that exclude each other")
+
+
+def _note(axes: Axes, text: str) -> None:
+    """What an empty plot says in place of bars."""
+    axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes, color=style.GREY)

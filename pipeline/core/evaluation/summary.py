@@ -1,0 +1,177 @@
+"""``metrics.json`` and ``metrics.csv``: made from predictions alone, and the former read back."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import UserError
+from pipeline.core.evaluation import bootstrap, groups, metrics
+from pipeline.core.evaluation.predictions import Predictions
+from pipeline.core.files import read_json
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The contents of ``metrics.json``, of the split test.
+
+    ``attributes`` is how many are in the ``means``, ``left_out`` names the others; ``intervals``
+    says how they were made, then has the ends of each mean's. ``masks`` is what ``MaskMetrics``
+    summarises, by split. ``model``, ``data`` and ``settings`` say what was evaluated, and how.
+    """
+
+    images: int
+    attributes: int
+    means: dict[str, float | None]
+    intervals: dict[str, Any]
+    left_out: list[str]
+    thresholds: dict[str, float]
+    groups: list[dict[str, Any]]
+    impossible: dict[str, Any]
+    warnings: list[str]
+    settings: dict[str, Any]
+    masks: dict[str, Any] | None = None
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers have six decimals, except thresholds: a rare attribute's may be tiny."""
+        return {
+            "split": "test",
+            "images": self.images,
+            "attributes": self.attributes,
+            **_rounded(self.means),
+            "intervals": _rounded(self.intervals),
+            "left_out": self.left_out,
+            "thresholds": self.thresholds,
+            "groups": _rounded(self.groups),
+            "impossible": _rounded(self.impossible),
+            "masks": _rounded(self.masks),
+            "warnings": self.warnings,
+            "model": self.model,
+            "data": self.data,
+            "settings": self.settings,
+        }
+
+
+def summarise(
+    predictions: Predictions, settings: dict[str, Any], threads: int = 1
+) -> tuple[Summary, pd.DataFrame]:
+    """The summary and the table of metrics, of the split test.
+
+    Means are over the attributes with at least ``min_class`` faces of each class; the others keep
+    their row in the table, with ``counted`` false.
+    """
+    test = predictions.of("test")
+    included = metrics.enough_faces(test.model_labels, settings["min_class"])
+    clusters = bootstrap.cluster_numbers(test.identities)
+    sample = metrics.Sample(test.model_labels, test.logits, test.thresholds, clusters)
+    values = {"majority_accuracy": _majority_accuracy(test)}
+    values |= metrics.measure(test.model_labels, test.logits, test.thresholds)
+    resampled = bootstrap.resample(sample, settings["draws"], settings["seed"], threads)
+    summary = Summary(
+        images=len(test.names),
+        attributes=int(included.sum()),
+        means={
+            name: float(column[included].mean()) if included.any() else None
+            for name, column in values.items()
+        },
+        intervals={
+            **_about_intervals(test.identities, sample.clusters, settings),
+            **{
+                name: _ends(resampled[name][:, included], sample.clusters)
+                for name in metrics.BOOTSTRAPPED
+            },
+        },
+        left_out=[name for name, kept in zip(test.attributes, included, strict=True) if not kept],
+        thresholds=dict(zip(test.attributes, test.thresholds.tolist(), strict=True)),
+        groups=[
+            groups.by_group(
+                test.labels,
+                test.predicted,
+                test.attributes,
+                clusters,
+                included,
+                group_by,
+                settings["min_class"],
+            )
+            for group_by in settings["groups"]
+        ],
+        impossible=groups.impossible(test.labels, test.predicted, test.attributes),
+        warnings=list(predictions.warnings),
+        settings=settings,
+    )
+    return summary, _table(test, included, values, resampled, sample.clusters)
+
+
+def _majority_accuracy(test: Predictions) -> np.ndarray:
+    """(A,) accuracy of predicting for every face what most train faces are."""
+    majority = test.train_positives[test.columns] > 0.5
+    accuracy: np.ndarray = (test.model_labels == majority).mean(axis=0)
+    return accuracy
+
+
+def _about_intervals(
+    identities: np.ndarray, clusters: int, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """How the intervals were made, and whether they are known to be too narrow."""
+    return {
+        "level": bootstrap.LEVEL,
+        "kind": "bootstrap, expanded percentile",
+        "over": "identities" if (identities >= 0).any() else "images",
+        "units": clusters,
+        "few_identities": clusters < bootstrap.MIN_CLUSTERS,
+        "draws": settings["draws"],
+    }
+
+
+def _ends(resampled: np.ndarray, clusters: int) -> list[float] | None:
+    """The interval of a metric's mean over attributes, from its resamples (D, A)."""
+    low, high = bootstrap.interval(bootstrap.mean_over_attributes(resampled), clusters)
+    return [float(low), float(high)] if np.isfinite(low) else None
+
+
+def _table(
+    test: Predictions,
+    included: np.ndarray,
+    values: dict[str, np.ndarray],
+    resampled: dict[str, np.ndarray],
+    clusters: int,
+) -> pd.DataFrame:
+    """A row an attribute; a metric with an interval is followed by its ends."""
+    columns: dict[str, Any] = {
+        "attribute": test.attributes,
+        "counted": included,
+        "images": len(test.names),
+        "positives": test.model_labels.sum(axis=0),
+        "threshold": test.thresholds,
+        "majority_accuracy": values["majority_accuracy"],
+    }
+    for name in metrics.METRICS:
+        columns[name] = values[name]
+        if name in resampled:
+            low, high = bootstrap.interval(resampled[name], clusters)
+            columns[f"{name}_low"], columns[f"{name}_high"] = low, high
+    return pd.DataFrame(columns)
+
+
+def _rounded(value: Any) -> Any:
+    """The same with six decimals."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def read_metrics(path: Path, weights_sha256: str) -> dict[str, Any]:
+    """``metrics.json`` of these weights; a ``UserError`` if it is of others."""
+    content = read_json(path, "model", "thresholds")
+    if content["model"]["weights_sha256"] != weights_sha256:
+        raise UserError(
+            f"{path} evaluates other weights than those given: give the metrics.json of these"
+            " weights, or none."
+        )
+    return content
