@@ -1,12 +1,12 @@
-"""Make the pictures of the pages anew, from a model trained on drawn faces.
+"""Make the pictures of the documentation, from a model trained on drawn faces.
 
     .venv/bin/python -m docs.pictures results/drawn/attparsenet/seed-64/on-drawn
 
-The folder is that of a judgement whose figures are there (the target figures_attparsenet).
-``learnt.png`` (for the README) shows test faces with the mask to be learnt and the predicted map,
-for the attributes whose maps fit their masks best,
-``maps.png`` the figure of that name, ``gallery.png`` the gallery in a browser (Debian's Chromium).
-Faces of people are refused: they may not be shown.
+The folder is that of an evaluation with its figures (the target figures_attparsenet).
+``learnt.png`` (for the README) shows test faces with target mask and predicted map, of the
+attributes whose maps agree best with their masks; ``maps.png`` is the figure of that name,
+``gallery.png`` the gallery in a browser (Debian's Chromium). Photographs of people are refused:
+they may not be published.
 """
 
 import io
@@ -18,53 +18,54 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.core.evaluation.evaluated import open_judged
-from pipeline.core.evaluation.inference import Viewer
+from pipeline.core.evaluation.evaluated import open_evaluated
+from pipeline.core.evaluation.inference import Inference, heat_maps
 from pipeline.core.masks.store import open_masks
-from pipeline.core.presentation.figures.places import overlaid
-from pipeline.core.presentation.style import drawn, picture, readable, share
+from pipeline.core.presentation.figures.faces import overlay
+from pipeline.core.presentation.style import as_percent, readable, saved_figure, show_image
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs/pictures"
 SHOWN = 6  # attributes
 COLUMNS = 3
-LARGEST = 300_000  # bytes of a picture in the repository
+MAX_BYTES = 300_000  # of a picture in the repository
 
 
-def main(judged: Path) -> None:
-    data = judged.parents[2]
+def main(evaluation: Path) -> None:
+    data = evaluation.parents[2]
     if not (data / "drawn").is_dir():
         sys.exit(f"{data} holds no drawn faces, and those of people may not be shown")
-    draw_learnt(data, judged, OUT / "learnt.png")
-    keep(OUT / "learnt.png", (OUT / "learnt.png").read_bytes())
-    keep(OUT / "maps.png", (judged / "figures/maps.png").read_bytes())
-    keep(OUT / "gallery.png", screenshot(judged / "figures/gallery.html", "Black_Hair"))
+    draw_learnt(data, evaluation, OUT / "learnt.png")
+    write_png(OUT / "learnt.png", (OUT / "learnt.png").read_bytes())
+    write_png(OUT / "maps.png", (evaluation / "figures/maps.png").read_bytes())
+    write_png(OUT / "gallery.png", screenshot(evaluation / "figures/gallery.html", "Black_Hair"))
 
 
-def draw_learnt(data: Path, judged: Path, path: Path) -> None:
-    """The surest face of each attribute, its mask, and the map that the network predicts."""
-    viewer = Viewer(judged.parent / "weights.safetensors")
-    test = open_judged(data / "faces", judged / "predictions.parquet")
+def draw_learnt(data: Path, evaluation: Path, path: Path) -> None:
+    """The most confident positive of each attribute, its mask, and the predicted map."""
+    inference = Inference(evaluation.parent / "weights.safetensors")
+    test = open_evaluated(data / "faces", evaluation / "predictions.parquet")
     masks = open_masks(data / "masks.zarr")
-    judgement = json.loads((judged / "metrics.json").read_text(encoding="utf-8"))
-    fits = judgement["masks"]["test"]["by_attribute"]
-    best = sorted(fits, key=lambda name: -(fits[name]["iou"] or 0))[:SHOWN]
-    with drawn(path, height=2.3, width=6) as figure:
-        title = "The surest test face of each attribute: face, target mask, predicted map"
+    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    agreement = metrics["masks"]["test"]["by_attribute"]
+    best = sorted(agreement, key=lambda name: -(agreement[name]["iou"] or 0))[:SHOWN]
+    with saved_figure(path, height=2.3, width=6) as figure:
+        title = "The most confident test face of each attribute: face, target mask, predicted map"
         figure.suptitle(title, x=0.01, ha="left", fontsize=8, weight="bold")
         cells = figure.subplots(-(-SHOWN // COLUMNS), COLUMNS)
         for name, axes in zip(best, cells.flat, strict=True):
-            k = test.said.attributes.index(name)
+            k = test.predictions.attributes.index(name)
             usable = test.labels[:, k] & masks.found[test.rows]
-            face = int(np.argmax(np.where(usable, test.chances[:, k], -1)))
+            face = int(np.argmax(np.where(usable, test.probabilities[:, k], -1)))
             row = int(test.rows[face])
             image = test.faces.image(row)
-            place = viewer.look(image[None]).place(0, k)
-            trio = [image, overlaid(image, masks.masks(row)[k]), overlaid(image, place)]
+            maps = heat_maps(inference.predict(image[None], attention=True))
+            heat_map = None if maps is None else maps[0, k]
+            trio = [image, overlay(image, masks.masks(row)[k]), overlay(image, heat_map)]
             shown = np.hstack(
                 [np.pad(one, ((0, 0), (4, 4), (0, 0)), constant_values=255) for one in trio]
             )
-            picture(axes, shown, f"{readable(name)}: {share(test.chances[face, k])}")
+            show_image(axes, shown, f"{readable(name)}: {as_percent(test.probabilities[face, k])}")
 
 
 def screenshot(page: Path, attribute: str) -> bytes:
@@ -84,15 +85,15 @@ def screenshot(page: Path, attribute: str) -> bytes:
         driver.quit()
 
 
-def keep(path: Path, encoded: bytes) -> None:
+def write_png(path: Path, encoded: bytes) -> None:
     """Write a PNG of at most 900 pixels' width, in as many colours as its size allows."""
     image = Image.open(io.BytesIO(encoded)).convert("RGB")
     image.thumbnail((900, 1400), Image.Resampling.LANCZOS)
     for colours in (256, 128, 64, 32):
         image.quantize(colours).save(path, optimize=True)
-        if path.stat().st_size <= LARGEST:
+        if path.stat().st_size <= MAX_BYTES:
             return
-    sys.exit(f"{path} has more than {LARGEST:,} bytes even in 32 colours")
+    sys.exit(f"{path} has more than {MAX_BYTES:,} bytes even in 32 colours")
 
 
 if __name__ == "__main__":
