@@ -79,7 +79,7 @@ class Reference:
         for i in self.needs[attribute]:
             points[i] = [self.frame.at[self.names[row], f"{axis}_{i}"] for axis in "xy"]  # noqa: PD008
         mask = np.zeros(self.size, np.uint8)
-        polygons = region_polygons(points)
+        polygons = region_polygons(points, self.size)
         for region in ATTRIBUTE_REGIONS[attribute]:
             if region in polygons:
                 cv2.fillPoly(mask, [polygons[region]], 255)
@@ -142,7 +142,7 @@ class Ours:
         return attribute_masks(bits, self.labels[row]), bits
 
     def regions(self, row: int) -> np.ndarray:
-        return fill_polygons(region_polygons(self.points[row]), self.size)
+        return fill_polygons(region_polygons(self.points[row], self.size), self.size)
 
     def write(self, count: int, store: Path) -> None:
         for first in range(0, count, SHARD):
@@ -254,7 +254,7 @@ def clipped(landmarks: Landmarks, size: tuple[int, int]) -> dict[str, dict[str, 
     """Region → faces on which it leaves the image, and on which the published code drops it."""
     counts = {name: {"clipped": 0, "dropped as published": 0} for name in REGIONS}
     for points in landmarks.points[landmarks.found]:
-        for name, polygon in region_polygons(points).items():
+        for name, polygon in region_polygons(points, size).items():
             left = (polygon < 0).any()
             counts[name]["clipped"] += int(left or (polygon >= size[::-1]).any())
             drops = left and name in {"top_of_head", "left_ear", "right_ear"}

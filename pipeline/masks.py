@@ -47,7 +47,7 @@ class Drawing:
 
     def draw(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """The masks (40, H, W) bool and regions (H, W) uint16 of one face."""
-        polygons = region_polygons(self.landmarks.points[row])
+        polygons = region_polygons(self.landmarks.points[row], self.size)
         bits = fill_polygons(polygons, self.size)
         masks = attribute_masks(bits, self.labels[row])
         if self.found[row]:

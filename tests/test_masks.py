@@ -99,7 +99,7 @@ def test_row_i_of_the_store_is_face_i_drawn_from_its_own_points_and_labels(tmp_p
     assert np.array_equal(store.labels, labels)
     assert store.found.tolist() == [i != 1 for i in range(11)]
     for i in range(11):
-        bits = fill_polygons(region_polygons(points[i]), SIZE)
+        bits = fill_polygons(region_polygons(points[i], SIZE), SIZE)
         assert np.array_equal(store.region_bits([i])[0], bits)
         assert np.array_equal(store.masks(i), attribute_masks(bits, labels[i]))
 

@@ -214,7 +214,8 @@ def test_row_i_is_the_same_face_everywhere(finished):
     assert linear_sum_assignment(apart)[1].tolist() == list(range(len(names)))
     labels = np.stack([faces[name] for name in ATTRIBUTES], axis=1).astype(bool)
     for i in range(len(names)):
-        drawn = attribute_masks(fill_polygons(region_polygons(points[i]), (218, 178)), labels[i])
+        bits = fill_polygons(region_polygons(points[i], (218, 178)), (218, 178))
+        drawn = attribute_masks(bits, labels[i])
         np.testing.assert_array_equal(store["masks"][i], drawn)
 
 

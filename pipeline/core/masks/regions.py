@@ -8,6 +8,9 @@ ears as soon as one vertex was negative.
 Landmarks are in iBUG's order: jaw 0-16, left brow 17-21, right brow 22-26, nose ridge 27-30,
 nostrils 31-35, left eye 36-41, right eye 42-47, outer lip 48-59, inner lip 60-67. "Left" is the
 left of the image.
+
+The published rules are in pixels of CelebA's aligned images. Faces of any other size follow them
+at that size: their points go there, and the polygons come back.
 """
 
 from collections.abc import Sequence
@@ -80,31 +83,36 @@ TABLE: np.ndarray = np.array(
 )
 
 
-def region_polygons(points: np.ndarray) -> dict[str, np.ndarray]:
+def region_polygons(points: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
     """The polygons of one face that exist: region name → (vertices, 2) int32 (x, y) in pixels.
 
-    ``points`` is (68, 2), in pixels; coordinates are cut to integers towards zero, as the
-    published code does. An ear exists only where the jaw reaches more than 5 pixels beyond the
-    brow (a turned head hides the other ear). Vertices may lie outside the image. Points that are
-    not all finite (no face was found) have no polygon.
+    ``points`` (68, 2) are in pixels of an aligned image of ``size`` (height, width). At CelebA's
+    size coordinates are cut to integers towards zero, as the published code does. An ear exists
+    only where the jaw reaches more than 5 of its pixels beyond the brow (a turned head hides the
+    other ear). Vertices may lie outside the image. Points that are not all finite (no face was
+    found) have no polygon.
     """
+    from pipeline.core.geometry import fitting  # here, like OpenCV below, which it imports
+
     if not np.isfinite(points).all():
         return {}
-    cut = points.astype(np.int32)
+    scale, shift = fitting(size)
+    # Rounded first: the way there and back may take 44 to 43.999…
+    cut = np.round((points - shift) / scale, 6).astype(np.int32)
     x = cut[:, 0]
     hidden = set()
     if x[0] - x[17] >= -5:
         hidden.add("left_ear")
     if x[16] - x[26] <= 5:
         hidden.add("right_ear")
-    vertices = _vertices(cut)
+    vertices = np.round(_vertices(cut) * scale + shift).astype(np.int32)
     return {
         name: vertices[list(corners)] for name, corners in POLYGONS.items() if name not in hidden
     }
 
 
 def _vertices(points: np.ndarray) -> np.ndarray:
-    """(68, 2) int landmarks → (87, 2): landmarks, then the vertices that follow from them."""
+    """(68, 2) int landmarks at CelebA's size → (87, 2): with the vertices that follow from them."""
     y = points[:, 1]
     hair = int(1.1 * y[8]) - y[33]
     if min(y[19], y[24]) <= hair:  # the hair would leave the image: a lower rectangle
@@ -113,7 +121,7 @@ def _vertices(points: np.ndarray) -> np.ndarray:
     crowns = points[[19, 24]] - (0, hair)
     ears = _beyond(points, [0, 1, 2, 3, 16, 15, 14, 13], [17] * 4 + [26] * 4)
     throat = points[list(CHIN)] + (0, y[58] - y[33])
-    return np.concatenate([points, nostrils, crowns, ears, throat]).astype(np.int32)
+    return np.concatenate([points, nostrils, crowns, ears, throat])
 
 
 def _beyond(points: np.ndarray, inner: Sequence[int], mirror: Sequence[int]) -> np.ndarray:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.geometry import fitting
 from pipeline.core.masks.regions import (
     ATTRIBUTE_REGIONS,
     REGIONS,
@@ -42,7 +43,8 @@ def oracle(real_faces):
 
 
 def regions_of(points, size=SIZE):
-    return fill_polygons(region_polygons(points), size)
+    """Region bits of an image of ``size``, with the polygons of an aligned face of CelebA's."""
+    return fill_polygons(region_polygons(points, SIZE), size)
 
 
 def published(oracle, i):
@@ -59,7 +61,7 @@ def test_whole_faces_have_the_published_masks_pixel_for_pixel(oracle):
 def test_other_faces_differ_from_the_published_masks_only_in_regions_that_left_the_image(oracle):
     for i in np.flatnonzero(~oracle["whole"]):
         points = oracle["landmarks"][i].astype(float)
-        polygons = region_polygons(points)
+        polygons = region_polygons(points, SIZE)
         left = {name for name, polygon in polygons.items() if (polygon < 0).any()}
         inside = fill_polygons({n: p for n, p in polygons.items() if n not in left}, SIZE)
         differs = attribute_masks(regions_of(points), ALL) != published(oracle, i)
@@ -73,7 +75,7 @@ def test_other_faces_differ_from_the_published_masks_only_in_regions_that_left_t
 def test_a_mask_is_its_label_and_the_union_of_its_regions(points, labels):
     masks = attribute_masks(regions_of(points), labels)
     drawn = {}
-    for name, polygon in region_polygons(points).items():
+    for name, polygon in region_polygons(points, SIZE).items():
         drawn[name] = cv2.fillPoly(np.zeros(SIZE, np.uint8), [polygon], 1).astype(bool)
     for k, attribute in enumerate(ATTRIBUTES):
         union = np.zeros(SIZE, bool)
@@ -86,7 +88,7 @@ def test_a_mask_is_its_label_and_the_union_of_its_regions(points, labels):
 def near_edges(points, scale=3):
     """Pixels that touch an edge of a polygon."""
     edges = np.zeros(SIZE, np.uint8)
-    for polygon in region_polygons(points).values():
+    for polygon in region_polygons(points, SIZE).values():
         cv2.polylines(edges, [polygon], True, 1, scale)
     return edges.astype(bool)
 
@@ -130,12 +132,44 @@ def test_a_region_is_clipped_alike_on_the_left_and_on_the_right(oracle):
         assert not differs[~near_edges(moved)].any()
 
 
-def test_an_ear_is_absent_where_the_head_is_turned():
+def ears_of(points, size):
+    return {"left_ear", "right_ear"} & set(region_polygons(points, size))
+
+
+def at_size(points, size):
+    """Points of an image of CelebA's size in the same image at another, pixel centres and all."""
+    scale, shift = fitting(size)
+    return points * scale + shift
+
+
+@pytest.mark.parametrize("size", [SIZE, (109, 89), (436, 356), (224, 224), (300, 178)])
+def test_an_ear_is_absent_where_the_head_is_turned_at_any_size(size):
     points = np.zeros((68, 2))
-    points[0, 0], points[17, 0], points[16, 0], points[26, 0] = 40, 45, 140, 134
-    assert {"left_ear", "right_ear"} & set(region_polygons(points)) == {"right_ear"}
-    points[0, 0], points[16, 0] = 39, 139
-    assert {"left_ear", "right_ear"} & set(region_polygons(points)) == {"left_ear"}
+    points[[0, 17, 16, 26], 0] = 40.2, 45.2, 140.2, 134.2
+    assert ears_of(at_size(points, size), size) == {"right_ear"}
+    points[[0, 16], 0] = 39.2, 139.2
+    assert ears_of(at_size(points, size), size) == {"left_ear"}
+
+
+def test_at_half_the_size_200_real_faces_have_the_same_ears_and_regions(oracle):
+    half = SIZE[0] // 2, SIZE[1] // 2
+    for points in oracle["landmarks"][:200].astype(float):
+        small = at_size(points, half)
+        assert ears_of(small, half) == ears_of(points, SIZE)
+        large = regions_of(points)[1::2, 1::2]
+        bits = fill_polygons(region_polygons(small, half), half)
+        for r, name in enumerate(REGIONS):
+            one, other = bits >> r & 1 > 0, large >> r & 1 > 0
+            if other.sum() > 100:
+                assert (one & other).sum() / (one | other).sum() > 0.8, name
+
+
+@pytest.mark.parametrize("size", [(109, 89), (436, 356), (300, 178), (224, 400)])
+def test_every_vertex_lies_at_any_size_where_it_lies_at_celebas(oracle, size):
+    points = oracle["landmarks"][0].astype(float)
+    polygons = region_polygons(points, SIZE)
+    for name, polygon in region_polygons(at_size(points, size), size).items():
+        assert np.abs(polygon - at_size(polygons[name], size)).max() <= max(1, size[0] / SIZE[0])
 
 
 def test_coordinates_are_cut_towards_zero(oracle):
