@@ -1,46 +1,33 @@
-"""attparse: faces -> 68 landmarks -> 40 masks -> networks that tell attributes -> judgement.
+"""attparse: faces -> 68 landmarks -> 40 masks -> networks that predict attributes -> evaluation.
 
 What can be asked for. A target without a path is made for the data set that `dataset:` names.
 """
 
 
-configfile: "config.yaml"
+configfile: f"{workflow.basedir}/config.yaml"
 
 
+# In the order of the chain, after what they share.
 include: "workflow/rules/common.smk"
+include: "workflow/rules/internals.smk"
 include: "workflow/rules/resources.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/models.smk"
-include: "workflow/rules/shown.smk"
-include: "workflow/rules/report.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/faces.smk"
+include: "workflow/rules/landmarks.smk"
+include: "workflow/rules/masks.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/presentation.smk"
 
 
 report: "workflow/report/workflow.rst"
 
 
-localrules:
-    all,
-    faces,
-    landmarks,
-    masks,
-    compare_models,
-    compare_segmentation,
-    figures,
-    gallery,
-    predict,
-    export,
-    acquire,
-    fetch_detector,
-    fetch_imagenet,
-    landmarks_gather,
-    masks_gather,
-
-
 rule all:
-    """Every model of `train:`, trained, judged, set side by side and shown."""
+    """Every model of `train:`, trained, evaluated, compared and shown in figures."""
     default_target: True
     input:
-        [judgements(model) for model in config["train"]],
+        [metrics_of(model) for model in config["train"]],
         [shown(model) for model in config["train"]],
         f"results/{DATASET}/comparisons/models.json",
 
@@ -82,12 +69,12 @@ rule figures:
 
 
 rule gallery:
-    """For each model of `train:` a page of the faces that it was right and wrong about."""
+    """For each model of `train:` a page of faces that it predicts correctly and wrongly."""
     input:
         [
             metrics.replace("metrics.json", "figures/gallery.html")
             for model in config["train"]
-            for metrics in judgements(model)
+            for metrics in metrics_of(model)
         ],
 
 
@@ -116,12 +103,10 @@ for model in config["models"]:
         name:
             f"train_{model}"
         input:
-            judgements(model),
-        localrule: True
+            metrics_of(model),
 
     rule:
         name:
             f"figures_{model}"
         input:
             shown(model),
-        localrule: True

@@ -29,7 +29,7 @@ from pipeline.core.files import remove, replacing, sha256, write_json
 from pipeline.core.model_settings import decisive, misfit, starts_from_imagenet
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import start_from
-from pipeline.core.provenance import files_of
+from pipeline.core.provenance import Code
 from pipeline.core.training.checkpoints import (
     LAST,
     Keeper,
@@ -170,7 +170,7 @@ def describe(network: nn.Module, data: FaceData, inputs: dict[str, Path | None])
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in PACKAGES},
         },
-        "code_sha256": digest({file: sha256(root / file) for file in files_of("train", root)}),
+        "code_sha256": digest(Code(root).of("train", data.settings["network"])),
         "git_revision": git_revision(),
     }
 

@@ -1,8 +1,7 @@
-"""What rules ask of a cluster follows from the number of faces, the attempt and the model."""
+"""What rules request of a cluster follows from the number of faces, the attempt and the model."""
 
 import runpy
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,17 +12,16 @@ from pipeline.core.configuration import complete
 from pipeline.train import in_time
 
 
-def rules(config: dict[str, Any], jobs: int | None = 200, gpus: int = 1) -> dict[str, Any]:
-    """The functions of resources.smk for a configuration; ``jobs`` None is plain --cores."""
+def rules(config: dict[str, Any], cluster: bool = True, gpus: int = 1) -> dict[str, Any]:
+    """The functions of resources.smk for a configuration, on a cluster or with ``gpus`` here."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     published = yaml.safe_load((ROOT / "config.yaml").read_text())
     merged = merge(published, config)
-    workflow = SimpleNamespace(
-        remote_exec=False,
-        resource_settings=SimpleNamespace(nodes=jobs),
-        global_resources={"gpu": SimpleNamespace(value=gpus)},
-    )
-    names = {"config": complete(merged, schema), "workflow": workflow}
+    names = {
+        "config": complete(merged, schema),
+        "on_cluster": lambda: cluster,
+        "limit_of": {"gpu": gpus}.get,
+    }
     return runpy.run_path(str(ROOT / "workflow/rules/resources.smk"), init_globals=names)
 
 
@@ -89,9 +87,23 @@ def test_a_retry_asks_for_more_memory_up_to_three_times(rule):
     assert megabytes == [megabytes[0] * times for times in (1, 2, 3, 3)]
 
 
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({}, False),
+        ({"aligned": False}, True),
+        ({"aligned": False, "download": True}, False),
+        ({"aligned": False, "root": None}, False),
+    ],
+)
+def test_photographs_are_aligned_in_a_job_unless_they_must_be_fetched(entry, expected):
+    functions = rules(merge(CELEBA, {"datasets": {"celeba": entry}}))
+    assert functions["acquired_by_jobs"]() is expected
+
+
 def test_a_training_has_no_time_limit_on_a_users_own_machine():
     names = Names(dataset="celeba", model="attparsenet")
-    assert rules(CELEBA, jobs=None)["training_minutes"](names) == 0
+    assert rules(CELEBA, cluster=False)["training_minutes"](names) == 0
 
 
 @pytest.mark.parametrize(("devices", "nodes"), [(1, 1), (4, 1), (2, 3)])
@@ -112,7 +124,7 @@ def test_on_a_users_own_machine_a_training_asks_for_no_more_gpus_than_there_are(
     devices, there, wanted
 ):
     model = {"devices": devices, "batch_size": 48}
-    functions = rules({"models": {"attparsenet": model}}, jobs=None, gpus=there)
+    functions = rules({"models": {"attparsenet": model}}, cluster=False, gpus=there)
     assert functions["gpus"](Names(model="attparsenet")) == wanted
 
 

@@ -145,13 +145,13 @@ def test_who_changes_a_setting_and_changes_it_back_goes_on(data, tmp_path):
         assert out == whole, name
 
 
-@pytest.mark.parametrize("of", ["files_of", "version"])
+@pytest.mark.parametrize("of", ["code", "version"])
 def test_other_code_or_packages_do_not_go_on_from_a_checkpoint(data, tmp_path, monkeypatch, of):
     with pytest.raises(SystemExit, match="run the same command again"):
         train_small(data, tmp_path, max_minutes=1e-9)
     first = last(tmp_path)
-    if of == "files_of":
-        monkeypatch.setattr(train, "files_of", lambda stage, root: ["pipeline/train.py"])
+    if of == "code":
+        monkeypatch.setattr(train.Code, "of", lambda *stage: {"pipeline/train.py": ""})
     else:
         monkeypatch.setattr(train.importlib.metadata, "version", lambda name: "0")
     train_small(data, tmp_path, epochs=2)

@@ -242,7 +242,7 @@ def test_the_number_of_parts_changes_no_result(finished):
 
 def test_a_changed_stage_is_run_again(finished):
     with (finished.folder / "pipeline/evaluate.py").open("a") as file:
-        file.write("# changed\n")
+        file.write("CHANGED = True\n")
     assert finished.ran("train_attparsenet") == {"evaluate": 1}
 
 
@@ -266,7 +266,7 @@ def test_a_fetched_file_that_is_there_is_kept_and_hides_no_other_change(finished
     model = finished.folder / "downloads/face_landmarker.task"
     before = model.stat().st_ino
     with (finished.folder / "pipeline/fetch.py").open("a") as file:
-        file.write("# changed\n")
+        file.write("CHANGED = True\n")
     assert finished.ran("train_attparsenet") == {}
     assert model.stat().st_ino == before
     other = "models: {attparsenet: {batch_size: 7}}"
@@ -354,7 +354,54 @@ def stops(run: subprocess.CompletedProcess[str], says: str) -> None:
     assert set(finished_rules(run)) <= {"fetch_detector"}
 
 
-def test_another_working_folder_is_refused_in_one_sentence(project, tmp_path):
-    run = project.snakemake("--directory", str(tmp_path), "--dry-run")
-    assert run.returncode != 0
-    assert "without --directory" in run.stdout
+def test_results_may_go_to_another_working_folder(project, tmp_path):
+    run = project.snakemake("faces", "--directory", str(tmp_path))
+    assert run.returncode == 0, run.stdout
+    assert (tmp_path / "results/tiny/faces.json").exists()
+
+
+def test_a_project_in_a_folder_with_braces_is_refused_in_one_sentence(tmp_path):
+    run = Project(tmp_path / "a{b}").snakemake("faces")
+    stops(run, "move it to a folder without { and }")
+
+
+EDITS = {  # the file, what is replaced by what, and the models that are then trained anew
+    "a comment": ("files.py", "import hashlib\n", "import hashlib  # of every result\n", set()),
+    "a docstring": (
+        "files.py",
+        "Delete a file or a folder, if",
+        "Remove a file or folder if",
+        set(),
+    ),
+    "another network": (
+        "networks/cnn_rnn.py",
+        "need_weights=attention)",
+        "need_weights=True)",
+        {"cnn_rnn"},
+    ),
+    "a line of the network": (
+        "networks/attparsenet.py",
+        "torch.flatten(maps, 1)",
+        "torch.flatten(maps * 1, 1)",
+        {"attparsenet"},
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_only_a_change_of_what_a_line_does_trains_anew_and_is_named(finished, edit):
+    name, old, new, trained = EDITS[edit]
+    file = finished.folder / "pipeline/core" / name
+    before = file.read_text()
+    assert old in before
+    try:
+        file.write_text(before.replace(old, new))
+        plan = finished.snakemake("train_attparsenet", "train_cnn_rnn", "--dry-run").stdout
+    finally:
+        file.write_text(before)
+    assert set(re.findall(r"\n +Training|Training (\w+) on tiny", plan)) == trained, plan
+    assert ("Nothing to be done" in plan) == (not trained)
+    if trained:
+        (reason,) = set(re.findall(r"Params have changed .*", plan))
+        assert f"pipeline/core/{name}" in reason
+        assert "train.py" not in reason

@@ -1,53 +1,103 @@
-"""The files of code that a stage runs: a change to any of them makes the stage run again."""
+"""What code a stage runs, a hash of what each of its files does: another hash runs it again.
+
+Comments, docstrings and layout do nothing, so they are in no hash.
+"""
 
 import ast
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+NETWORKS = "pipeline.core.networks"  # `build` imports the one network that a model's settings name
 # How a stage speaks to its user changes nothing in what it makes.
 WITHOUT_BEHAVIOUR = {"pipeline/core/stage.py"}
 
 
-def files_of(stage: str, root: Path) -> list[str]:
-    """Paths relative to ``root`` of a stage's script and all that it imports of ``pipeline``.
+class Module(NamedTuple):
+    hashes: dict[str, str]  # of its file and of the data files beside it, by path
+    imports: list[str]
 
-    Imports inside functions count too, and so do data files that lie beside an imported
-    module under its name (``mesh_map.py`` reads ``mesh_map.json``).
+
+class Code:
+    """The code in ``root``/pipeline, of which each file is read once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._modules: dict[str, Module | None] = {}
+
+    def of(self, stage: str, network: str | None = None) -> dict[str, str]:
+        """The files that a stage runs, by their paths below the root, each with its hash.
+
+        They are its script, all that it imports of ``pipeline`` however far, also inside of
+        functions, and the files beside an imported module that have its name (``mesh_map.py``
+        reads ``mesh_map.json``). Of the networks it is ``network`` alone, or none.
+        """
+        hashes: dict[str, str] = {}
+        seen: set[str] = set()
+        waiting = [f"pipeline.{stage}", *([f"{NETWORKS}.{network}"] if network else [])]
+        while waiting:
+            if (name := waiting.pop()) in seen:
+                continue
+            seen.add(name)
+            if module := self._module(name):
+                hashes |= module.hashes
+                waiting += module.imports
+        return {file: hashes[file] for file in sorted(hashes.keys() - WITHOUT_BEHAVIOUR)}
+
+    def _module(self, name: str) -> Module | None:
+        if name not in self._modules:
+            path = self.root / name.replace(".", "/")
+            found = [f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()]
+            self._modules[name] = self._read(found[0]) if found else None
+        return self._modules[name]
+
+    def _read(self, file: Path) -> Module:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        hashes = {file: _hash(ascii(_behaviour(tree)).encode())}
+        for data in file.parent.glob(f"{file.stem}.*"):
+            if data.suffix != ".py":
+                hashes[data] = _hash(data.read_bytes())
+        relative = {path.relative_to(self.root).as_posix(): text for path, text in hashes.items()}
+        return Module(relative, list(_imports(tree)))
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _behaviour(node: object) -> object:
+    """A syntax tree in lists that every Python from 3.11 on makes alike of the same source.
+
+    Without places, docstrings (and other constants that stand alone) and empty fields, which new
+    versions add; 3.12.0 also adds an empty text to ``f"{value:{width}}"``.
     """
-    found: set[str] = set()
-    waiting = [f"pipeline.{stage}"]
-    while waiting:
-        file = _file(waiting.pop(), root)
-        if file is None or file in found:
-            continue
-        found.add(file)
-        found |= {
-            _relative(data, root)
-            for data in (root / file).parent.glob(f"{(root / file).stem}.*")
-            if data.suffix in {".json", ".csv", ".npz", ".html", ".png"}
-        }
-        waiting += _imports((root / file).read_text(encoding="utf-8"))
-    return sorted(found - WITHOUT_BEHAVIOUR)
+    if isinstance(node, list):
+        return [_behaviour(item) for item in node if not _stands_alone(item)]
+    if not isinstance(node, ast.AST):
+        return node
+    if isinstance(node, ast.JoinedStr):
+        node.values = [v for v in node.values if getattr(v, "value", None) != ""]
+    fields: list[object] = [type(node).__name__]
+    for field in node._fields:
+        value = getattr(node, field, None)
+        if value is not None and value != [] and field not in ("ctx", "kind"):
+            fields.append([field, _behaviour(value)])
+    return fields
 
 
-def _imports(source: str) -> list[str]:
+def _stands_alone(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
     """Dotted names below ``pipeline`` that a module imports; packages above them run too."""
-    names = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-    ours = [name.split(".") for name in names if name.split(".")[0] == "pipeline"]
-    return [".".join(name[: end + 1]) for name in ours for end in range(len(name))]
-
-
-def _file(module: str, root: Path) -> str | None:
-    path = root / module.replace(".", "/")
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.is_file():
-            return _relative(file, root)
-    return None
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+        for parts in (name.split(".") for name in names):
+            if parts[0] == "pipeline":
+                yield from (".".join(parts[: end + 1]) for end in range(len(parts)))

@@ -1,4 +1,19 @@
-"""The configuration, checked once, and what the rules share."""
+"""The configuration, checked once, and what the rules share.
+
+How a change travels from a stage to those after it. A big artifact is written together with a small
+summary of it, `faces` with `faces.json`; the rules after it take both:
+
+    landmarks_part ──> landmarks_gather ─┬─> landmarks.csv ─ ─ ancient ─ ─┬─> masks_part
+      1-of-2.csv         (checkpoint)    └─> landmarks.json ── whole() ───┘
+      2-of-2.csv
+
+  ancient     the artifact has to be there; that it is newer reruns nothing. Snakemake compares only
+              small files by what they hold, so equal bytes of a new date would rerun all after them.
+  whole()     the summary, which ends in the artifact's hash. It is small: made again with the same
+              bytes, it reruns nothing in a later call.
+  checkpoint  the same within one call: what needs the summary of a stage that runs is planned anew
+              once it has run, and then left out if the summary has kept its bytes.
+"""
 
 import json
 import os
@@ -13,22 +28,27 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 ROOT = Path(workflow.basedir)
+if set("{}") & set(str(ROOT)):
+    sys.exit(
+        f"attparse: the project lies in {ROOT}, and Snakemake takes what stands in braces for"
+        " wildcards; move it to a folder without { and }."
+    )
 sys.path.insert(0, str(ROOT))
 
-from pipeline.core.provenance import files_of
 from pipeline.core.configuration import complete, share_name
-from pipeline.core.model_settings import decisive, starts_from_imagenet
 from pipeline.core.errors import UserError
+from pipeline.core.model_settings import decisive, starts_from_imagenet
+from pipeline.core.provenance import Code
 
-# Rules name the code by paths relative to the project, so that results survive its moving.
-if not ROOT.samefile(Path.cwd()):
-    sys.exit(
-        f"attparse: run Snakemake in the project's folder (cd {ROOT}), without --directory; to keep"
-        " results elsewhere, make results/ and downloads/ links to folders there."
-    )
+# In a rule `python` is the interpreter that runs Snakemake, or that of the rule's conda environment,
+# and finds the stages whatever the working folder is.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
+    PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.getenv("PYTHONPATH")])]),
+)
 
 with open(ROOT / "workflow/schemas/config.schema.yaml") as file:
-    SCHEMA = yaml.safe_load(file)
+    SCHEMA = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 try:
     config = complete(config, SCHEMA)
 except UserError as error:
@@ -36,15 +56,11 @@ except UserError as error:
 
 DATASET = config["dataset"]
 DETECTOR = "downloads/face_landmarker.task"
-# Who finds landmarks, for params: what is fetched is `ancient` and known by its pinned hash; dlib
-# is an extra, with which other faces are found.
-FINDERS = [config["landmarks"]["model"]["sha256"]]
+# Which detectors there are, for params: the model file is `ancient` and known by its pinned hash;
+# dlib is optional, and where it is installed it finds other faces.
+DETECTORS = [config["landmarks"]["model"]["sha256"]]
 if all(map(find_spec, ("dlib", "face_recognition_models"))):
-    FINDERS.append("dlib")
-# In a rule `python` is the interpreter that runs Snakemake, or that of the rule's conda environment.
-os.environ.update(
-    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
-)
+    DETECTORS.append("dlib")
 
 
 wildcard_constraints:
@@ -59,9 +75,26 @@ scattergather:
     masks=config["masks"]["parts"],
 
 
+CODE = Code(ROOT)
+
+
 def code(stage):
-    """Every file of code that a stage runs: a change to one of them makes it run again."""
-    return files_of(stage, ROOT)
+    """Params that name the files which a stage runs, each with the hash of what it does.
+
+    A param for each file, so that Snakemake's reason for a rerun names those that have changed.
+    """
+    return [f"{file} {hash}" for file, hash in CODE.of(stage).items()]
+
+
+def network_code(stage):
+    """What the network of a rule's model adds to `code`."""
+
+    def added(wildcards):
+        network = config["models"][wildcards.model]["network"]
+        files = CODE.of(stage, network).items() - CODE.of(stage).items()
+        return [f"{file} {hash}" for file, hash in sorted(files)]
+
+    return added
 
 
 def settings(path, *keys):
@@ -82,40 +115,31 @@ def settings(path, *keys):
 
 
 def decisive_settings(wildcards):
-    """What of a model's entry makes it train anew."""
+    """The settings of a model that decide on its weights: a change trains it anew."""
     return json.dumps(decisive(config["models"][wildcards.model]), sort_keys=True)
 
 
-def unwatched(param):
-    """The same param, of which a change reruns nothing.
-
-    So Snakemake treats functions of threads, as of all that may differ from machine to machine.
-    """
-    return lambda wildcards, threads: param(wildcards)
-
-
 def whole(*stages, dataset="dataset"):
-    """The summaries that stages write once their results are whole.
+    """The summaries of stages, see above; `dataset` is the wildcard that names the data set."""
 
-    What comes after a stage asks for its summary and takes the big artifact itself as `ancient`:
-    a part that is made again with the same bytes then reruns nothing, in the same call and in
-    later ones. For that the stage is a checkpoint: after it the graph is looked at anew.
-    """
-    return lambda wildcards: [
-        getattr(checkpoints, stage).get(dataset=wildcards[dataset]).output.summary
-        for stage in stages
-    ]
+    def summaries(wildcards):
+        return [
+            getattr(checkpoints, stage).get(dataset=wildcards[dataset]).output.summary
+            for stage in stages
+        ]
+
+    return summaries
 
 
-def judgements(model, dataset=DATASET):
-    """The metrics of every seed of a model, on its own data set and on those of `judge_on:`."""
-    return expand(
-        "results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.json",
-        dataset=dataset,
-        model=model,
-        seed=config["seeds"],
-        judged=[dataset, *(name for name in config["judge_on"] if name != dataset)],
-    )
+def option(flag, name):
+    """`--flag file` where a rule has the input `name`, else nothing; a store by its folder."""
+
+    def written(wildcards, input):
+        file = Path(input.get(name) or "")
+        folder = file.parent if file.name == "zarr.json" else file
+        return f"{flag} {shlex.quote(str(folder))}" if input.get(name) else ""
+
+    return written
 
 
 def synthesized(wildcards):
@@ -158,23 +182,23 @@ def initial_weights(wildcards):
 
 
 def imagenet_hash(wildcards):
-    """What ImageNet's weights are known by, where a model starts from them."""
+    """The hash of ImageNet's weights, where a model starts from them."""
     return config["imagenet"].get(from_imagenet(wildcards), {}).get("sha256", "")
 
 
-def option(flag, name):
-    """`--flag file` where a rule has the input `name`, else nothing; a store by its folder."""
-
-    def written(wildcards, input):
-        file = Path(input.get(name) or "")
-        folder = file.parent if file.name == "zarr.json" else file
-        return f"{flag} {shlex.quote(str(folder))}" if input.get(name) else ""
-
-    return written
+def metrics_of(model, dataset=DATASET):
+    """The metrics of every seed of a model, on its own data set and on those of `judge_on:`."""
+    return expand(
+        "results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.json",
+        dataset=dataset,
+        model=model,
+        seed=config["seeds"],
+        judged=[dataset, *(name for name in config["judge_on"] if name != dataset)],
+    )
 
 
 def predictions(model):
-    """What a model with every seed says of the faces of its own data set."""
+    """The predictions of a model with every seed for the test faces of its own data set."""
     return expand(
         "results/{{dataset}}/{model}/seed-{seed}/on-{{dataset}}/predictions.parquet",
         model=model,

@@ -1,14 +1,14 @@
-"""What each rule asks of a cluster. It follows from the number of faces and from measured rates.
+"""What each rule requests of a cluster, from the number of faces and from measured rates.
 
-docs/cluster.md tells how they were measured. A retry asks for more memory and more time. Under
-plain --cores nobody is asked: there --cores itself and the one GPU of profiles/default hold.
+docs/cluster.md says how they were measured. A retry requests more memory and more time. Under plain
+--cores nothing is requested: there --cores itself and the one GPU of profiles/default are the limits.
 """
 
 from dataclasses import dataclass
 
 CELEBA = 202_599
 SPLITS = 3
-EPOCH_RATE = 300  # faces a second in training: what a GPU of some years ago does
+EPOCH_RATE = 300  # faces a second in training, of a GPU of some years ago
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class Need:
 
 NEEDS = {
     "synthesize": Need(3000, rate=37),
+    "acquire": Need(
+        2000, per_face=0.01, rate=30
+    ),  # aligned after detection, which is one thread
     "landmarks_part": Need(1500, per_face=0.01, rate=76),
     "masks_part": Need(1000, per_face=0.01, rate=1000),
     "train": Need(8000, per_face=0.02),
@@ -29,11 +32,6 @@ NEEDS = {
     "compare": Need(4000, per_face=0.02),
     "compare_masks": Need(4000, per_face=0.05),
 }
-
-
-def on_cluster():
-    """Whether jobs go to a cluster, seen from the login node and from inside of a job."""
-    return workflow.remote_exec or workflow.resource_settings.nodes is not None
 
 
 def faces_of(wildcards, rulename):
@@ -60,8 +58,20 @@ def minutes(wildcards, attempt, rulename):
     return round(10 + 3 * faces / NEEDS[rulename].rate / 60) * min(attempt, 3)
 
 
+def acquired_by_jobs():
+    """Whether `acquire` is worth a job of a cluster: it aligns photographs and fetches none.
+
+    What needs the network runs on the login node.
+    """
+    entries = [
+        config["datasets"][name] for name in (config["dataset"], *config["judge_on"])
+    ]
+    fetched = any(entry["root"] is None or entry["download"] for entry in entries)
+    return not fetched and not all(entry["aligned"] for entry in entries)
+
+
 def training_minutes(wildcards):
-    """The time limit of a training, 0 for none. A retry needs no more: it goes on."""
+    """The time limit of a training, 0 for none. A retry needs no more: it resumes."""
     if not on_cluster():
         return 0
     model = config["models"][wildcards.model]
@@ -80,20 +90,18 @@ def nodes(wildcards):
 
 
 def gpus(wildcards):
-    """GPUs of one training, on all its nodes; none where the model is told to do without.
+    """GPUs of one training, on all its nodes; none where the model is set to use the CPU.
 
-    On a user's own machine no more than `--resources gpu=` has: a training takes all of these, and
-    Lightning says if a device is not there.
+    On a user's own machine no more than `--resources gpu=` allows: a training takes all of these,
+    and Lightning says if a device is not there.
     """
     if config["models"][wildcards.model]["accelerator"] == "cpu":
         return 0
-    wanted = processes(wildcards)
-    if on_cluster() or "gpu" not in workflow.global_resources:
-        return wanted
-    return min(wanted, workflow.global_resources["gpu"].value)
+    limit = None if on_cluster() else limit_of("gpu")
+    return processes(wildcards) if limit is None else min(processes(wildcards), limit)
 
 
-def judging_gpus(wildcards):
+def evaluation_gpus(wildcards):
     return 0 if config["evaluate"]["accelerator"] == "cpu" else 1
 
 
@@ -105,7 +113,7 @@ def mpi(wildcards):
 def launcher(wildcards, threads):
     """What starts a training's processes on a cluster; Lightning itself does so elsewhere.
 
-    The SLURM executor hides the job's own shape from what runs in it: it is given here again.
+    The SLURM executor hides the job's own shape from what runs in it, so it is repeated here.
     """
     if not mpi(wildcards):
         return ""

@@ -1,17 +1,17 @@
 """The networks and their weights: nn.Modules belong here; no data, and no I/O but weights.
 
-``build`` makes one from a model's settings; ``weights`` keeps them and reads them back. May use the
-ground floor alone.
+A network is a module that makes one by ``from_settings``; ``build`` imports the one that a model's
+settings name, and no other, so that no network's code is part of another's. ``weights`` keeps them
+and reads them back. May use the ground floor alone.
 """
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from torch import nn
 
 from pipeline.core.errors import UserError
-from pipeline.core.networks.attparsenet import AttParseNet
-from pipeline.core.networks.backbone import Backbone
-from pipeline.core.networks.cnn_rnn import CnnRnn
 from pipeline.core.networks.output import Output
 
 __all__ = ["Output", "build"]
@@ -23,16 +23,13 @@ def build(settings: dict[str, Any]) -> nn.Module:
     Its ``forward`` takes images (B, 3, height, width), as ``transforms.prepare`` makes them, and
     returns an ``Output``. Settings that fit no network are a ``UserError``.
     """
-    kind, size = settings["network"], tuple(settings["input_size"])
-    count = len(settings["attributes"])
-    masks = settings["segmentation_weight"] > 0
-    if kind == "attparsenet":
-        if min(size) < 28:
-            raise UserError(f"attparsenet needs an `input_size` of at least 28×28, not {size}")
-        return AttParseNet(count, size, settings["width"])
-    if kind == "cnn_rnn":
-        begun = settings["pretrained"] or settings["initial_weights"]
-        return CnnRnn(count, settings["frozen_layers"] if begun else 0)
-    if kind == "backbone":
-        return Backbone(settings["backbone"], count, size, masks)
-    raise UserError(f"there is no network {kind!r}: choose attparsenet, cnn_rnn or backbone")
+    name = settings["network"]
+    there = str(name).isidentifier() and find_spec(f"{__name__}.{name}")
+    make = getattr(import_module(f"{__name__}.{name}"), "from_settings", None) if there else None
+    if make is None:
+        raise UserError(
+            f"there is no network {name!r}: choose one that the configuration's schema names, such"
+            " as attparsenet"
+        )
+    network: nn.Module = make(settings)
+    return network

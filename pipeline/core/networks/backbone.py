@@ -1,6 +1,7 @@
 """The yardstick: any of torchvision's convolutional classifiers, with a head for attributes."""
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,11 @@ class Backbone(nn.Module):
         features = self.body(images)
         maps = self.masks(features) if self.masks is not None else None
         return Output(self.attributes(features.mean((2, 3))), maps)
+
+
+def from_settings(settings: dict[str, Any]) -> Backbone:
+    size, masks = tuple(settings["input_size"]), settings["segmentation_weight"] > 0
+    return Backbone(settings["backbone"], len(settings["attributes"]), size, masks)
 
 
 def body(name: str, until: tuple[str, ...] = HEADS) -> nn.Sequential:

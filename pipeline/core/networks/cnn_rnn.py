@@ -5,7 +5,7 @@ self-attention relates them; their mean decides. The published code mixed channe
 when it cut the map into a sequence; here each place stays itself.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -56,3 +56,8 @@ class CnnRnn(nn.Module):
         if not attention:
             return Output(logits)
         return Output(logits, attention=torch.unflatten(weights.mean(1), 1, GRID))
+
+
+def from_settings(settings: dict[str, Any]) -> CnnRnn:
+    begun = settings["pretrained"] or settings["initial_weights"]
+    return CnnRnn(len(settings["attributes"]), settings["frozen_layers"] if begun else 0)

@@ -1,8 +1,8 @@
-"""What the figures of a model and its data are, and how each appears in Snakemake's report."""
+"""Which figures a model and its data have, and how each appears in Snakemake's report."""
 
 RUN = "results/{dataset}/{model}/seed-{seed}"
-JUDGED = "results/{dataset}/{model}/seed-{seed}/on-{judged}"
-# What a figure asks of a cluster: minutes for CelebA's 20,000 test faces, without a GPU.
+EVALUATED = "results/{dataset}/{model}/seed-{seed}/on-{judged}"
+# What a figure requests of a cluster: minutes for CelebA's 20,000 test faces, without a GPU.
 LIGHT = {"mem_mb": 6000, "runtime": 120}
 
 # The figures of the data count landmarks and masks where the experiment makes them.
@@ -10,7 +10,7 @@ MASKED = any(map(learns_from_masks, config["train"]))
 
 
 def shown(model, dataset=DATASET):
-    """The figures and the gallery of every judgement of a model, and those of its data."""
+    """The figures and the gallery of every evaluation of a model, and those of its data."""
     # One file of each rule: its others are made with it.
     one_each = ["training.svg", "grid.png", "gallery.html"]
     data = ["configuration.html", "counts.svg"]
@@ -22,7 +22,7 @@ def shown(model, dataset=DATASET):
     return [
         *[
             metrics.replace("metrics.json", f"figures/{name}")
-            for metrics in judgements(model, dataset)
+            for metrics in metrics_of(model, dataset)
             for name in one_each
         ],
         *[f"results/{dataset}/figures/{name}" for name in data],
@@ -30,8 +30,13 @@ def shown(model, dataset=DATASET):
     ]
 
 
-def benchmarks(model, dataset):
-    """Where the jobs that lead to a model's judgement leave what they cost."""
+def evaluations(wildcards):
+    return metrics_of(wildcards.model, wildcards.dataset)
+
+
+def benchmarks(wildcards):
+    """The benchmark files of the jobs that lead to a model's evaluation."""
+    model, dataset = wildcards.model, wildcards.dataset
     steps = ["acquire"]
     if config["datasets"][dataset]["source"] == "synthetic":
         steps.insert(0, "synthesize")
@@ -40,7 +45,7 @@ def benchmarks(model, dataset):
             parts = config[stage]["parts"]
             steps += [f"{stage}/{part}-of-{parts}" for part in range(1, parts + 1)]
             steps.append(f"{stage}_gather")
-    for metrics in judgements(model, dataset):
+    for metrics in metrics_of(model, dataset):
         judged = Path(metrics).parent.relative_to(f"results/{dataset}")
         steps += [judged.parent / "train", judged / "evaluate"]
     return [f"benchmarks/{dataset}/{step}.tsv" for step in dict.fromkeys(steps)]
@@ -57,15 +62,15 @@ def data_figure(name, caption, category, **labels):
 
 
 def model_figure(name, category, figure):
-    """A figure of one judgement for the report; its caption has the figure's name."""
+    """A figure of one evaluation for the report; its caption has the figure's name."""
     return report(
-        f"{JUDGED}/figures/{name}",
+        f"{EVALUATED}/figures/{name}",
         caption=f"../report/{Path(name).stem}.rst",
         category=category,
         labels={
             "model": "{model}",
             "seed": "{seed}",
-            "judged on": "{judged}",
+            "evaluated on": "{judged}",
             "figure": figure,
         },
     )

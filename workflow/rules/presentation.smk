@@ -1,18 +1,16 @@
-"""What a person sees and takes away: figures, the gallery, predictions, exported models.
+"""Figures, the gallery, predictions for photographs, exported models.
 
 `snakemake --report report.html` gathers all that is marked report() into one file.
 """
 
 
 rule draw_configuration:
-    """Show the configuration that holds, with every default."""
-    input:
-        code("figures"),
+    """Show the configuration in force, with every default."""
     output:
         data_figure(
             "configuration.html",
             "configuration",
-            "1 What was asked",
+            "1 Configuration",
             figure="configuration",
         ),
     log:
@@ -22,10 +20,11 @@ rule draw_configuration:
     resources:
         **LIGHT,
     params:
+        *code("figures"),
         settings=json.dumps(config),
         out=subpath(output[0], parent=True),
     message:
-        "Writing down the configuration"
+        "Writing the configuration as a page"
     shell:
         "python -m pipeline.figures configuration --settings {params.settings:q}"
         " --out {params.out} --log {log}"
@@ -34,7 +33,6 @@ rule draw_configuration:
 rule draw_data:
     """Count the faces at each step, and how common each attribute is."""
     input:
-        code("figures"),
         faces=ancient("results/{dataset}/faces"),
         whole=whole("acquire"),
         rejected="results/{dataset}/rejected.csv",
@@ -52,6 +50,7 @@ rule draw_data:
     resources:
         **LIGHT,
     params:
+        *code("figures"),
         landmarks=option("--landmarks", "landmarks"),
         masks=option("--masks", "masks"),
         out=subpath(output.counts, parent=True),
@@ -65,7 +64,6 @@ rule draw_data:
 rule draw_landmarks:
     """Draw contact sheets of faces with their 68 points."""
     input:
-        code("data_figures"),
         faces=ancient("results/{dataset}/faces"),
         landmarks=ancient("results/{dataset}/landmarks.csv"),
         whole=whole("acquire", "landmarks_gather"),
@@ -86,6 +84,7 @@ rule draw_landmarks:
     resources:
         **LIGHT,
     params:
+        *code("data_figures"),
         out=subpath(output.random, parent=True),
     message:
         "Drawing contact sheets of the landmarks of {wildcards.dataset}"
@@ -97,7 +96,6 @@ rule draw_landmarks:
 rule draw_masks:
     """Draw mean masks, a face with its masks, and faces with the masks of one attribute."""
     input:
-        code("data_figures"),
         faces=ancient("results/{dataset}/faces"),
         store=ancient("results/{dataset}/masks.zarr/zarr.json"),
         whole=whole("acquire", "masks_gather"),
@@ -118,6 +116,7 @@ rule draw_masks:
     resources:
         **LIGHT,
     params:
+        *code("data_figures"),
         store=subpath(input.store, parent=True),
     message:
         "Drawing the masks of {wildcards.dataset}"
@@ -133,7 +132,6 @@ rule draw_masks:
 rule draw_true_parts:
     """Compare the regions of drawn faces with the parts that they were drawn with."""
     input:
-        code("data_figures"),
         parts="results/{dataset}/drawn",
         store=ancient("results/{dataset}/masks.zarr/zarr.json"),
         whole=whole("masks_gather"),
@@ -148,6 +146,7 @@ rule draw_true_parts:
     resources:
         **LIGHT,
     params:
+        *code("data_figures"),
         store=subpath(input.store, parent=True),
     message:
         "Comparing the regions of {wildcards.dataset} with the true parts"
@@ -157,33 +156,33 @@ rule draw_true_parts:
 
 
 rule draw_numbers:
-    """Draw how a model learnt and how well it does."""
+    """Draw a model's learning curves and metrics."""
     input:
-        code("figures"),
         run=f"{RUN}/run.json",
         history=f"{RUN}/history.csv",
-        predictions=f"{JUDGED}/predictions.parquet",
-        metrics=f"{JUDGED}/metrics.json",
-        table=f"{JUDGED}/metrics.csv",
+        predictions=f"{EVALUATED}/predictions.parquet",
+        metrics=f"{EVALUATED}/metrics.json",
+        table=f"{EVALUATED}/metrics.csv",
     output:
         training=model_figure("training.svg", "3 Learning", "learning curves"),
-        attributes=model_figure("attributes.svg", "4 Judgement", "attributes"),
-        reliability=model_figure("reliability.svg", "4 Judgement", "reliability"),
+        attributes=model_figure("attributes.svg", "4 Evaluation", "attributes"),
+        reliability=model_figure("reliability.svg", "4 Evaluation", "reliability"),
         curves=model_figure(
-            "precision_recall.svg", "4 Judgement", "precision and recall"
+            "precision_recall.svg", "4 Evaluation", "precision and recall"
         ),
-        confusion=model_figure("confusion.svg", "4 Judgement", "confusion"),
-        groups=model_figure("groups.svg", "4 Judgement", "groups"),
+        confusion=model_figure("confusion.svg", "4 Evaluation", "confusion"),
+        groups=model_figure("groups.svg", "4 Evaluation", "groups"),
     log:
-        f"logs/{JUDGED.removeprefix('results/')}/figures/numbers.log",
+        f"logs/{EVALUATED.removeprefix('results/')}/figures/numbers.log",
     conda:
         "../../envs/attparse.yaml"
     resources:
         **LIGHT,
     params:
+        *code("figures"),
         out=subpath(output.training, parent=True),
     message:
-        "Drawing the numbers of {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
+        "Drawing the metrics of {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
     shell:
         "python -m pipeline.figures numbers --run {input.run} --history {input.history}"
         " --predictions {input.predictions} --metrics {input.metrics} --table {input.table}"
@@ -191,26 +190,27 @@ rule draw_numbers:
 
 
 rule draw_where:
-    """Draw test faces with truth and prediction, and where the network looks."""
+    """Draw test faces with labels and predictions, and the maps or the attention of the network."""
     input:
-        code("figures"),
         weights=f"{RUN}/weights.safetensors",
         faces=ancient("results/{judged}/faces"),
         whole=whole("acquire", dataset="judged"),
-        predictions=f"{JUDGED}/predictions.parquet",
+        predictions=f"{EVALUATED}/predictions.parquet",
     output:
         grid=model_figure("grid.png", "5 Faces", "eight faces"),
         examples=model_figure("examples.png", "5 Faces", "right and wrong"),
     log:
-        f"logs/{JUDGED.removeprefix('results/')}/figures/where.log",
+        f"logs/{EVALUATED.removeprefix('results/')}/figures/where.log",
     conda:
         "../../envs/attparse.yaml"
     resources:
         **LIGHT,
     params:
+        *code("figures"),
+        network=network_code("figures"),
         out=subpath(output.grid, parent=True),
     message:
-        "Drawing where {wildcards.model}, seed {wildcards.seed}, looks"
+        "Drawing maps or attention of {wildcards.model}, seed {wildcards.seed}"
     shell:
         "python -m pipeline.figures where --weights {input.weights} --faces {input.faces}"
         " --predictions {input.predictions} --out {params.out} --log {log}"
@@ -219,12 +219,11 @@ rule draw_where:
 rule draw_maps:
     """Draw the maps of a model that learnt from masks, beside the masks."""
     input:
-        code("figures"),
         weights=f"{RUN}/weights.safetensors",
         faces=ancient("results/{judged}/faces"),
         masks=ancient("results/{judged}/masks.zarr/zarr.json"),
         whole=whole("acquire", "masks_gather", dataset="judged"),
-        predictions=f"{JUDGED}/predictions.parquet",
+        predictions=f"{EVALUATED}/predictions.parquet",
     output:
         maps=model_figure("maps.png", "5 Faces", "maps and masks"),
         both=model_figure(
@@ -232,12 +231,14 @@ rule draw_maps:
         ),
         panel=model_figure("panel.png", "5 Faces", "one face, all attributes"),
     log:
-        f"logs/{JUDGED.removeprefix('results/')}/figures/maps.log",
+        f"logs/{EVALUATED.removeprefix('results/')}/figures/maps.log",
     conda:
         "../../envs/attparse.yaml"
     resources:
         **LIGHT,
     params:
+        *code("figures"),
+        network=network_code("figures"),
         out=subpath(output.maps, parent=True),
         masks=option("--masks", "masks"),
         images=config["figures"]["images"],
@@ -252,20 +253,21 @@ rule draw_maps:
 rule gallery_page:
     """Make the page of right and wrong faces for each attribute."""
     input:
-        code("gallery"),
         weights=f"{RUN}/weights.safetensors",
         faces=ancient("results/{judged}/faces"),
         whole=whole("acquire", dataset="judged"),
-        predictions=f"{JUDGED}/predictions.parquet",
+        predictions=f"{EVALUATED}/predictions.parquet",
     output:
         page=model_figure("gallery.html", "5 Faces", "gallery"),
     log:
-        f"logs/{JUDGED.removeprefix('results/')}/figures/gallery.log",
+        f"logs/{EVALUATED.removeprefix('results/')}/figures/gallery.log",
     conda:
         "../../envs/attparse.yaml"
     resources:
         **LIGHT,
     params:
+        *code("gallery"),
+        network=network_code("gallery"),
         each=config["figures"]["each"],
         title="{model}, seed {seed}, on {judged}: right and wrong",
     message:
@@ -277,10 +279,9 @@ rule gallery_page:
 
 
 rule draw_costs:
-    """Draw the running time and memory of the rules that led to a model's judgement."""
+    """Draw the running time and memory of the rules that led to a model's evaluation."""
     input:
-        code("figures"),
-        judged=lambda wildcards: judgements(wildcards.model, wildcards.dataset),
+        judged=evaluations,
     output:
         report(
             "results/{dataset}/{model}/costs.svg",
@@ -295,19 +296,19 @@ rule draw_costs:
     resources:
         **LIGHT,
     params:
-        benchmarks=lambda wildcards: benchmarks(wildcards.model, wildcards.dataset),
+        *code("figures"),
+        benchmarks=benchmarks,
         out=subpath(output[0], parent=True),
     message:
-        "Drawing what the work on {wildcards.dataset} cost"
+        "Drawing the time and memory of the work on {wildcards.dataset}"
     shell:
         "python -m pipeline.figures costs --benchmarks {params.benchmarks} --out {params.out}"
         " --log {log}"
 
 
 rule predict_photographs:
-    """Tell the attributes of the faces in a user's photographs."""
+    """Predict the attributes of the faces in a user's photographs."""
     input:
-        code("predict"),
         weights=f"{RUN}/weights.safetensors",
         metrics=f"{RUN}/on-{{dataset}}/metrics.json",
         photographs=config["predict"]["photographs"],
@@ -322,13 +323,15 @@ rule predict_photographs:
     resources:
         **LIGHT,
     params:
+        *code("predict"),
+        network=network_code("predict"),
         out=subpath(output.table, parent=True),
         align="--align" if config["predict"]["align"] else "",
-        finders=FINDERS if config["predict"]["align"] else "",
+        detectors=DETECTORS if config["predict"]["align"] else "",
         model=option("--model", "model"),
         faces=config["predict"]["faces"],
     message:
-        "Telling the attributes of the faces in {input.photographs}"
+        "Predicting the attributes of the faces in {input.photographs}"
     shell:
         "python -m pipeline.predict --weights {input.weights} --metrics {input.metrics}"
         " --photographs {input.photographs:q} {params.model} {params.align}"
@@ -338,7 +341,6 @@ rule predict_photographs:
 rule export_model:
     """Export a trained model as ONNX, with a model card."""
     input:
-        code("export"),
         weights=f"{RUN}/weights.safetensors",
         run=f"{RUN}/run.json",
         metrics=f"{RUN}/on-{{dataset}}/metrics.json",
@@ -354,6 +356,8 @@ rule export_model:
     resources:
         **LIGHT,
     params:
+        *code("export"),
+        network=network_code("export"),
         out=subpath(output.model, parent=True),
     message:
         "Exporting {wildcards.model}, seed {wildcards.seed}"

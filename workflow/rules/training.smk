@@ -1,0 +1,67 @@
+"""From faces and masks to the weights of a model."""
+
+
+rule fetch_imagenet:
+    """Fetch a torchvision backbone's ImageNet weights, known by their hash."""
+
+    # No input and no code: other code would fetch the same bytes, which are known by their hash.
+    output:
+        weights=update("downloads/{backbone}-imagenet.pth"),
+    log:
+        "logs/fetch_imagenet/{backbone}.log",
+    localrule: True
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        settings=settings("imagenet/{backbone}"),
+    message:
+        "Fetching ImageNet weights of {wildcards.backbone}"
+    shell:
+        "python -m pipeline.fetch --settings {params.settings:q} --out {output.weights}"
+        " --log {log}"
+
+
+rule train:
+    """Train one model with one seed."""
+    input:
+        faces=ancient("results/{dataset}/faces"),
+        whole=whole("acquire"),
+        masks=branch(with_masks, then=ancient("results/{dataset}/masks.zarr/zarr.json")),
+        masks_whole=branch(with_masks, then=whole("landmarks_gather", "masks_gather")),
+        initial=initial_weights,
+    output:
+        weights="results/{dataset}/{model}/seed-{seed}/weights.safetensors",
+        history="results/{dataset}/{model}/seed-{seed}/history.csv",
+        run="results/{dataset}/{model}/seed-{seed}/run.json",
+    log:
+        "logs/{dataset}/{model}/seed-{seed}/train.log",
+    benchmark:
+        "benchmarks/{dataset}/{model}/seed-{seed}/train.tsv"
+    conda:
+        "../../envs/attparse.yaml"
+    threads: 16
+    resources:
+        mem_mb=memory,
+        runtime=training_minutes,
+        gpu=gpus,
+        nodes=nodes,
+        tasks=processes,
+        tasks_per_gpu=1,
+        mpi=mpi,
+        launcher=launcher,
+    params:
+        *code("train"),
+        network=network_code("train"),
+        decisive=decisive_settings,
+        settings=unwatched(settings("models/{model}")),
+        imagenet=imagenet_hash,
+        checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
+        masks=option("--masks", "masks"),
+        initial=option("--initial", "initial"),
+    message:
+        "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "{resources.launcher} python -m pipeline.train --faces {input.faces} {params.masks} {params.initial}"
+        " --seed {wildcards.seed} --threads {threads} --job-minutes {resources.runtime} --settings {params.settings:q}"
+        " --checkpoints {params.checkpoints} --weights {output.weights}"
+        " --history {output.history} --run {output.run} --log {log}"
