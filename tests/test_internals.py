@@ -52,18 +52,18 @@ def snakemake(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.mark.parametrize(("limit", "seen"), [((), "None"), (("--resources=gpu=3",), "3")])
 def test_the_limit_of_a_resource_is_seen(snakemake, limit, seen):
-    said = snakemake("--cores", "1", "--dry-run", *limit, "where.txt")
+    output = snakemake("--cores", "1", "--dry-run", *limit, "where.txt")
     why = "Snakemake's workflow.global_resources holds the limits of --resources no more"
-    assert f"on a cluster: False, gpu: {seen}\n" in said, why
+    assert f"on a cluster: False, gpu: {seen}\n" in output, why
 
 
 def test_a_cluster_is_seen_from_the_login_node_and_from_inside_of_a_job(snakemake, tmp_path):
-    said = snakemake("--jobs", "1", *CLUSTER, "where.txt")
-    assert "on a cluster: True" in said, (
+    output = snakemake("--jobs", "1", *CLUSTER, "where.txt")
+    assert "on a cluster: True" in output, (
         "Snakemake's workflow.resource_settings.nodes is no more the number of --jobs on a cluster"
     )
     assert (tmp_path / "where.txt").read_text() == "True\n", (
-        "Snakemake's workflow.remote_exec is no more true inside of a job: " + said
+        "Snakemake's workflow.remote_exec is no more true inside of a job: " + output
     )
 
 

@@ -72,11 +72,11 @@ class Project:
         return subprocess.Popen(line, cwd=self.folder, **pipe)
 
     def run(self, *arguments: str) -> str:
-        """Run Snakemake to its good end; what it said."""
+        """Run Snakemake, which must succeed; its output."""
         process = self.start(*arguments)
-        said, _ = process.communicate()
-        assert process.returncode == 0, said
-        return said
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        return output
 
     def ask(self, rule: str, resource: str, value: str) -> None:
         """Change what a rule asks for where users do, in the profile."""
@@ -209,13 +209,13 @@ def test_results_of_any_scheduler_in_linked_folders_are_those_of_two_cores(done)
 def test_jobs_get_the_cpus_memory_time_and_gpu_that_their_rules_ask_for(done, cluster):
     resources = asked(TINY)
     part = cluster.jobs_of("landmarks_part", "tiny")[0]
-    train, judge = (cluster.jobs_of(rule, "tiny")[0] for rule in ("train", "evaluate"))
+    train, evaluate = (cluster.jobs_of(rule, "tiny")[0] for rule in ("train", "evaluate"))
     for job, rule, cpus in ((part, "landmarks_part", 1), (train, "train", 2)):
         assert (job["NumCPUs"], job["MinMemoryNode"]) == (str(cpus), f"{resources(rule)[0]}M")
         hours, minutes = divmod(resources(rule)[1], 60)
         assert job["TimeLimit"] == f"{hours:02}:{minutes:02}:00"
-    assert judge["NumCPUs"] == "16"
-    for job in (train, judge):
+    assert evaluate["NumCPUs"] == "16"
+    for job in (train, evaluate):
         assert (job["TresPerJob"], job["Partition"]) == ("gres:gpu:1", "gpu")
     assert "TresPerJob" not in part
 
@@ -239,10 +239,10 @@ def test_a_job_without_enough_memory_is_submitted_again_and_succeeds(done, clust
 def test_a_training_that_stops_itself_is_submitted_again_and_goes_on(done, cluster):
     """It stops itself after its first epoch. That its weights are the same is looked at above."""
     assert states(cluster.jobs_of("train", "tiny")) == ["FAILED", "COMPLETED"]
-    said = done["slurm"][2]
-    assert "training stopped itself" in said
+    output = done["slurm"][2]
+    assert "training stopped itself" in output
     minutes = asked(TINY)("train")[1]
-    assert f"--job-minutes {minutes} " in said
+    assert f"--job-minutes {minutes} " in output
 
 
 def test_two_tasks_of_a_job_equal_one_process_that_averages_the_halves(done, cluster):

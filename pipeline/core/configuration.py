@@ -1,4 +1,4 @@
-"""The configuration as the workflow uses it: checked, completed, every model written out."""
+"""The configuration as the workflow uses it: validated, defaults filled in, `like:` resolved."""
 
 import difflib
 import json

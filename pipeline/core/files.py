@@ -110,7 +110,7 @@ def require(names: tuple[str, ...], found: Container[str]) -> None:
 
 
 def unfit(path: Path, what: str, names: tuple[str, ...], error: Exception) -> UserError:
-    """What is said of a file that is not the one asked for."""
+    """The error for a file that is not the one expected."""
     return UserError(
         f"{path} is not {what} with {', '.join(names)} ({str(error).splitlines()[0]}): give the"
         " file that attparse wrote."

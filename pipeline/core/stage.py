@@ -1,4 +1,4 @@
-"""What every stage does alike at its door: flags, settings, log, progress, errors."""
+"""What every stage's command line shares: flags, settings, log, progress, errors."""
 
 import argparse
 import json
@@ -59,7 +59,7 @@ def settings(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"is no JSON ({error}): {text!r}") from None
+        raise argparse.ArgumentTypeError(f"is not JSON ({error}): {text!r}") from None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"must be a JSON object like {{...}}, not {text!r}")
     return value

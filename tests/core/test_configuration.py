@@ -1,4 +1,4 @@
-"""What a user writes in config.yaml, and what is said when it is wrong."""
+"""What a user writes in config.yaml, and the message when it is wrong."""
 
 import json
 import shlex

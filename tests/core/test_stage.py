@@ -1,4 +1,4 @@
-"""The door of every stage: flags, log, progress and errors."""
+"""The command line of every stage: flags, log, progress and errors."""
 
 import argparse
 import re
@@ -42,7 +42,7 @@ def test_a_fault_of_ours_keeps_its_traceback(tmp_path):
         _ = 1 / 0
 
 
-@pytest.mark.parametrize(("text", "says"), [("{", "is no JSON"), ("[1]", "must be a JSON object")])
+@pytest.mark.parametrize(("text", "says"), [("{", "is not JSON"), ("[1]", "must be a JSON object")])
 def test_settings_must_be_a_json_object(text, says):
     with pytest.raises(argparse.ArgumentTypeError, match=says):
         stage.settings(text)
