@@ -18,22 +18,26 @@ import time
 import warnings
 from typing import Any
 
+import lightning
 import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.masks.regions import TABLE
+from pipeline.core.model_settings import (
+    AugmentationSettings,
+    NormalizationSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+    TrainingSettings,
+)
 from pipeline.core.networks import build
 from pipeline.core.training.learner import Learner
 from pipeline.core.training.loaders import FaceBatches, loader, shuffled
 from pipeline.core.training.transforms import Batch, prepare
-
-# isort: split
-import lightning
 
 try:
     import cv2
@@ -154,24 +158,42 @@ def make_learner(args: argparse.Namespace) -> Learner:
     return learner
 
 
-def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+def settings_of(args: argparse.Namespace) -> TrainingSettings:
     """AttParseNet's published settings, as far as they bear on the speed."""
-    sgd = {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
-    return {
-        "network": args.network,
-        "width": args.width,
-        "backbone": args.backbone,
-        "attributes": list(ATTRIBUTES),
-        "input_size": args.size,
-        "pretrained": False,
-        "initial_weights": None,
-        "frozen_layers": 0,
-        "segmentation_weight": 1.0 if args.segmentation else 0.0,
-        "optimizer": sgd,
-        "schedule": {"name": "constant"},
-        "augmentation": {"flip": True, "shift": 8, "brightness": 0.0, "contrast": 0.0},
-        "normalization": {"mean": [0.5] * 3, "std": [0.5] * 3},
-    }
+    return TrainingSettings(
+        network=args.network,
+        width=args.width,
+        backbone=args.backbone,
+        attributes=ATTRIBUTES,
+        pretrained=False,
+        initial_weights=None,
+        frozen_layers=0,
+        segmentation_weight=1.0 if args.segmentation else 0.0,
+        epochs=1,
+        batch_size=args.batch,
+        accumulate=1,
+        optimizer=OptimizerSettings("sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-4),
+        schedule=ScheduleSettings("constant", gamma=1.0, patience=0, factor=1.0),
+        augmentation=AugmentationSettings(flip=True, shift=8, brightness=0.0, contrast=0.0),
+        input_size=tuple(args.size),
+        faces_size=SIZE,
+        normalization=NormalizationSettings(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        share=1.0,
+        stratified_subset=None,
+        select_by="valid_loss",
+        keep=1,
+        early_stopping=None,
+        precision=args.precision,
+        accelerator=args.device,
+        devices=1,
+        nodes=1,
+        compile=args.compile,
+        channels_last=args.channels_last,
+        deterministic=False,
+        workers=args.workers,
+        max_minutes=None,
+        checkpoint_minutes=15,
+    )
 
 
 def loader_rates(args: argparse.Namespace, data: DataLoader) -> list[float]:
@@ -189,7 +211,8 @@ def loader_rates(args: argparse.Namespace, data: DataLoader) -> list[float]:
 
 def flops_an_image(args: argparse.Namespace) -> float:
     """Multiplications and additions, counted apart, of a training step, an image."""
-    network, settings = build(settings_of(args)), settings_of(args)
+    settings = settings_of(args)
+    network = build(settings)
     images = torch.zeros(2, 3, *SIZE, dtype=torch.uint8)
     with FlopCounterMode(display=False) as counter:
         output = network(prepare(images, settings))
@@ -223,7 +246,7 @@ def summary(rates: list[float]) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -243,7 +266,11 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=5, help="steps")
     parser.add_argument("--steps", type=int, default=5, help="steps in a window")
     parser.add_argument("--repeats", type=int, default=5, help="windows")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = make_parser().parse_args()
     args.segmentation = args.segmentation and args.network != "cnn_rnn"  # which has no maps
     warnings.filterwarnings("ignore")
     if args.threads:

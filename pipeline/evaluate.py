@@ -74,7 +74,7 @@ def evaluate(args: argparse.Namespace) -> None:
     summary = replace(
         summary,
         masks=masks,
-        model={"weights_sha256": predictions.weights, "settings": inference.settings},
+        model={"weights_sha256": predictions.weights, "settings": inference.settings.to_dict()},
         data={
             "faces_sha256": hashes[args.faces],
             "trained_on_sha256": hashes[args.trained_on],

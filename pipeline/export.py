@@ -24,7 +24,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.evaluation.summary import read_metrics
 from pipeline.core.evaluation.thresholds import DEFAULT
 from pipeline.core.files import read_json, read_table, replacing, sha256, write_text
-from pipeline.core.networks.weights import faces_size, load_network
+from pipeline.core.model_settings import ModelSettings
+from pipeline.core.networks.weights import load_network
 from pipeline.core.presentation.model_card import model_card
 
 log = logging.getLogger(__name__)
@@ -93,12 +94,12 @@ class DeployedModel(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, settings: dict[str, Any]) -> None:
+    def __init__(self, network: nn.Module, settings: ModelSettings) -> None:
         super().__init__()
         self.network = network
-        self.size = tuple(settings["input_size"])
+        self.size = settings.input_size
         for name in ("mean", "std"):
-            values = torch.tensor(settings["normalization"][name]).view(3, 1, 1)
+            values = torch.tensor(getattr(settings.normalization, name)).view(3, 1, 1)
             self.register_buffer(name, values, persistent=False)
         with torch.no_grad():
             self.has_maps = network(torch.zeros(1, 3, *self.size)).maps is not None
@@ -114,15 +115,15 @@ class DeployedModel(nn.Module):
 
 
 def metadata(
-    settings: dict[str, Any], digest: str, metrics: dict[str, Any] | None
+    settings: ModelSettings, digest: str, metrics: dict[str, Any] | None
 ) -> dict[str, str]:
     """Names and numbers as JSON."""
-    names, (height, width) = settings["attributes"], faces_size(settings)
+    names, (height, width) = settings.attributes, settings.faces_size
     thresholds = metrics["thresholds"] if metrics else {}
     return {
         "attributes": json.dumps(names),
         "thresholds": json.dumps([thresholds.get(name, DEFAULT) for name in names]),
-        "input": json.dumps({"layout": "NHWC", "colours": "RGB", "size": settings["input_size"]}),
+        "input": json.dumps({"layout": "NHWC", "colours": "RGB", "size": settings.input_size}),
         "geometry": f"CelebA's aligned faces, made by python -m pipeline.align --size {height}"
         f" {width}, then resized to the input's size",
         "weights_sha256": digest,

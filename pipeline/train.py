@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, open_faces
 from pipeline.core.files import remove, replacing, sha256, write_json
-from pipeline.core.model_settings import decisive, misfit, starts_from_imagenet
+from pipeline.core.model_settings import (
+    TrainingSettings,
+    decisive,
+    misfit,
+    starts_from_imagenet,
+)
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import start_from
 from pipeline.core.provenance import Code
@@ -56,7 +62,7 @@ def train(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     faces = open_faces(args.faces)
     settings = resolve(args.settings, faces, args.masks, args.initial)
-    masks = args.masks if settings["segmentation_weight"] > 0 else None
+    masks = args.masks if settings.segmentation_weight > 0 else None
     data = FaceData(faces, settings, args.seed, masks)
     learner = new_learner(in_time(settings, args.job_minutes), args.seed, args.initial, data.table)
     inputs = {"faces": args.faces, "masks": masks, "initial": args.initial}
@@ -93,7 +99,7 @@ def fit(trainer: Any, learner: Learner, data: FaceData, keeper: Keeper) -> None:
 
 def resolve(
     settings: dict[str, Any], faces: Faces, masks: Path | None, initial: Path | None
-) -> dict[str, Any]:
+) -> TrainingSettings:
     """The settings as they hold: every attribute named, sizes in numbers, checked together."""
     for name in settings["attributes"]:
         if name not in ATTRIBUTES:
@@ -110,8 +116,7 @@ def resolve(
             f"this model starts from given weights: name their file with --initial{wrong}"
         )
     imagenet = starts_from_imagenet(settings)
-    return {
-        **settings,
+    resolved = {
         "attributes": settings["attributes"] or list(ATTRIBUTES),
         "input_size": list(settings["input_size"] or faces.size),
         "faces_size": list(faces.size),
@@ -119,9 +124,10 @@ def resolve(
         # Known by what it holds, not by where it lies on this machine.
         "initial_weights": sha256(initial) if initial and not imagenet else None,
     }
+    return TrainingSettings.from_dict({**settings, **resolved})
 
 
-def in_time(settings: dict[str, Any], job_minutes: float) -> dict[str, Any]:
+def in_time(settings: TrainingSettings, job_minutes: float) -> TrainingSettings:
     """The settings with a ``max_minutes`` that ends training before its job is ended.
 
     Half of a job's minutes, at most 15, are left for the start and for the last validation and
@@ -130,32 +136,32 @@ def in_time(settings: dict[str, Any], job_minutes: float) -> dict[str, Any]:
     if not job_minutes:
         return settings
     end = job_minutes - min(15, job_minutes / 2)
-    return {**settings, "max_minutes": min(end, settings["max_minutes"] or end)}
+    return replace(settings, max_minutes=min(end, settings.max_minutes or end))
 
 
 def new_learner(
-    settings: dict[str, Any], seed: int, initial: Path | None, table: np.ndarray
+    settings: TrainingSettings, seed: int, initial: Path | None, table: np.ndarray
 ) -> Learner:
     """The network before its first step, with what trains it."""
     torch.manual_seed(seed)
     network = build(settings)
     if initial:
         start_from(network, initial)
-    if settings["channels_last"]:
+    if settings.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner = Learner(network, settings, table, seed)
-    if settings["compile"]:
+    if settings.compile:
         network.compile()
     return learner
 
 
 def describe(network: nn.Module, data: FaceData, inputs: dict[str, Path | None]) -> dict[str, Any]:
     """The account of a run: from what, with what, by which code."""
-    cuda = data.settings["accelerator"] != "cpu" and torch.cuda.is_available()
+    cuda = data.settings.accelerator != "cpu" and torch.cuda.is_available()
     weights = list(network.parameters())
     root = Path(__file__).parents[1]
     return {
-        "settings": data.settings,
+        "settings": data.settings.to_dict(),
         "seed": data.seed,
         "inputs_sha256": {name: sha256(path) if path else None for name, path in inputs.items()},
         "images": {split: len(rows) for split, rows in data.splits.items()},
@@ -170,7 +176,7 @@ def describe(network: nn.Module, data: FaceData, inputs: dict[str, Path | None])
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in PACKAGES},
         },
-        "code_sha256": digest(Code(root).of("train", data.settings["network"])),
+        "code_sha256": digest(Code(root).of("train", data.settings.network)),
         "git_revision": git_revision(),
     }
 

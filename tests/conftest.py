@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import pipeline  # noqa: F401  guards the import of torchvision, which some tests do themselves
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -18,6 +18,7 @@ from pipeline.core.configuration import complete
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.masks.regions import attribute_masks
 from pipeline.core.masks.store import finish, write_shard
+from pipeline.core.model_settings import TrainingSettings
 
 SIZE = (44, 40)  # AttParseNet's maps of it are 9×7
 SEED = 5
@@ -46,8 +47,8 @@ def write_data(folder: Path, train_faces: int = 20, valid_faces: int = 7) -> Non
     finish(folder / "masks.zarr", names, np.arange(count) % 5 > 0, labels, SIZE, 8)
 
 
-def settings(**changes: Any) -> dict[str, Any]:
-    """A small AttParseNet's settings, complete by the schema, in full precision."""
+def entry(**changes: Any) -> dict[str, Any]:
+    """A small AttParseNet's entry of the configuration, complete, in full precision."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     model = {
         "network": "attparsenet",
@@ -69,6 +70,12 @@ def settings(**changes: Any) -> dict[str, Any]:
     return completed
 
 
+def settings(**changes: Any) -> TrainingSettings:
+    """The same as they hold for a training on ``write_data``'s faces."""
+    complete = entry(**{"input_size": list(SIZE), **changes})
+    return TrainingSettings.from_dict({**complete, "faces_size": list(SIZE)})
+
+
 def command(data: Path, out: Path, *, masks: bool = True, **changes: Any) -> list[str]:
     """The train stage's arguments: results and checkpoints go to ``out``."""
     flags = {
@@ -79,7 +86,7 @@ def command(data: Path, out: Path, *, masks: bool = True, **changes: Any) -> lis
         "run": out / "run.json",
         "seed": SEED,
         "threads": 1,
-        "settings": json.dumps(settings(**changes)),
+        "settings": json.dumps(entry(**changes)),
     }
     if masks:
         flags["masks"] = data / "masks.zarr"

@@ -12,6 +12,7 @@ import pytest
 import sklearn.metrics as reference
 import torch
 import zarr
+from small_training import settings
 from torch.nn.functional import interpolate
 
 from pipeline import evaluate, masks
@@ -65,12 +66,12 @@ def make_faces(
 
 
 def save_network(path: Path, **changes) -> None:
-    settings = MODEL | changes
+    chosen = settings(**{**MODEL, **changes})
     torch.manual_seed(0)
-    network = build(settings)
-    if settings["network"] == "attparsenet":  # untrained maps are all but 0: let them vary
+    network = build(chosen)
+    if chosen.network == "attparsenet":  # untrained maps are all but 0: let them vary
         network.maps[-1].weight.data.fill_(100)
-    save_weights(path, network, settings)
+    save_weights(path, network, chosen)
 
 
 def call(folder: Path, faces: str = "faces", *more: str, **changes) -> tuple[dict, pd.DataFrame]:
@@ -196,17 +197,17 @@ def test_the_test_split_chooses_no_threshold(evaluated):
     """Whatever the test labels and logits are, thresholds come out the same; valid's decide."""
     call(evaluated)
     before = read_predictions(evaluated / "out/predictions.parquet")
-    settings = SETTINGS | {"threshold": "valid"}
+    on_valid = SETTINGS | {"threshold": "valid"}
     rng, test = np.random.default_rng(0), before.splits == "test"
     labels, logits = before.labels.copy(), before.logits.copy()
     labels[test] = rng.random(labels[test].shape) < 0.5
     logits[test] = rng.normal(3, 5, logits[test].shape)
-    chosen = evaluate.with_thresholds(before, settings).thresholds
-    other = evaluate.with_thresholds(replace(before, labels=labels, logits=logits), settings)
+    chosen = evaluate.with_thresholds(before, on_valid).thresholds
+    other = evaluate.with_thresholds(replace(before, labels=labels, logits=logits), on_valid)
     assert len(set(chosen.tolist())) > 10
     np.testing.assert_array_equal(chosen, other.thresholds)
     labels[~test] = ~labels[~test]
-    other = evaluate.with_thresholds(replace(before, labels=labels), settings)
+    other = evaluate.with_thresholds(replace(before, labels=labels), on_valid)
     assert (chosen != other.thresholds).any()
 
 
@@ -262,12 +263,12 @@ def make_masks(folder: Path) -> None:
     detectors = ["drawn"] * (len(faces) - 1) + [""]
     write_landmarks(folder / "landmarks.csv", Landmarks(faces.names, points, detectors))
     common = f"--faces {folder}/faces --store {folder}/masks.zarr"
-    settings = ["--settings", json.dumps({"shard": 32, "repair_labels": False})]
+    given = ["--settings", json.dumps({"shard": 32, "repair_labels": False})]
     part = f"{folder}/part.json"
     draw = f"draw {common} --landmarks {folder}/landmarks.csv --part 1-of-1 --out {part}"
-    masks.main([*draw.split(), *settings])
+    masks.main([*draw.split(), *given])
     gather = f"gather {common} --parts {part} --summary {folder}/masks.json"
-    masks.main([*gather.split(), *settings])
+    masks.main([*gather.split(), *given])
 
 
 def test_maps_are_compared_with_the_stores_masks_face_by_face(tmp_path):
@@ -361,10 +362,10 @@ def test_faces_of_other_proportions_than_those_trained_on_are_refused(tmp_path):
 def test_a_diverged_network_ends_in_one_sentence(tmp_path):
     make_faces(tmp_path / "faces", ["train", "valid", "test"])
     torch.manual_seed(0)
-    network = build(MODEL)
+    network = build(settings(**MODEL))
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
-    save_weights(tmp_path / "weights.safetensors", network, MODEL)
+    save_weights(tmp_path / "weights.safetensors", network, settings(**MODEL))
     with pytest.raises(SystemExit, match="diverged"):
         call(tmp_path)
 

@@ -1,6 +1,7 @@
 """The exported model predicts what torch predicts, and the file describes itself."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -50,7 +51,7 @@ def test_onnx_equals_torch_on_real_faces_whatever_the_batch(exported, real_faces
 def compare(weights, out, real_faces, count):
     """Torch and ONNX on real faces."""
     network, settings = load_network(weights)
-    images = real_images(real_faces, count, settings["input_size"])
+    images = real_images(real_faces, count, settings.input_size)
     with torch.inference_mode():
         output = network(prepare(torch.from_numpy(images).permute(0, 3, 1, 2), settings))
     probabilities, logits, *maps = session(out).run(None, {"images": images})
@@ -65,17 +66,17 @@ def test_the_file_names_its_attributes_thresholds_and_input(exported):
     files, out = exported
     settings = load_network(files["weights"])[1]
     about = session(out).get_modelmeta().custom_metadata_map
-    assert json.loads(about["attributes"]) == settings["attributes"]
+    assert json.loads(about["attributes"]) == list(settings.attributes)
     metrics = json.loads(files["metrics"].read_text())
     thresholds = dict(
         zip(json.loads(about["attributes"]), json.loads(about["thresholds"]), strict=True)
     )
     assert thresholds == metrics["thresholds"]
-    assert json.loads(about["input"])["size"] == settings["input_size"]
+    assert json.loads(about["input"])["size"] == list(settings.input_size)
     assert "pipeline.align --size 218 178, then resized" in about["geometry"]
     (images,) = session(out).get_inputs()
     assert images.type == "tensor(uint8)"
-    assert images.shape[1:] == [*settings["input_size"], 3]
+    assert images.shape[1:] == [*settings.input_size, 3]
     assert isinstance(images.shape[0], str)
 
 
@@ -117,7 +118,7 @@ def test_a_file_of_another_kind_ends_in_one_sentence_before_the_work(tmp_path, f
 
 def test_onnx_equals_torch_on_real_faces_at_the_width_of_the_demo(real_faces, tmp_path):
     torch.manual_seed(0)
-    settings = load_network(model()["weights"])[1] | {"width": 0.125}
+    settings = replace(load_network(model()["weights"])[1], width=0.125)
     save_weights(tmp_path / "weights.safetensors", build(settings), settings)
     call(export, None, weights=tmp_path / "weights.safetensors", out=tmp_path)
     compare((tmp_path / "weights.safetensors"), tmp_path, real_faces, 2)

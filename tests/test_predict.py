@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -246,7 +247,7 @@ def test_the_network_sees_a_face_as_training_on_photographs_showed_it(
         trained = decode(align_photograph(encoded, None, None, size, detectors).encoded)
     network, settings = load_network(model()["weights"])
     weights, seen, predict_batch = tmp_path / "weights.safetensors", [], Inference.predict
-    save_weights(weights, network, settings | {"faces_size": size})
+    save_weights(weights, network, replace(settings, faces_size=size))
 
     def watched(self, images, **options):
         seen.append(images[0])
@@ -259,13 +260,6 @@ def test_the_network_sees_a_face_as_training_on_photographs_showed_it(
              out=tmp_path / "out", model=detector())  # fmt: skip
         assert seen[-1].shape == trained.shape
         assert abs(seen[-1].astype(int) - trained).mean() <= most
-
-
-def test_weights_that_keep_no_size_of_faces_are_shown_celebas(tmp_path, face):
-    network, settings = load_network(model()["weights"])
-    del settings["faces_size"]
-    save_weights(tmp_path / "weights.safetensors", network, settings)
-    assert Inference(tmp_path / "weights.safetensors").size == (218, 178)
 
 
 @pytest.mark.parametrize("size", [(436, 356), (109, 89), (218, 300), (400, 178)])

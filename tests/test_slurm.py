@@ -21,7 +21,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from slurm import Cluster, missing, taken
-from small_training import SEED, settings, weights, write_data
+from small_training import SEED, entry, weights, write_data
 from test_resources import asked
 from test_train import STILL, assert_close, plain_training
 
@@ -148,7 +148,7 @@ def by_generic(folder: Path, _: Cluster) -> Project:
 
 def by_two_tasks(folder: Path, _: Cluster) -> Project:
     """A training of two processes as one SLURM job of two tasks, of faces that lie ready."""
-    model = settings(**STILL, devices=2, accelerator="auto")
+    model = entry(**STILL, devices=2, accelerator="auto")
     halves = {"source": "synthetic", "images": 19}
     project = Project(
         folder / "project", dataset="halves", datasets={"halves": halves}, models={"pair": model},

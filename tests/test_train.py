@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from small_training import (
     SEED,
     SIZE,
     command,
+    entry,
     last,
     settings,
     splits,
@@ -25,7 +27,6 @@ from small_training import (
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from pipeline import train
-from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.files import sha256
@@ -36,10 +37,7 @@ from pipeline.core.training.checkpoints import finished, ranked
 from pipeline.core.training.data import split_rows
 from pipeline.core.training.loaders import once, shuffled
 
-# isort: split
-import torchvision
-
-CHOSEN = [ATTRIBUTES.index(name) for name in settings()["attributes"]]
+CHOSEN = [ATTRIBUTES.index(name) for name in settings().attributes]
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 STILL = {"augmentation": {}, "epochs": 1, "normalization": {"mean": [0.5] * 3, "std": [0.2] * 3}}
 
@@ -247,7 +245,7 @@ def test_training_starts_from_weights_of_ones_own(data, tmp_path):
     flags = command(data, tmp_path / "second", initial_weights=str(given), **still)
     train.main([*flags, "--initial", str(given)])
     _, kept = load_network(tmp_path / "second" / "weights.safetensors")
-    assert kept["initial_weights"] == sha256(given)
+    assert kept.initial_weights == sha256(given)
     network, _ = load_network(given)
     assert_close(weights(tmp_path / "second"), network, 0)
 
@@ -255,11 +253,11 @@ def test_training_starts_from_weights_of_ones_own(data, tmp_path):
 def test_weights_of_ones_own_go_before_imagenets_and_the_account_says_so(data, tmp_path):
     own, faces = tmp_path / "own.pth", open_faces(data / "faces")
     own.write_bytes(b"weights")
-    chosen = settings(network="backbone", pretrained=True, initial_weights=str(own))
+    chosen = entry(network="backbone", pretrained=True, initial_weights=str(own))
     held = train.resolve(chosen, faces, data / "masks.zarr", own)
-    assert (held["pretrained"], held["initial_weights"]) == (False, sha256(own))
+    assert (held.pretrained, held.initial_weights) == (False, sha256(own))
     held = train.resolve(chosen | {"initial_weights": None}, faces, data / "masks.zarr", own)
-    assert (held["pretrained"], held["initial_weights"]) == (True, None)
+    assert (held.pretrained, held.initial_weights) == (True, None)
 
 
 @pytest.mark.parametrize("flag", ["--faces", "--masks", "--initial"])

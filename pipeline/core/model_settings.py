@@ -1,15 +1,134 @@
-"""What the settings of a model mean together: one answer for the workflow and for training."""
+"""The settings of a model: their names and types, and what they mean together.
 
-from typing import Any
+The keys are those of ``models`` in ``workflow/schemas/config.schema.yaml``, which describes each
+and alone has the defaults.
+"""
 
-# Settings of how fast and how often, not of what comes out.
-OPERATIONAL = {"workers", "max_minutes", "checkpoint_minutes"}
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal, Self, get_type_hints
+
+Size = tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    name: str
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    name: str
+    gamma: float
+    patience: int
+    factor: float
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    flip: bool
+    shift: int
+    brightness: float
+    contrast: float
+
+
+@dataclass(frozen=True)
+class NormalizationSettings:
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What decides on the weights, resolved: every attribute named, sizes in numbers.
+
+    ``faces_size`` is that of the faces trained on. ``initial_weights`` is the sha256 of their file.
+    """
+
+    network: str
+    width: float
+    backbone: str
+    attributes: tuple[str, ...]
+    pretrained: bool
+    initial_weights: str | None
+    frozen_layers: int
+    segmentation_weight: float
+    epochs: int
+    batch_size: int
+    accumulate: int
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
+    augmentation: AugmentationSettings
+    input_size: Size
+    faces_size: Size
+    normalization: NormalizationSettings
+    share: float
+    stratified_subset: float | None
+    select_by: str
+    keep: int
+    early_stopping: int | None
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    accelerator: str
+    devices: int
+    nodes: int
+    compile: bool
+    channels_last: bool
+    deterministic: bool
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """From what ``to_dict`` made; a key that is missing or unknown is a ``TypeError``."""
+        kinds = get_type_hints(cls)
+        return cls(**{key: _typed(kinds.get(key), value) for key, value in values.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is kept in JSON: plain values, keys in alphabetical order."""
+        made: dict[str, Any] = _plain(self)
+        return made
+
+
+@dataclass(frozen=True)
+class TrainingSettings(ModelSettings):
+    """With the settings of how fast and how often, which decide on nothing.
+
+    They may change between a kill and the run that resumes, and are in no weights file.
+    """
+
+    workers: int
+    max_minutes: float | None
+    checkpoint_minutes: float
+
+
+OPERATIONAL = {field.name for field in fields(TrainingSettings)} - {
+    field.name for field in fields(ModelSettings)
+}
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    if is_dataclass(kind) and isinstance(kind, type):
+        hints = get_type_hints(kind)
+        return kind(**{key: _typed(hints.get(key), below) for key, below in value.items()})
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        names = sorted(field.name for field in fields(value))
+        return {name: _plain(getattr(value, name)) for name in names}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def decisive(model: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide on the weights: the keys of ``ModelSettings``."""
+    return {key: value for key, value in model.items() if key not in OPERATIONAL}
 
 
 def misfit(model: dict[str, Any]) -> tuple[str, str] | None:
     """The first key that does not fit the others, and why with what to do; None if all do.
 
-    ``model`` is complete: every key of a model has its value.
+    ``model`` is a complete entry of the configuration: every key of a model has its value.
     """
     network, weight = model["network"], model["segmentation_weight"]
     if network == "cnn_rnn" and weight > 0:
@@ -34,11 +153,3 @@ def misfit(model: dict[str, Any]) -> tuple[str, str] | None:
 def starts_from_imagenet(model: dict[str, Any]) -> bool:
     """Whether a model starts from ImageNet's weights: its own ``initial_weights`` go before."""
     return bool(model["pretrained"]) and not model["initial_weights"]
-
-
-def decisive(model: dict[str, Any]) -> dict[str, Any]:
-    """The settings that decide on the weights.
-
-    The others may change between a kill and the run that goes on, and are in no weights file.
-    """
-    return {key: value for key, value in model.items() if key not in OPERATIONAL}

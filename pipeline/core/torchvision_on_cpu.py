@@ -1,34 +1,64 @@
-"""Make ``import torchvision`` work beside a torch without CUDA; import this before it.
+"""Make ``import torchvision`` work beside a torch without CUDA; ``pipeline`` installs this.
 
 torchvision's wheel from the package index is built for CUDA. Beside a CPU torch its library
 does not load, and its import ends with ``operator torchvision::nms does not exist``; lightning
-and torchmetrics, which import it, end likewise. Here the names of the two operators that its
+and torchmetrics, which import it, end likewise. Then the names of the two operators that its
 import registers are declared, nothing more: networks and transforms work, box operators and
 JPEG decoding do not.
 """
 
-import importlib
+import importlib.abc
+import importlib.machinery
 import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
 
-import torch
-
-_declared: list[torch.library.Library] = []  # the declaration lasts as long as this object
-
-
-def ensure() -> None:
-    """Import torchvision, declaring its operators first where its own library fails to."""
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::nms does not exist" not in str(error):
-            raise
-        for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float threshold) -> Tensor")
-        _declared.append(library)
-        importlib.import_module("torchvision")
+_declared: list[Any] = []  # a declaration lasts as long as its torch.library.Library
 
 
-ensure()
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds torchvision as usual, and guards its import; costs nothing where there is none."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != "torchvision":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            loader.exec_module = guarded(loader.exec_module)
+        return spec
+
+
+def guarded(execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    """``execute`` a module, again with declared operators if it ends for the lack of them."""
+
+    def execute_guarded(module: ModuleType) -> None:
+        try:
+            execute(module)
+        except RuntimeError as error:
+            if "torchvision::nms does not exist" not in str(error):
+                raise
+            for name in [name for name in sys.modules if name.startswith("torchvision.")]:
+                del sys.modules[name]
+            declare_operators()
+            execute(module)
+
+    return execute_guarded
+
+
+def declare_operators() -> None:
+    import torch
+
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float threshold) -> Tensor")
+    _declared.append(library)
+
+
+def install() -> None:
+    """Guard the import of torchvision in this process, once."""
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Finder())

@@ -4,5 +4,3 @@ Here belong inference, the table of predictions, metrics and their intervals, gr
 the agreement of maps and masks, and the comparison of models: numbers, no pictures. May use every
 room before it.
 """
-
-import pipeline.core.torchvision_on_cpu  # noqa: F401  before lightning and torchmetrics

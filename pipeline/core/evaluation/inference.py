@@ -15,7 +15,7 @@ from pipeline.core.attributes import columns_of
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
 from pipeline.core.networks import Output
-from pipeline.core.networks.weights import faces_size, load_network
+from pipeline.core.networks.weights import load_network
 from pipeline.core.training.transforms import prepare
 
 FULL_ATTENTION = 4  # times an even share: shown as 1, so that even attention is shown as 1/4
@@ -37,10 +37,10 @@ class Inference:
         batch_size: int = 16,
     ) -> None:
         network, self.settings = load_network(weights)
-        self.attributes: list[str] = self.settings["attributes"]
+        self.attributes = list(self.settings.attributes)
         self.columns = columns_of(self.attributes)
-        self.size = faces_size(self.settings)
-        self.has_attention = self.settings["network"] == "cnn_rnn"
+        self.size = self.settings.faces_size
+        self.has_attention = self.settings.network == "cnn_rnn"
         self.batch_size = batch_size
         try:
             self.fabric = Fabric(

@@ -7,24 +7,24 @@ and reads them back. May use the ground floor alone.
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 from torch import nn
 
 from pipeline.core.errors import UserError
+from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.output import Output
 
 __all__ = ["Output", "build"]
 
 
-def build(settings: dict[str, Any]) -> nn.Module:
+def build(settings: ModelSettings) -> nn.Module:
     """The network that a model's settings describe, with random weights from torch's generator.
 
     Its ``forward`` takes images (B, 3, height, width), as ``transforms.prepare`` makes them, and
     returns an ``Output``. Settings that fit no network are a ``UserError``.
     """
-    name = settings["network"]
-    there = str(name).isidentifier() and find_spec(f"{__name__}.{name}")
+    name = settings.network
+    there = name.isidentifier() and find_spec(f"{__name__}.{name}")
     make = getattr(import_module(f"{__name__}.{name}"), "from_settings", None) if there else None
     if make is None:
         raise UserError(

@@ -4,12 +4,11 @@ A plain convolutional network without padding ends in one map an attribute. The 
 to be the attributes' masks, and one linear layer reads the attributes off them.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from pipeline.core.errors import UserError
+from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.output import Output
 
 CHANNELS = (75, 200, 300, 512, 512)
@@ -39,11 +38,11 @@ class AttParseNet(nn.Module):
         return Output(self.attributes(torch.flatten(maps, 1)), maps)
 
 
-def from_settings(settings: dict[str, Any]) -> AttParseNet:
-    size = tuple(settings["input_size"])
+def from_settings(settings: ModelSettings) -> AttParseNet:
+    size = settings.input_size
     if min(size) < 28:
         raise UserError(f"attparsenet needs an `input_size` of at least 28×28, not {size}")
-    return AttParseNet(len(settings["attributes"]), size, settings["width"])
+    return AttParseNet(len(settings.attributes), size, settings.width)
 
 
 def map_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -1,17 +1,14 @@
 """The yardstick: any of torchvision's convolutional classifiers, with a head for attributes."""
 
 from collections import OrderedDict
-from typing import Any
 
 import torch
+import torchvision
 from torch import Tensor, nn
 
-from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.errors import UserError
+from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.output import Output
-
-# isort: split
-import torchvision
 
 HEADS = ("avgpool", "classifier", "fc", "head", "heads")
 
@@ -35,9 +32,9 @@ class Backbone(nn.Module):
         return Output(self.attributes(features.mean((2, 3))), maps)
 
 
-def from_settings(settings: dict[str, Any]) -> Backbone:
-    size, masks = tuple(settings["input_size"]), settings["segmentation_weight"] > 0
-    return Backbone(settings["backbone"], len(settings["attributes"]), size, masks)
+def from_settings(settings: ModelSettings) -> Backbone:
+    size, masks = settings.input_size, settings.segmentation_weight > 0
+    return Backbone(settings.backbone, len(settings.attributes), size, masks)
 
 
 def body(name: str, until: tuple[str, ...] = HEADS) -> nn.Sequential:

@@ -5,12 +5,13 @@ self-attention relates them; their mean decides. The published code mixed channe
 when it cut the map into a sequence; here each place stays itself.
 """
 
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.backbone import body
 from pipeline.core.networks.output import Output
 
@@ -58,6 +59,6 @@ class CnnRnn(nn.Module):
         return Output(logits, attention=torch.unflatten(weights.mean(1), 1, GRID))
 
 
-def from_settings(settings: dict[str, Any]) -> CnnRnn:
-    begun = settings["pretrained"] or settings["initial_weights"]
-    return CnnRnn(len(settings["attributes"]), settings["frozen_layers"] if begun else 0)
+def from_settings(settings: ModelSettings) -> CnnRnn:
+    begun = settings.pretrained or settings.initial_weights
+    return CnnRnn(len(settings.attributes), settings.frozen_layers if begun else 0)

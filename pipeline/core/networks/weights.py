@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -11,30 +10,34 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import replacing
-from pipeline.core.geometry import HEIGHT, WIDTH, Size
+from pipeline.core.geometry import HEIGHT, WIDTH
+from pipeline.core.model_settings import ModelSettings, decisive
 from pipeline.core.networks import build
 
 SETTINGS = "attparse"  # the one key of a file's metadata: several would have no fixed order
+# What a file means by a missing key, which was written before there was such a setting.
+WITHOUT_KEY = {"faces_size": [HEIGHT, WIDTH]}
 
 
-def save_weights(path: Path, network: nn.Module, settings: dict[str, Any]) -> None:
+def save_weights(path: Path, network: nn.Module, settings: ModelSettings) -> None:
     """Write weights with the resolved settings inside: the file alone suffices to predict."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    text = json.dumps(settings, sort_keys=True)
+    text = json.dumps(decisive(settings.to_dict()), sort_keys=True)
     with replacing(path) as partial:
         safetensors.torch.save_file(tensors, partial, metadata={SETTINGS: text})
 
 
-def load_network(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_network(path: Path) -> tuple[nn.Module, ModelSettings]:
     """The network of a weights file, in evaluation mode, and the settings it was trained with.
 
-    ``settings["attributes"]`` names the logits, in their order. A file that is not one of
+    ``settings.attributes`` names the logits, in their order. A file that is not one of
     ours is a ``UserError``.
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
-            settings = json.loads((file.metadata() or {})[SETTINGS])
-    except (OSError, KeyError, safetensors.SafetensorError) as error:
+            kept = json.loads((file.metadata() or {})[SETTINGS])
+        settings = ModelSettings.from_dict({**WITHOUT_KEY, **kept})
+    except (OSError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{path} is no weights file of attparse ({error or 'unreadable'}); expected a"
             " weights.safetensors that the train stage wrote"
@@ -42,12 +45,6 @@ def load_network(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     network = build(settings)
     fill(network, load_state(path), path)
     return network.eval(), settings
-
-
-def faces_size(settings: dict[str, Any]) -> Size:
-    """(height, width) of the faces trained on; weights from before it was kept saw CelebA's."""
-    height, width = settings.get("faces_size", (HEIGHT, WIDTH))
-    return height, width
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.core.model_settings import ModelSettings
 from pipeline.core.presentation.metric_names import NAMES
 
 LIMITS = """\
@@ -18,7 +19,7 @@ LIMITS = """\
 
 
 def model_card(
-    settings: dict[str, Any],
+    settings: ModelSettings,
     digest: str,
     difference: float,
     run: dict[str, Any] | None,
@@ -32,7 +33,7 @@ def model_card(
     first line of ``terms`` names the data set.
     """
     parts = [
-        f"# {settings['network']}: {len(settings['attributes'])} attributes of a face",
+        f"# {settings.network}: {len(settings.attributes)} attributes of a face",
         _what(settings, digest, difference),
         "## Data\n\n" + _data(run, metrics, terms),
         "## How good it is\n\n" + _numbers(metrics),
@@ -43,15 +44,15 @@ def model_card(
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _what(settings: dict[str, Any], digest: str, difference: float) -> str:
-    height, width = settings["input_size"]
-    masks = settings["segmentation_weight"] > 0
+def _what(settings: ModelSettings, digest: str, difference: float) -> str:
+    height, width = settings.input_size
+    masks = settings.segmentation_weight > 0
     return f"""\
 | | |
 |---|---|
 | file | `model.onnx`; equals torch to {difference:.0e} |
 | input | `images` (batch, {height}, {width}, 3) uint8 RGB, aligned as CelebA's; any batch |
-| output | `probabilities`, `logits` (batch, {len(settings["attributes"])}){", `maps`" * masks} |
+| output | `probabilities`, `logits` (batch, {len(settings.attributes)}){", `maps`" * masks} |
 | trained with masks | {"yes" if masks else "no"} |
 | weights | sha256 `{digest}` |
 """

@@ -15,18 +15,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import lightning
 import pandas as pd
 import torch
 
-from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.errors import UserError
 from pipeline.core.files import remove, replacing, write_table
-from pipeline.core.model_settings import decisive
+from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.networks.weights import save_weights
 from pipeline.core.training.learner import Learner
-
-# isort: split
-import lightning
 
 log = logging.getLogger(__name__)
 
@@ -72,20 +69,20 @@ class Keeper(lightning.Callback):
     def on_train_batch_end(self, trainer: Any, learner: Any, *_: Any) -> None:
         # Gradients that wait for their step are in no checkpoint. An epoch's last batch has no
         # rest to go on with: what follows it is the epoch's end.
-        if learner.batch % learner.settings["accumulate"] or trainer.is_last_batch:
+        if learner.batch % learner.settings.accumulate or trainer.is_last_batch:
             return
         now, reason = time.monotonic(), self.reason_to_stop(learner)
         if now - self.told >= 60:
             self.told = now
             log.info("epoch %d: %d batches done", learner.epoch + 1, learner.batch)
-        due = now - self.kept >= 60 * learner.settings["checkpoint_minutes"]
+        due = now - self.kept >= 60 * learner.settings.checkpoint_minutes
         if any_process(trainer, learner, due or bool(reason)):
             self.keep(trainer, learner)
             self.stop_if(trainer, reason)
 
     def reason_to_stop(self, learner: Any) -> str:
         """Why training should not go on now though it is not done, or nothing."""
-        limit = learner.settings["max_minutes"]
+        limit = learner.settings.max_minutes
         if self.sigterm:
             return "it was told to (SIGTERM)"
         if limit and time.monotonic() - self.began >= 60 * limit:
@@ -111,10 +108,10 @@ class Keeper(lightning.Callback):
         log.info(", ".join(f"{name} {value:.6g}" for name, value in row.items()))
         for logger in trainer.loggers:
             logger.log_metrics(row, step=learner.epoch)
-        epochs, keep = ranked(self.history, learner.settings), learner.settings["keep"]
+        epochs, keep = ranked(self.history, learner.settings), learner.settings.keep
         if trainer.is_global_zero and learner.epoch in epochs[:keep]:
-            settings = decisive(learner.settings)
-            save_weights(epoch_file(self.folder, learner.epoch), learner.network, settings)
+            path = epoch_file(self.folder, learner.epoch)
+            save_weights(path, learner.network, learner.settings)
         self.keep(trainer, learner)
         if trainer.is_global_zero:
             write_history(self.folder / HISTORY, self.history)
@@ -147,25 +144,25 @@ class Keeper(lightning.Callback):
 
 def any_process(trainer: Any, learner: Any, answer: bool) -> bool:
     """Whether any process says so; several ask each other at every tenth step only."""
-    if trainer.world_size > 1 and learner.batch % (10 * learner.settings["accumulate"]):
+    if trainer.world_size > 1 and learner.batch % (10 * learner.settings.accumulate):
         return False
     return bool(trainer.strategy.reduce_boolean_decision(answer, all=False))
 
 
-def ranked(history: History, settings: dict[str, Any]) -> list[int]:
+def ranked(history: History, settings: TrainingSettings) -> list[int]:
     """The epochs, counted from 1, the best first; of equals the earlier one."""
-    key = settings["select_by"]
+    key = settings.select_by
     sign = 1 if key == "valid_loss" else -1
     order = sorted(history, key=lambda row: (sign * row[key], row["epoch"]))
     return [int(row["epoch"]) for row in order]
 
 
-def finished(history: History, settings: dict[str, Any]) -> bool:
+def finished(history: History, settings: TrainingSettings) -> bool:
     """Whether all epochs are done, or ``early_stopping`` epochs brought nothing better."""
-    if not history or len(history) >= settings["epochs"]:
+    if not history or len(history) >= settings.epochs:
         return bool(history)
-    patience = settings["early_stopping"]
-    return bool(patience) and len(history) - ranked(history, settings)[0] >= patience
+    patience = settings.early_stopping
+    return patience is not None and len(history) - ranked(history, settings)[0] >= patience
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:

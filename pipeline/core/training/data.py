@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import lightning
 import numpy as np
 
-from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
 from pipeline.core.masks.regions import TABLE
+from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.training.loaders import FaceBatches, Order, loader, once, shuffled
-
-# isort: split
-import lightning
 
 
 class FaceData(lightning.LightningDataModule):
@@ -24,12 +22,12 @@ class FaceData(lightning.LightningDataModule):
     """
 
     def __init__(
-        self, faces: Faces, settings: dict[str, Any], seed: int, masks: Path | None
+        self, faces: Faces, settings: TrainingSettings, seed: int, masks: Path | None
     ) -> None:
         super().__init__()
         self.splits = split_rows(faces, settings, seed)
         self.settings, self.seed = settings, seed
-        columns = columns_of(settings["attributes"])
+        columns = columns_of(settings.attributes)
         labels = faces.attributes[:, columns]
         store = open_store(masks, faces) if masks else None
         drawn = store.labels[:, columns] if store else labels
@@ -43,7 +41,7 @@ class FaceData(lightning.LightningDataModule):
         trainer: Any = self.trainer
         order = shuffled(
             self.splits["train"],
-            step=self.settings["batch_size"],
+            step=self.settings.batch_size,
             batch_size=self.micro_batch(),
             seed=self.seed,
             epoch=trainer.lightning_module.epoch,
@@ -62,21 +60,22 @@ class FaceData(lightning.LightningDataModule):
 
     def micro_batch(self) -> int:
         """Faces that all devices together see at once."""
-        return int(self.settings["batch_size"]) // int(self.settings["accumulate"])
+        return self.settings.batch_size // self.settings.accumulate
 
     def loader(self, faces: FaceBatches, order: Order) -> Any:
         trainer: Any = self.trainer
         pin = trainer.strategy.root_device.type == "cuda"
-        return loader(faces, order, self.settings["workers"], pin)
+        return loader(faces, order, self.settings.workers, pin)
 
 
-def split_rows(faces: Faces, settings: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
+def split_rows(faces: Faces, settings: TrainingSettings, seed: int) -> dict[str, np.ndarray]:
     """Row numbers to train on and to select by, each ascending."""
     rows = {split: faces.rows(split) for split in ("train", "valid")}
-    if settings["stratified_subset"]:
-        rows = stratified(faces, rows["train"], settings, seed)
-    elif settings["share"] < 1:
-        count = max(1, round(settings["share"] * len(rows["train"])))
+    if settings.stratified_subset:
+        first = settings.attributes[0]
+        rows = stratified(faces, rows["train"], first, settings.stratified_subset, seed)
+    elif settings.share < 1:
+        count = max(1, round(settings.share * len(rows["train"])))
         drawn = np.random.default_rng(seed).choice(rows["train"], count, replace=False)
         rows["train"] = np.sort(drawn)
     if not len(rows["valid"]):
@@ -84,37 +83,35 @@ def split_rows(faces: Faces, settings: dict[str, Any], seed: int) -> dict[str, n
             f"{faces.path} has no face in the split valid, by which the best epoch is chosen;"
             " give the data set one, or set `stratified_subset`"
         )
-    if len(rows["train"]) < settings["batch_size"]:
+    if len(rows["train"]) < settings.batch_size:
         raise UserError(
             f"there are {len(rows['train'])} faces to train on, fewer than one batch of"
-            f" {settings['batch_size']}; set a smaller `batch_size` or a larger share"
+            f" {settings.batch_size}; set a smaller `batch_size` or a larger share"
         )
     return rows
 
 
 def stratified(
-    faces: Faces, rows: np.ndarray, settings: dict[str, Any], seed: int
+    faces: Faces, rows: np.ndarray, attribute: str, share: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """A share of train, cut 80/20, each with as many positives of the first attribute."""
+    """A share of ``rows``, cut 80/20, each with the same share of positives of an attribute."""
     from datasets import ClassLabel, Dataset, Features, Value, disable_progress_bars
 
     disable_progress_bars()
-    first = settings["attributes"][0]
-    positive = faces.attributes[rows, ATTRIBUTES.index(first)].astype(int)
+    positive = faces.attributes[rows, ATTRIBUTES.index(attribute)].astype(int)
     table = Dataset.from_dict(
         {"row": rows, "positive": positive},
         Features({"row": Value("int64"), "positive": ClassLabel(2)}),
     )
     how: dict[str, Any] = {"stratify_by_column": "positive", "seed": seed}
     try:
-        if settings["stratified_subset"] < 1:
-            share = settings["stratified_subset"]
+        if share < 1:
             table = table.train_test_split(train_size=share, **how)["train"]
         halves = table.train_test_split(test_size=0.2, **how)
     except ValueError as error:
         raise UserError(
-            f"{settings['stratified_subset']:g} of {len(rows)} faces cannot be stratified by"
-            f" {first} ({error}); set a larger `stratified_subset`"
+            f"{share:g} of {len(rows)} faces cannot be stratified by"
+            f" {attribute} ({error}); set a larger `stratified_subset`"
         ) from None
     return {
         "train": np.sort(np.array(halves["train"]["row"])),

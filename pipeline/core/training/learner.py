@@ -2,16 +2,14 @@
 
 from typing import Any
 
+import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pipeline.core import torchvision_on_cpu  # noqa: F401
+from pipeline.core.model_settings import OptimizerSettings, TrainingSettings
 from pipeline.core.training.transforms import Batch, draw_augmentation, masks_for, prepare
-
-# isort: split
-import lightning
 
 SUMS = ("attribute_loss", "mask_loss", "hits", "faces", "faces_with_masks")
 
@@ -24,14 +22,14 @@ class Learner(lightning.LightningModule):
     """
 
     def __init__(
-        self, network: nn.Module, settings: dict[str, Any], table: np.ndarray, seed: int
+        self, network: nn.Module, settings: TrainingSettings, table: np.ndarray, seed: int
     ) -> None:
         super().__init__()
         self.network, self.settings, self.seed = network, settings, seed
         self.table: Tensor
         self.register_buffer("table", torch.from_numpy(table), persistent=False)
         self.epoch = self.batch = 0
-        self.optimizer: torch.optim.Optimizer = make_optimizer(network, settings["optimizer"])
+        self.optimizer: torch.optim.Optimizer = make_optimizer(network, settings.optimizer)
         self.schedule = make_schedule(self.optimizer, settings)
         # No buffers: those are made equal in all processes, and these are each one's own.
         self.train_sums = self.valid_sums = torch.zeros(len(SUMS))
@@ -51,13 +49,13 @@ class Learner(lightning.LightningModule):
         seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        augmentation = draw_augmentation(len(batch.images), self.settings, generator)
+        augmentation = draw_augmentation(len(batch.images), self.settings.augmentation, generator)
         output = self.network(prepare(batch.images, self.settings, augmentation))
         attribute_loss, mask_loss = self.losses(batch, output, augmentation)
         self.count(self.train_sums, batch, output.logits, attribute_loss, mask_loss)
         self.batch += 1
         faces_with_masks = 1 if batch.found is None else batch.found.sum().clamp(min=1)
-        weight = self.settings["segmentation_weight"]
+        weight = self.settings.segmentation_weight
         loss = attribute_loss.mean() + weight * mask_loss.sum() / faces_with_masks
         self.log("loss", loss, prog_bar=True, logger=False, batch_size=len(batch.images))
         return loss
@@ -102,12 +100,12 @@ class Learner(lightning.LightningModule):
             total = dict(zip(SUMS, self.over_processes(sums).tolist(), strict=True))
             attribute = total["attribute_loss"] / total["faces"]
             mask = total["mask_loss"] / max(total["faces_with_masks"], 1)
-            row[f"{name}_loss"] = attribute + self.settings["segmentation_weight"] * mask
+            row[f"{name}_loss"] = attribute + self.settings.segmentation_weight * mask
             row[f"{name}_attribute_loss"], row[f"{name}_mask_loss"] = attribute, mask
             row[f"{name}_accuracy"] = total["hits"] / total["faces"]
             sums.zero_()
         if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            self.schedule.step(row[self.settings["select_by"]])
+            self.schedule.step(row[self.settings.select_by])
         elif self.schedule is not None:
             self.schedule.step()
         self.epoch, self.batch = self.epoch + 1, 0
@@ -119,32 +117,32 @@ class Learner(lightning.LightningModule):
         return gathered
 
 
-def make_optimizer(network: nn.Module, settings: dict[str, Any]) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW, over the weights that are not frozen.
 
     Both in their fused form: one pass over the weights, with the same arithmetic.
     """
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    shared = {
-        "lr": settings["learning_rate"],
-        "weight_decay": settings["weight_decay"],
+    shared: dict[str, Any] = {
+        "lr": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
         "fused": True,
     }
-    if settings["name"] == "adamw":
+    if settings.name == "adamw":
         return torch.optim.AdamW(weights, **shared)
-    return torch.optim.SGD(weights, momentum=settings["momentum"], **shared)
+    return torch.optim.SGD(weights, momentum=settings.momentum, **shared)
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, settings: dict[str, Any]) -> Any:
+def make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> Any:
     """How the learning rate changes after each epoch, or None."""
-    schedule = settings["schedule"]
-    if schedule["name"] == "exponential":
-        return torch.optim.lr_scheduler.ExponentialLR(optimizer, schedule["gamma"])
-    if schedule["name"] == "plateau":
+    schedule = settings.schedule
+    if schedule.name == "exponential":
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, schedule.gamma)
+    if schedule.name == "plateau":
         return torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer,
-            mode="min" if settings["select_by"] == "valid_loss" else "max",
-            factor=schedule["factor"],
-            patience=schedule["patience"],
+            mode="min" if settings.select_by == "valid_loss" else "max",
+            factor=schedule.factor,
+            patience=schedule.patience,
         )
     return None

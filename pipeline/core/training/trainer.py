@@ -6,17 +6,16 @@ import sys
 import warnings
 from typing import Any
 
-from pipeline.core import torchvision_on_cpu  # noqa: F401
-from pipeline.core.errors import UserError
-from pipeline.core.training.checkpoints import Keeper, finished
-
-# isort: split
 import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from pipeline.core.errors import UserError
+from pipeline.core.model_settings import TrainingSettings
+from pipeline.core.training.checkpoints import Keeper, finished
 
 RANK: int = getattr(rank_zero_only, "rank", 0)  # of this process among those that train together
 NOISE = (  # advice of Lightning that does not hold here
@@ -33,29 +32,29 @@ class Bar(TQDMProgressBar):
 
     def on_train_epoch_start(self, trainer: Any, learner: Any) -> None:
         super().on_train_epoch_start(trainer, learner)
-        epochs = learner.settings["epochs"]
+        epochs = learner.settings.epochs
         self.train_progress_bar.set_description(f"epoch {learner.epoch + 1} of {epochs}")
 
 
-def make_trainer(settings: dict[str, Any], keeper: Keeper) -> lightning.Trainer:
+def make_trainer(settings: TrainingSettings, keeper: Keeper) -> lightning.Trainer:
     """Lightning's Trainer, as the settings say; the bar is for terminals."""
-    if settings["deterministic"]:
+    if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     terminal = sys.stderr.isatty()
     for noise in NOISE:
         warnings.filterwarnings("ignore", noise)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    left = 0 if finished(keeper.history, settings) else settings["epochs"] - len(keeper.history)
+    left = 0 if finished(keeper.history, settings) else settings.epochs - len(keeper.history)
     try:
         return lightning.Trainer(
-            accelerator=settings["accelerator"],
-            devices=settings["devices"],
-            num_nodes=settings["nodes"],
-            precision=settings["precision"],
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            precision=settings.precision,
             max_epochs=left,
-            accumulate_grad_batches=settings["accumulate"],
-            deterministic=settings["deterministic"],
-            benchmark=not settings["deterministic"],
+            accumulate_grad_batches=settings.accumulate,
+            deterministic=settings.deterministic,
+            benchmark=not settings.deterministic,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,

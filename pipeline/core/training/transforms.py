@@ -5,13 +5,14 @@ some 40 times less than 40 float masks. Everything here is indexing and arithmet
 wherever they lie.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pipeline.core.masks.regions import codes
+from pipeline.core.model_settings import AugmentationSettings, ModelSettings
 
 
 class Batch(NamedTuple):
@@ -45,23 +46,22 @@ class Augmentation(NamedTuple):
 
 
 def draw_augmentation(
-    count: int, settings: dict[str, Any], generator: torch.Generator
+    count: int, settings: AugmentationSettings, generator: torch.Generator
 ) -> Augmentation:
-    """Draw what happens to each of ``count`` faces, from ``settings["augmentation"]``.
+    """Draw what happens to each of ``count`` faces.
 
     ``flip``: half of the faces are mirrored. ``shift``: the window moves by up to so many
     pixels each way, which is a random crop with padding. ``brightness``, ``contrast``: factors
     from 1 − x to 1 + x.
     """
-    chosen = settings["augmentation"]
-    steps = 2 * chosen["shift"] + 1
+    steps = 2 * settings.shift + 1
     uniform = torch.rand(5, count, generator=generator)
     return Augmentation(
-        flip=(uniform[0] < 0.5) & chosen["flip"],
-        down=(uniform[1] * steps).long() - chosen["shift"],
-        right=(uniform[2] * steps).long() - chosen["shift"],
-        brightness=1 + chosen["brightness"] * (2 * uniform[3] - 1),
-        contrast=1 + chosen["contrast"] * (2 * uniform[4] - 1),
+        flip=(uniform[0] < 0.5) & settings.flip,
+        down=(uniform[1] * steps).long() - settings.shift,
+        right=(uniform[2] * steps).long() - settings.shift,
+        brightness=1 + settings.brightness * (2 * uniform[3] - 1),
+        contrast=1 + settings.contrast * (2 * uniform[4] - 1),
     )
 
 
@@ -102,12 +102,12 @@ def augment(images: Tensor, augmentation: Augmentation) -> Tensor:
 
 
 def prepare(
-    images: Tensor, settings: dict[str, Any], augmentation: Augmentation | None = None
+    images: Tensor, settings: ModelSettings, augmentation: Augmentation | None = None
 ) -> Tensor:
     """What a network sees of uint8 RGB images (B, 3, H, W): float (B, 3, height, width).
 
-    Resized (bilinear) to ``settings["input_size"]`` where they differ, then normalised by
-    ``settings["normalization"]``, whose ``mean`` and ``std`` are of values from 0 to 1. For
+    Resized (bilinear) to ``settings.input_size`` where they differ, then normalised by
+    ``settings.normalization``, whose ``mean`` and ``std`` are of values from 0 to 1. For
     training ``augmentation`` comes first; evaluation and prediction leave it out.
     """
     if augmentation is not None:
@@ -115,12 +115,11 @@ def prepare(
     values = images.float().div_(255)
     if augmentation is not None:
         values = light(values, augmentation)
-    if tuple(values.shape[2:]) != tuple(settings["input_size"]):
-        size = tuple(settings["input_size"])
-        values = interpolate(values, size, mode="bilinear", antialias=True)
+    if tuple(values.shape[2:]) != settings.input_size:
+        values = interpolate(values, settings.input_size, mode="bilinear", antialias=True)
     mean, std = (
-        torch.tensor(settings["normalization"][name], device=values.device).view(3, 1, 1)
-        for name in ("mean", "std")
+        torch.tensor(channels, device=values.device).view(3, 1, 1)
+        for channels in (settings.normalization.mean, settings.normalization.std)
     )
     return values.sub_(mean).div_(std)
 

@@ -2,22 +2,21 @@
 
 import json
 import pickle
-from argparse import Namespace
 
 import pytest
+import safetensors
+import safetensors.torch
 import torch
+import torchvision
 from small_training import Harmful, settings
 from torch import nn
 
 from bench import training as benchmark
-from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
+from pipeline.core.model_settings import decisive
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights, start_from
-
-# isort: split
-import torchvision
 
 ALL = list(ATTRIBUTES)
 PUBLISHED = {"network": "attparsenet", "width": 1.0, "attributes": ALL, "input_size": [218, 178]}
@@ -149,11 +148,22 @@ def test_a_weights_file_alone_gives_the_network_and_its_settings_back(tmp_path):
     save_weights(tmp_path / "a.safetensors", network, chosen)
     save_weights(tmp_path / "b.safetensors", network, chosen)
     again, found = load_network(tmp_path / "a.safetensors")
-    assert found == chosen
+    assert found.to_dict() == decisive(chosen.to_dict())
     assert not again.training
     with torch.inference_mode():
         assert torch.equal(again(images).logits, network(images).logits)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_weights_from_before_the_size_of_faces_was_kept_saw_celebas(tmp_path):
+    chosen, path = settings(), tmp_path / "weights.safetensors"
+    save_weights(path, build(chosen), chosen)
+    with safetensors.safe_open(path, "pt") as file:
+        kept = json.loads(file.metadata()["attparse"])
+    del kept["faces_size"]
+    state = safetensors.torch.load_file(path)
+    safetensors.torch.save_file(state, path, metadata={"attparse": json.dumps(kept)})
+    assert load_network(path)[1].faces_size == (218, 178)
 
 
 def test_weights_that_need_code_to_be_read_are_refused_and_run_nothing(tmp_path):
@@ -205,10 +215,10 @@ def test_the_benchmark_of_training_takes_a_network_without_masks(monkeypatch, ca
 
 
 def test_the_benchmark_counts_a_mask_head_once_forwards_and_twice_backwards():
-    args = Namespace(network="backbone", backbone="resnet18", width=1, size=[64, 64])
+    few = "--network backbone --size 64 64"
     with_masks, without = (
-        benchmark.flops_an_image(Namespace(**vars(args), segmentation=masks))
-        for masks in (True, False)
+        benchmark.flops_an_image(benchmark.make_parser().parse_args([*few.split(), masks]))
+        for masks in ("--segmentation", "--no-segmentation")
     )
     head = 2 * 512 * 40 * (64 // 32) ** 2
     assert with_masks - without == 3 * head

@@ -10,9 +10,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from small_training import settings
 from torch.nn.functional import interpolate
+from torchvision.transforms import functional as published
 
-from pipeline.core import torchvision_on_cpu  # noqa: F401
 from pipeline.core.masks.regions import TABLE, attribute_masks
+from pipeline.core.model_settings import AugmentationSettings
 from pipeline.core.training.transforms import (
     Augmentation,
     Batch,
@@ -23,9 +24,6 @@ from pipeline.core.training.transforms import (
     nearest,
     prepare,
 )
-
-# isort: split
-from torchvision.transforms import functional as published
 
 HEIGHT, WIDTH = 30, 22
 SHIFT = 6
@@ -154,7 +152,7 @@ def test_an_image_of_another_size_is_resized_to_the_networks():
 
 
 def test_augmentation_is_drawn_from_its_generator_alone_and_stays_in_its_ranges():
-    chosen = settings(augmentation={"flip": True, "shift": 3, "brightness": 0.2, "contrast": 0.1})
+    chosen = AugmentationSettings(flip=True, shift=3, brightness=0.2, contrast=0.1)
     first = draw_augmentation(2000, chosen, torch.Generator().manual_seed(1))
     torch.manual_seed(0)
     again = draw_augmentation(2000, chosen, torch.Generator().manual_seed(1))
@@ -170,5 +168,5 @@ def test_augmentation_is_drawn_from_its_generator_alone_and_stays_in_its_ranges(
 def test_augmentation_that_is_off_changes_nothing():
     chosen = settings(augmentation={}, input_size=[HEIGHT, WIDTH])
     images = torch.randint(0, 256, (8, 3, HEIGHT, WIDTH), dtype=torch.uint8)
-    drawn = draw_augmentation(8, chosen, torch.Generator().manual_seed(1))
+    drawn = draw_augmentation(8, chosen.augmentation, torch.Generator().manual_seed(1))
     assert torch.equal(prepare(images, chosen, drawn), prepare(images, chosen))

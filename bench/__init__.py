@@ -1,0 +1,1 @@
+import pipeline  # noqa: F401  guards the import of torchvision
