@@ -7,27 +7,26 @@
   from it; it is what training reads;
 - ``names`` (image,) str, ``found`` (image,) bool: has landmarks, ``labels`` (image, attribute)
   bool: as the masks were drawn, or repaired;
+- ``checksums`` (image, array) uint32: the CRC-32C of each face's compressed masks and regions;
 - the group's attribute ``attparse_masks``: version, names of attributes and regions, the regions
-  of each attribute.
+  of each attribute, and checksums (``crc32c``) of each shard's index, of every other file, and of
+  ``zarr.json`` itself.
 
 ``zarr.open_group(path)["masks"][i]`` needs nothing else. Both large arrays are sharded: one file
-holds ``shard`` faces, each compressed by itself. A shard is written and read here, in Zarr's
-format ("sharding_indexed": the chunks, then a table of where each lies) but not through zarr:
-so faces are written one by one in little memory, a shard appears whole by one rename, and a
-single face is read many times faster. The tests hold both ways to the same bits.
+holds ``shard`` faces, each compressed by itself (see ``shards``, which writes and reads them; the
+tests hold it and zarr to the same bits). Opening a store checks all but the images, and reading
+an image checks that, so that nothing is read as another face's mask, or as none.
 
 The group's own ``zarr.json`` comes last, so that a store that is not whole does not open.
 """
 
-import mmap
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import zarr
-from numcodecs import zstd  # type: ignore[import-untyped]
 from zarr.codecs import ZstdCodec
 
 from pipeline.core.attributes import ATTRIBUTES
@@ -35,13 +34,12 @@ from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
 from pipeline.core.files import remove, replacing, sha256
 from pipeline.core.masks.regions import ATTRIBUTE_REGIONS, REGIONS
+from pipeline.core.masks.shards import LEVEL, Shard, ShardWriter, crc32c, damaged
 
-VERSION = 1
+VERSION = 2
 ATTRIBUTE = "attparse_masks"
 ROOT = "zarr.json"
-LEVEL = 1  # of zstd; higher ones save up to a tenth at a third of the speed
-ABSENT = 2**64 - 1  # Zarr's mark for a chunk that holds only the fill value
-MOST_OPEN = 256  # shards of a store at once: each is an open file, of which a process may have 1024
+MAX_OPEN = 256  # shards of a store at once: each is an open file, of which a process may have 1024
 
 
 def shard_names(number: int) -> tuple[str, str]:
@@ -61,32 +59,16 @@ def write_shard(
     paths = [store / name for name in shard_names(number)]
     with replacing(paths[0]) as masks, replacing(paths[1]) as regions:
         with masks.open("wb") as masks_file, regions.open("wb") as regions_file:
-            tables: tuple[list[int], list[int]] = ([], [])
+            writers = ShardWriter(masks_file, shard), ShardWriter(regions_file, shard)
             for face in faces:
-                for file, table, image in zip(
-                    (masks_file, regions_file), tables, face, strict=True
-                ):
-                    table += _append(file, image)
-            for file, table in zip((masks_file, regions_file), tables, strict=True):
-                file.write(_index(table, shard))
+                for writer, image in zip(writers, face, strict=True):
+                    writer.append(image)
+            for writer in writers:
+                writer.close()
         hashes = [sha256(masks), sha256(regions)]
         if [sha256(path) if path.exists() else None for path in paths] != hashes:
             (store / ROOT).unlink(missing_ok=True)
     return dict(zip(shard_names(number), hashes, strict=True))
-
-
-def _append(file: Any, image: np.ndarray) -> tuple[int, int]:
-    """Append one compressed image; return its place and length in bytes."""
-    if not image.any():
-        return ABSENT, ABSENT
-    place = file.tell()
-    return place, file.write(zstd.compress(np.ascontiguousarray(image), LEVEL))
-
-
-def _index(table: list[int], shard: int) -> bytes:
-    """A shard's table: place and length of each chunk, then the table's CRC-32C."""
-    padded = np.array(table + [ABSENT] * (2 * shard - len(table)), "<u8").tobytes()
-    return padded + np.uint32(google_crc32c.value(padded)).astype("<u4").tobytes()
 
 
 def finish(
@@ -106,14 +88,27 @@ def finish(
     described = store.with_name(f".{store.name}.partial")
     remove(described)  # a killed attempt's
     try:
-        _describe(described, names, found, labels, size, shard)
+        _describe(
+            described, names, found, labels, size, shard, *_checksums(store, len(names), shard)
+        )
         files = {p.relative_to(described).as_posix() for p in described.rglob("*") if p.is_file()}
-        _remove_strangers(store, shards | files)
+        _remove_others(store, shards | files)
         for name in sorted(files - {ROOT}):
             _place(described / name, store, name)
         _place(described / ROOT, store, ROOT)
     finally:
         remove(described)
+
+
+def _checksums(store: Path, count: int, shard: int) -> tuple[np.ndarray, list[list[int]]]:
+    """CRC-32C of the chunks (count, 2) of ``masks`` and ``regions``, and of the shards' indices."""
+    chunks, indices = np.zeros((count, 2), np.uint32), []
+    for first in range(0, count, shard):
+        opened = [Shard(store / name, shard) for name in shard_names(first // shard)]
+        indices.append([one.checksum for one in opened])
+        for row in range(first, min(first + shard, count)):
+            chunks[row] = [crc32c(one.chunk(row - first)) for one in opened]
+    return chunks, indices
 
 
 def _describe(
@@ -123,15 +118,11 @@ def _describe(
     labels: np.ndarray,
     size: tuple[int, int],
     shard: int,
+    checksums: np.ndarray,
+    indices: list[list[int]],
 ) -> None:
     """A store without its shards."""
-    about = {
-        "version": VERSION,
-        "attributes": list(ATTRIBUTES),
-        "regions": list(REGIONS),
-        "attribute_regions": {name: list(ATTRIBUTE_REGIONS[name]) for name in ATTRIBUTES},
-    }
-    group = zarr.create_group(store, attributes={ATTRIBUTE: about})
+    group = zarr.create_group(store)
     count, attributes = labels.shape
     for name, dtype, dimensions, shape in (
         ("masks", bool, ("image", "attribute", "y", "x"), (attributes, *size)),
@@ -147,19 +138,42 @@ def _describe(
             compressors=ZstdCodec(level=LEVEL),
             dimension_names=dimensions,
         )
-    for name, values in (("names", np.array(names, object)), ("found", found), ("labels", labels)):
+    arrays = {"names": np.array(names, object), "found": found, "labels": labels}
+    for name, values in (arrays | {"checksums": checksums}).items():
         array = group.create_array(
             name,
             shape=values.shape,
             chunks=tuple(max(side, 1) for side in values.shape),
             dtype=str if values.dtype == object else values.dtype,
             compressors=ZstdCodec(level=3),
-            dimension_names=("image", "attribute")[: values.ndim],
+            dimension_names=("image", "array" if name == "checksums" else "attribute")[
+                : values.ndim
+            ],
         )
         array[:] = values
+    files = sorted(path for path in store.rglob("*") if path.is_file() and path != store / ROOT)
+    about: dict[str, Any] = {
+        "version": VERSION,
+        "attributes": list(ATTRIBUTES),
+        "regions": list(REGIONS),
+        "attribute_regions": {name: list(ATTRIBUTE_REGIONS[name]) for name in ATTRIBUTES},
+        "crc32c": {
+            "shards": indices,
+            "files": {p.relative_to(store).as_posix(): crc32c(p.read_bytes()) for p in files},
+        },
+    }
+    group.attrs[ATTRIBUTE] = about
+    root = json.loads((store / ROOT).read_bytes())
+    about["crc32c"]["root"] = _root_checksum(root)
+    group.attrs[ATTRIBUTE] = about
 
 
-def _remove_strangers(store: Path, belongs: set[str]) -> None:
+def _root_checksum(root: dict[str, Any]) -> int:
+    """CRC-32C of all that ``zarr.json`` says, but for this checksum."""
+    return crc32c(json.dumps(root, sort_keys=True).encode())
+
+
+def _remove_others(store: Path, belongs: set[str]) -> None:
     """Remove what does not belong to the store, and then every folder left empty."""
     for path in sorted(store.rglob("*"), reverse=True):
         if path.is_file() and path.relative_to(store).as_posix() not in belongs:
@@ -189,13 +203,7 @@ class Masks:
     """
 
     def __init__(self, path: Path) -> None:
-        group = zarr.open_group(path, mode="r")
-        about: dict[str, Any] = dict(group.attrs)[ATTRIBUTE]  # type: ignore[assignment]
-        if about["version"] != VERSION:
-            raise UserError(
-                f"{path} is a store of masks of version {about['version']}, and this program reads"
-                f" version {VERSION}; make it again with the rule masks."
-            )
+        about = _read_description(path)
         self.path = path
         self.attributes: list[str] = about["attributes"]
         self.regions: list[str] = about["regions"]
@@ -208,7 +216,15 @@ class Masks:
         _, height, width = regions.shape
         self.size: tuple[int, int] = (height, width)
         self.shard: int = (regions.shards or regions.chunks)[0]
-        self._maps: dict[str, tuple[mmap.mmap, np.ndarray]] = {}
+        self._checksums = _whole_array(path / "checksums")
+        self._indices: list[list[int]] = about["crc32c"]["shards"]
+        self._shards: dict[str, Shard] = {}
+
+    def check_shards(self) -> None:
+        """``UserError`` if a shard is missing, cut off, not this store's, or its index damaged."""
+        for number in range(len(self._indices)):
+            for array in (0, 1):
+                self._open(number, array)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -235,22 +251,37 @@ class Masks:
             raise IndexError(f"row {row} of a store of {len(self)} faces")
         number, place = divmod(row, self.shard)
         name = shard_names(number)[array]
-        if name not in self._maps:
-            if len(self._maps) == MOST_OPEN:
-                self._maps.pop(next(iter(self._maps)))  # the one that is open longest
-            self._maps[name] = self._open(name)
-        content, index = self._maps[name]
-        start, length = index[place].tolist()
-        if length != ABSENT:
-            zstd.decompress(content[start : start + length], image)
+        if name not in self._shards:
+            if len(self._shards) == MAX_OPEN:
+                self._shards.pop(next(iter(self._shards)))  # the one that is open longest
+            self._shards[name] = self._open(number, array)
+        self._shards[name].read(place, int(self._checksums[row, array]), image)
 
-    def _open(self, name: str) -> tuple[mmap.mmap, np.ndarray]:
-        """A shard's bytes, memory-mapped, and its table (shard, 2) of places and lengths."""
-        with (self.path / name).open("rb") as file:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        start = len(content) - 16 * self.shard - 4
-        index = np.frombuffer(content, "<u8", 2 * self.shard, start)
-        return content, index.reshape(self.shard, 2)
+    def _open(self, number: int, array: int) -> Shard:
+        path = self.path / shard_names(number)[array]
+        shard = Shard(path, self.shard)
+        if shard.checksum != self._indices[number][array]:
+            raise damaged(path, "is not the shard that was written there")
+        return shard
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    """The group's attribute; ``UserError`` if a file that describes the store is not as written."""
+    root = json.loads((path / ROOT).read_bytes())
+    about: dict[str, Any] = root["attributes"][ATTRIBUTE]
+    if about["version"] != VERSION:
+        raise UserError(
+            f"{path} is a store of masks of version {about['version']}, and this program reads"
+            f" version {VERSION}; make it again with the rule masks."
+        )
+    if about["crc32c"].pop("root") != _root_checksum(root):
+        raise damaged(path / ROOT, "is not as it was written")
+    for name, checksum in about["crc32c"]["files"].items():
+        if not (path / name).is_file():
+            raise damaged(path / name, "is missing")
+        if crc32c((path / name).read_bytes()) != checksum:
+            raise damaged(path / name, "is not as it was written")
+    return about
 
 
 def _whole_array(path: Path) -> np.ndarray:
@@ -258,14 +289,16 @@ def _whole_array(path: Path) -> np.ndarray:
 
 
 def open_masks(path: Path) -> Masks:
-    """Open a store; a ``UserError`` says so if it is missing, not whole or another's."""
+    """Open a store; a ``UserError`` says so if it is missing, not whole, damaged or another's."""
     try:
-        return Masks(path)
-    except (FileNotFoundError, KeyError, ValueError) as error:  # no JSON is a ValueError
+        masks = Masks(path)
+    except (OSError, KeyError, TypeError, ValueError) as error:  # no JSON is a ValueError
         raise UserError(
             f"{path} is no whole store of masks as attparse writes it ({type(error).__name__});"
             " make it, or finish it, with the rule masks."
         ) from None
+    masks.check_shards()
+    return masks
 
 
 def open_masks_of(path: Path, faces: Faces) -> Masks:

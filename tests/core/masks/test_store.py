@@ -1,4 +1,3 @@
-import json
 import multiprocessing
 import os
 import pickle
@@ -9,17 +8,14 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_training import settings as small_settings
-from small_training import write_data
 
+from bench.damaged_masks import flipped_bytes
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
-from pipeline.core.faces.store import open_faces
 from pipeline.core.masks import store as mask_store
 from pipeline.core.masks.regions import ATTRIBUTE_REGIONS, REGIONS, TABLE, attribute_masks
 from pipeline.core.masks.store import finish, open_masks, shard_names, write_shard
 from pipeline.core.partition import part_rows
-from pipeline.core.training.data import FaceData
 
 SIZE = (12, 9)
 
@@ -103,12 +99,12 @@ def test_an_open_store_reads_the_same_in_several_workers_at_once(tmp_path, metho
 
 
 def read_with_few_files(opened, rows):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (mask_store.MOST_OPEN + 100,) * 2)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (mask_store.MAX_OPEN + 100,) * 2)
     return opened.region_bits(rows)
 
 
 def test_a_store_of_more_shards_than_a_process_may_open_files_is_read(tmp_path):
-    faces = drawn(mask_store.MOST_OPEN + 200)
+    faces = drawn(mask_store.MAX_OPEN + 200)
     write(tmp_path / "masks.zarr", faces, 1)
     rows = np.random.default_rng(0).permutation(len(faces[1]))
     with multiprocessing.get_context("fork").Pool(1) as pool:  # the limit holds in there alone
@@ -144,7 +140,7 @@ def test_a_store_whose_description_is_cut_off_is_told_in_one_sentence(tmp_path, 
     store = tmp_path / "masks.zarr"
     write(store, drawn(3), 3)
     (store / name).write_bytes(content)
-    with pytest.raises(UserError, match="no whole store of masks"):
+    with pytest.raises(UserError, match=r"no whole store|json is not as it was written"):
         open_masks(store)
 
 
@@ -202,8 +198,8 @@ def test_what_a_killed_finish_left_beside_the_store_goes_with_the_next(tmp_path)
 def test_a_store_of_another_version_is_named_as_such(tmp_path):
     write(tmp_path / "masks.zarr", drawn(3), 2)
     group = zarr.open_group(tmp_path / "masks.zarr")
-    group.attrs["attparse_masks"] = group.attrs["attparse_masks"] | {"version": 2}
-    with pytest.raises(UserError, match="version 2, and this program reads version 1"):
+    group.attrs["attparse_masks"] = group.attrs["attparse_masks"] | {"version": 1}
+    with pytest.raises(UserError, match="version 1, and this program reads version 2"):
         open_masks(tmp_path / "masks.zarr")
 
 
@@ -219,18 +215,46 @@ def test_shards_of_both_arrays_lie_where_zarr_looks_for_them():
     assert shard_names(3) == ("masks/c/3/0/0/0", "regions/c/3/0/0")
 
 
-def test_training_uses_the_table_that_the_store_holds(tmp_path):
-    write_data(tmp_path)
-    root = tmp_path / "masks.zarr/zarr.json"
-    content = json.loads(root.read_text())
-    places = content["attributes"]["attparse_masks"]["attribute_regions"]
-    places["Smiling"], places["Male"] = ["nose"], ["chin", "neck"]
-    root.write_text(json.dumps(content))
-    faces = open_faces(tmp_path / "faces")
-    data = FaceData(faces, small_settings(), seed=0, masks=tmp_path / "masks.zarr")
-    shown = [[REGIONS[r] for r in np.flatnonzero(row)] for row in data.table]
-    assert shown == [
-        ["chin", "neck"],
-        ["nose"],
-        [r for r in REGIONS if r in ATTRIBUTE_REGIONS["Eyeglasses"]],
-    ]
+SHARD_OF_REGIONS = "regions/c/1/0/0"
+DAMAGES = {
+    "is missing": lambda store, path: path.unlink(),
+    "is empty": lambda store, path: path.write_bytes(b""),
+    "is cut off": lambda store, path: path.write_bytes(path.read_bytes()[:50]),
+    "fails its checksum": lambda store, path: path.write_bytes(path.read_bytes()[:-30]),
+    "is not the shard that was written there": lambda store, path: path.write_bytes(
+        (store / "regions/c/0/0/0").read_bytes()
+    ),
+}
+
+
+@pytest.mark.parametrize("why", DAMAGES)
+def test_a_shard_that_is_not_the_one_written_is_named_when_the_store_is_opened(tmp_path, why):
+    store = tmp_path / "masks.zarr"
+    write(store, drawn(11), 4)
+    DAMAGES[why](store, store / SHARD_OF_REGIONS)
+    says = (
+        f"{SHARD_OF_REGIONS} .*{why}.*: make the masks anew with snakemake .*--forcerun masks_part"
+    )
+    with pytest.raises(UserError, match=says):
+        open_masks(store)
+
+
+def test_of_200_flipped_bytes_anywhere_in_a_store_none_changes_what_is_read(tmp_path):
+    faces = drawn(11)
+    write(tmp_path / "masks.zarr", faces, 4)
+    noticed = flipped_bytes(tmp_path / "masks.zarr", faces[:2], count=200, seed=0)
+    assert sum(noticed.values()) == 200
+    assert noticed["changed in silence"] == 0
+    assert noticed["an image's checksum"] > 0
+    assert noticed["a shard's index"] > 0
+    assert noticed["a description's checksum"] > 0
+
+
+@pytest.mark.parametrize("name", ["labels", "checksums"])
+def test_a_description_edited_by_zarr_is_refused(tmp_path, name):
+    store = tmp_path / "masks.zarr"
+    write(store, drawn(5), 2)
+    array = zarr.open_group(store)[name]
+    array[0] = array[1]
+    with pytest.raises(UserError, match=f"{name}/c/0/0 is not as it was written"):
+        open_masks(store)
