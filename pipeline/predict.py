@@ -23,9 +23,8 @@ from pipeline.core.evaluation.inference import Inference, heat_maps
 from pipeline.core.evaluation.metrics import probabilities
 from pipeline.core.evaluation.summary import read_metrics
 from pipeline.core.evaluation.thresholds import DEFAULT
+from pipeline.core.faces.decoding import ImageError, decode
 from pipeline.core.faces.sources.images import FolderImages
-from pipeline.core.faces.store import decode
-from pipeline.core.faces.verification import find_fault
 from pipeline.core.files import replacing, sha256, written
 from pipeline.core.geometry import Size
 from pipeline.core.landmarks.photographs import may_be_image
@@ -130,10 +129,12 @@ def find_portraits(encoded: bytes | str, finder: Finder | None, size: Size) -> l
 
     ``encoded`` is a file's bytes, or why it could not be read.
     """
-    fault = encoded if isinstance(encoded, str) else find_fault(encoded)
-    if fault:
-        return fault
-    photograph = decode(encoded)  # type: ignore[arg-type]  # OpenCV turns it upright by its EXIF
+    if isinstance(encoded, str):
+        return encoded
+    try:
+        photograph = decode(encoded)
+    except ImageError as error:
+        return str(error)
     if finder is None:
         return [whole(photograph, size)]
     return finder.find(photograph, size) or NO_FACE

@@ -26,8 +26,8 @@ from face_sets import (
 from PIL import Image
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.faces.decoding import decode
 from pipeline.core.faces.sources import celeba
-from pipeline.core.faces.store import decode
 from pipeline.core.files import sha256
 
 
@@ -122,7 +122,7 @@ def turned(image, orientation=6):
         (lambda image: b"<html>quota</html>", "cannot be decoded as JPEG or PNG"),
         (large, "is 10000×10000 pixels, expected 20×24"),
         (lambda image: encoded(image[:-1]), "is 20×23 pixels, expected 20×24"),
-        (grey, "has the mode L, expected RGB"),
+        (grey, "has the mode grey, expected RGB"),
         (lambda image: encoded(np.dstack([image, image[..., 0]]), ".png"), "has the mode RGBA"),
         (turned, "is turned by its EXIF orientation"),
     ],

@@ -12,8 +12,8 @@ import torch
 from small_results import call, model, only, small_results
 
 from pipeline import export
+from pipeline.core.faces.decoding import decode
 from pipeline.core.faces.sources.images import open_images
-from pipeline.core.faces.store import decode
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights
 from pipeline.core.training.transforms import prepare

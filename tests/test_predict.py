@@ -18,7 +18,8 @@ from small_results import call, detector, model
 
 from pipeline import predict
 from pipeline.core.evaluation.inference import Inference
-from pipeline.core.faces.store import decode, open_faces
+from pipeline.core.faces.decoding import decode
+from pipeline.core.faces.store import open_faces
 from pipeline.core.geometry import PLACES, places, similarity
 from pipeline.core.landmarks.photographs import align_photograph, open_detectors
 from pipeline.core.landmarks.portraits import Finder, box_of, inside, same, whole

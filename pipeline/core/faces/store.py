@@ -16,12 +16,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
+from pipeline.core.faces.decoding import decode
 from pipeline.core.files import replacing, sha256, write_json
 
 SPLITS = ("train", "valid", "test")
@@ -103,15 +103,9 @@ class Faces:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)} faces")
         batch = bisect_right(self._starts, row) - 1
-        return memoryview(self._encoded[batch][int(row) - self._starts[batch]].as_buffer())
-
-
-def decode(encoded: bytes | memoryview) -> np.ndarray:
-    """Decode an image file's bytes to (H, W, 3) uint8 RGB; ``ValueError`` if it is none."""
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise ValueError("no image that OpenCV can decode")
-    return image
+        return memoryview(self._encoded[batch][int(row) - self._starts[batch]].as_buffer()).cast(
+            "B"
+        )
 
 
 def open_faces(path: Path) -> Faces:

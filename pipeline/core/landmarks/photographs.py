@@ -10,9 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from pipeline.core.faces.decoding import ImageError, decode
 from pipeline.core.faces.sources import Source
-from pipeline.core.faces.store import decode
-from pipeline.core.faces.verification import find_fault
 from pipeline.core.geometry import Size, align, five_points
 from pipeline.core.landmarks.detectors import DETECTORS, Detector, find, opened
 from pipeline.core.partition import batched
@@ -78,9 +77,10 @@ def align_photograph(
     """
     if isinstance(encoded, str):
         return encoded
-    if fault := find_fault(encoded):
-        return fault
-    image, source = decode(encoded), "given"
+    try:
+        image, source = decode(encoded), "given"
+    except ImageError as error:
+        return str(error)
     if points is None or not np.isfinite(points).all():
         points, source = find_points(image, box, detectors)
         if points is None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bench.landmarks import covered, errors_when_covered
 from bench.nme import known_faces, nme
 from pipeline.core.errors import UserError
-from pipeline.core.faces.store import decode
+from pipeline.core.faces.decoding import decode
 from pipeline.core.geometry import PLACES, places, similarity
 from pipeline.core.landmarks import detectors
 from pipeline.core.landmarks.detectors import boxes, dlib_points, mediapipe_enlarged

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.core.faces.store import decode
+from pipeline.core.faces.decoding import decode
 from pipeline.core.geometry import HEIGHT, WIDTH
 from pipeline.core.landmarks.detectors.boxes import (
     ALIGNED,

@@ -1,0 +1,87 @@
+"""The one decoder of images: what it accepts has the same pixels for every stage that reads it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.core.faces import jpeg, png
+from pipeline.core.faces.exif import UPRIGHT, orientation, turned_upright
+
+LARGEST = 60_000_000  # pixels; a larger image is not a photograph, or is made to fill the memory
+
+
+class ImageError(ValueError):
+    """An image cannot be used; the message is the reason, a phrase that follows its name."""
+
+
+class Header(NamedTuple):
+    """What the header of an image says: ``width`` and ``height`` as stored, before it is turned;
+    ``mode`` is RGB for eight bits a channel and no transparency; ``orientation`` as in ``exif``.
+    """
+
+    width: int
+    height: int
+    mode: str
+    orientation: int
+    structure: jpeg.Structure | png.Structure
+
+
+def read_header(encoded: bytes | memoryview) -> Header:
+    """The header of a JPEG or PNG, known by its bytes; ``ImageError`` if it cannot be used."""
+    try:
+        if bytes(encoded[:3]) == jpeg.SIGNATURE:
+            header = _jpeg_header(jpeg.read_structure(encoded))
+        elif bytes(encoded[:8]) == png.SIGNATURE:
+            header = _png_header(png.read_structure(encoded))
+        else:
+            raise ValueError("it is neither")
+    except ValueError as error:
+        raise _undecodable(error) from None
+    return header
+
+
+def _jpeg_header(structure: jpeg.Structure) -> Header:
+    frame = structure.frame
+    mode = {1: "grey", 3: "RGB", 4: "CMYK"}.get(len(frame.components), "unknown")
+    if frame.bits != 8:
+        mode = f"{mode} with {frame.bits} bits"
+    return Header(frame.width, frame.height, mode, orientation(structure.exif), structure)
+
+
+def _png_header(structure: png.Structure) -> Header:
+    width, height, bits, color_type, _ = structure.header
+    names = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency", 6: "RGBA"}
+    mode = names[color_type]
+    if bits != 8 and color_type != 3:
+        mode = f"{mode} with {bits} bits"
+    return Header(width, height, mode, orientation(structure.exif), structure)
+
+
+def decode(encoded: bytes | memoryview) -> np.ndarray:
+    """Decode a JPEG or PNG to (H, W, 3) uint8 RGB, turned upright by its EXIF orientation.
+
+    ``ImageError`` if any part of the image is missing or damaged, even where a decoder could
+    repair it.
+    """
+    return decode_with_header(encoded, read_header(encoded))
+
+
+def decode_with_header(encoded: bytes | memoryview, header: Header) -> np.ndarray:
+    """``decode``, where the header was read before."""
+    if header.width * header.height > LARGEST:
+        raise ImageError(f"is {header.width}×{header.height} pixels, more than {LARGEST:,}")
+    try:
+        if isinstance(header.structure, jpeg.Structure):
+            jpeg.require_all_scans(header.structure)
+            image = jpeg.decode_jpeg(encoded, len(header.structure.frame.components))
+        else:
+            png.require_all_rows(header.structure)
+            image = png.decode_png(encoded)
+    except ValueError as error:
+        raise _undecodable(error) from None
+    return turned_upright(image, header.orientation) if header.orientation > UPRIGHT else image
+
+
+def _undecodable(error: ValueError) -> ImageError:
+    reason = " ".join(str(error).split())
+    return ImageError(f"cannot be decoded as JPEG or PNG ({reason})")
