@@ -101,12 +101,12 @@ def main() -> None:
     )
     parser.add_argument("--people", type=int, nargs="+", default=[15, 50, 200])
     parser.add_argument("--data-sets", type=int, default=500)
-    parser.add_argument("--draws", type=int, default=400)
+    parser.add_argument("--resamples", type=int, default=400)
     args = parser.parse_args()
-    found = {people: coverage(people, args.data_sets, args.draws) for people in args.people}
+    found = {people: coverage(people, args.data_sets, args.resamples) for people in args.people}
     print(
         f"{args.data_sets:,} data sets of {ATTRIBUTES} attributes, {IMAGES} images a person,"
-        f" {args.draws:,} resamples; in %"
+        f" {args.resamples:,} resamples; in %"
     )
     kinds = ("reported", "percentiles", "BCa")
     print(f"{'':<24}" + "".join(f"{kind:>{6 * len(found)}}" for kind in kinds))

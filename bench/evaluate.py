@@ -56,12 +56,12 @@ def main() -> None:
     )
     parser.add_argument("--train", type=int, default=160_000)
     parser.add_argument("--images", type=int, default=20_000, help="of valid and of test each")
-    parser.add_argument("--draws", type=int, default=1_000)
+    parser.add_argument("--resamples", type=int, default=1_000)
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
     evaluate.Inference = SimulatedInference
     counts = {"train": args.train, "valid": args.images, "test": args.images}
-    settings = {"min_class": 10, "threshold": "valid", "draws": args.draws, "seed": 0,
+    settings = {"min_class": 10, "threshold": "valid", "draws": args.resamples, "seed": 0,
                 "groups": [["Blond_Hair", "Male"], ["Male"]],
                 "accelerator": "cpu", "precision": "32-true", "batch_size": 64}  # fmt: skip
     for title, known in (("people of 20 images", True), ("people unknown", False)):
@@ -81,7 +81,7 @@ def main() -> None:
                 seconds.append(time.perf_counter() - began)
                 busy.append(time.process_time() - work)
         print(
-            f"{args.images:,} test images ({args.train:,} train), {args.draws:,} resamples,"
+            f"{args.images:,} test images ({args.train:,} train), {args.resamples:,} resamples,"
             f" {title}: median {statistics.median(seconds):.1f} s of {args.runs} runs"
             f" ({min(seconds):.1f} to {max(seconds):.1f}), {os.cpu_count()} cores;"
             f" {statistics.median(busy):.1f} s of processor time"

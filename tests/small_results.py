@@ -39,7 +39,7 @@ HIDDEN = 3  # a test face that gets no landmarks
 
 @cache
 def small_results() -> Path:
-    """The folder ``results/synthetic``, made once a process: data, two models, their judgement."""
+    """The folder ``results/synthetic``, made once a process: data, two models, their evaluation."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     config = complete(yaml.safe_load(SMALL), schema)
     keep.append(tempfile.TemporaryDirectory())
@@ -79,29 +79,29 @@ def make_data(folder: Path, config: dict[str, Any]) -> None:
          summary=folder / "masks.json")  # fmt: skip
 
 
-def make_model(folder: Path, name: str, settings: Any, judging: Any) -> None:
+def make_model(folder: Path, name: str, settings: Any, evaluation: Any) -> None:
     run, faces = folder / name / "seed-64", folder / "faces"
     store = {"masks": folder / "masks.zarr"} if settings["segmentation_weight"] else {}
     weights = run / "weights.safetensors"
     call(train, settings, faces=faces, checkpoints=run / "checkpoints", weights=weights,
          history=run / "history.csv", run=run / "run.json", seed=64, **store)  # fmt: skip
-    judged = run / "on-synthetic"
-    call(evaluate, judging, weights=weights, faces=faces, trained_on=faces, **store,
-         predictions=judged / "predictions.parquet", metrics=judged / "metrics.json",
-         table=judged / "metrics.csv")  # fmt: skip
+    evaluated = run / "on-synthetic"
+    call(evaluate, evaluation, weights=weights, faces=faces, trained_on=faces, **store,
+         predictions=evaluated / "predictions.parquet", metrics=evaluated / "metrics.json",
+         table=evaluated / "metrics.csv")  # fmt: skip
 
 
 def model(name: str = "attparsenet") -> dict[str, Path]:
-    """The files of a judged model by the names of the flags that take them."""
+    """The files of an evaluated model by the names of the flags that take them."""
     folder = small_results()
-    run, judged = folder / name / "seed-64", folder / name / "seed-64/on-synthetic"
+    run, evaluated = folder / name / "seed-64", folder / name / "seed-64/on-synthetic"
     return {
         "weights": run / "weights.safetensors",
         "history": run / "history.csv",
         "run": run / "run.json",
-        "predictions": judged / "predictions.parquet",
-        "metrics": judged / "metrics.json",
-        "table": judged / "metrics.csv",
+        "predictions": evaluated / "predictions.parquet",
+        "metrics": evaluated / "metrics.json",
+        "table": evaluated / "metrics.csv",
         "faces": folder / "faces",
         "masks": folder / "masks.zarr",
     }

@@ -1,7 +1,7 @@
 """Which figures a model and its data have, and how each appears in Snakemake's report."""
 
 RUN = "results/{dataset}/{model}/seed-{seed}"
-EVALUATED = "results/{dataset}/{model}/seed-{seed}/on-{judged}"
+EVALUATED = "results/{dataset}/{model}/seed-{seed}/on-{evaluated}"
 # What a figure requests of a cluster: minutes for CelebA's 20,000 test faces, without a GPU.
 LIGHT = {"mem_mb": 6000, "runtime": 120}
 
@@ -46,8 +46,8 @@ def benchmarks(wildcards):
             steps += [f"{stage}/{part}-of-{parts}" for part in range(1, parts + 1)]
             steps.append(f"{stage}_gather")
     for metrics in metrics_of(model, dataset):
-        judged = Path(metrics).parent.relative_to(f"results/{dataset}")
-        steps += [judged.parent / "train", judged / "evaluate"]
+        evaluated = Path(metrics).parent.relative_to(f"results/{dataset}")
+        steps += [evaluated.parent / "train", evaluated / "evaluate"]
     return [f"benchmarks/{dataset}/{step}.tsv" for step in dict.fromkeys(steps)]
 
 
@@ -70,7 +70,7 @@ def model_figure(name, category, figure):
         labels={
             "model": "{model}",
             "seed": "{seed}",
-            "evaluated on": "{judged}",
+            "evaluated on": "{evaluated}",
             "figure": figure,
         },
     )

@@ -281,7 +281,7 @@ rule gallery_page:
 rule draw_costs:
     """Draw the running time and memory of the rules that led to a model's evaluation."""
     input:
-        judged=evaluations,
+        metrics=evaluations,
     output:
         report(
             "results/{dataset}/{model}/costs.svg",

@@ -76,9 +76,9 @@ def majority_rule(run: Predictions) -> Predictions:
 
 
 def evaluate(
-    runs: list[Predictions], min_class: int, draws: int, seed: int, threads: int = 1
+    runs: list[Predictions], min_class: int, resamples: int, seed: int, threads: int = 1
 ) -> ModelMetrics:
-    """Evaluate every run of one model on the same ``draws`` resamples of people."""
+    """Evaluate every run of one model on the same ``resamples`` resamples of people."""
     labels, clusters = runs[0].model_labels, bootstrap.cluster_numbers(runs[0].identities)
     if any(run.attributes != runs[0].attributes for run in runs):
         raise UserError(
@@ -93,7 +93,7 @@ def evaluate(
     for run in runs:
         sample = Sample(labels, run.logits, run.thresholds, clusters)
         values.append(metrics.measure(labels, run.logits, run.thresholds))
-        resampled.append(bootstrap.resample(sample, draws, seed, threads))
+        resampled.append(bootstrap.resample(sample, resamples, seed, threads))
     return ModelMetrics(
         attributes=runs[0].attributes,
         included=metrics.enough_faces(labels, min_class),

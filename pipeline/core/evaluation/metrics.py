@@ -74,20 +74,21 @@ def _measure(
     labels: np.ndarray, predicted: np.ndarray, ranks: np.ndarray, logits: np.ndarray
 ) -> dict[str, float]:
     """One attribute's metrics, all (N,)."""
-    target, answer = (torch.tensor(values.astype(np.int64)) for values in (labels, predicted))
+    target, prediction = (torch.tensor(values.astype(np.int64)) for values in (labels, predicted))
     scores = torch.tensor(ranks)
-    recall = float(classification.binary_recall(answer, target))
-    specificity = float(classification.binary_specificity(answer, target))
+    recall = float(classification.binary_recall(prediction, target))
+    specificity = float(classification.binary_specificity(prediction, target))
+    mcc = float(classification.binary_matthews_corrcoef(prediction, target))
     constant = bool((predicted == predicted[0]).all())  # torchmetrics' MCC is not 0 there
     return {
-        "accuracy": float(classification.binary_accuracy(answer, target)),
+        "accuracy": float(classification.binary_accuracy(prediction, target)),
         "accuracy_positives": recall,
         "accuracy_negatives": specificity,
         "balanced_accuracy": (recall + specificity) / 2,
-        "precision": float(classification.binary_precision(answer, target)),
+        "precision": float(classification.binary_precision(prediction, target)),
         "recall": recall,
-        "f1": float(classification.binary_f1_score(answer, target)),
-        "mcc": 0.0 if constant else float(classification.binary_matthews_corrcoef(answer, target)),
+        "f1": float(classification.binary_f1_score(prediction, target)),
+        "mcc": 0.0 if constant else mcc,
         "average_precision": float(classification.binary_average_precision(scores, target)),
         "auroc": float(classification.binary_auroc(scores, target)),
         "ece": calibration(labels, probabilities(logits)).error,

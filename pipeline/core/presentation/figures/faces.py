@@ -212,8 +212,8 @@ def caption(
     if len(attributes) <= 3:
         columns = (map(readable, attributes), labels, predicted, probabilities)
         return "\n".join(
-            f"{name}: {_yes(label)}\npredicted: {_yes(answer)} ({as_percent(probability)})"
-            for name, label, answer, probability in zip(*columns, strict=True)
+            f"{name}: {_yes(label)}\npredicted: {_yes(positive)} ({as_percent(probability)})"
+            for name, label, positive, probability in zip(*columns, strict=True)
         )
     missed, false = (
         [f"{sign} {readable(attributes[k])}" for k in np.flatnonzero(wrong).tolist()]
