@@ -59,8 +59,8 @@ def test_links_between_pages_and_to_pictures_lead_somewhere(page):
 
 def test_the_readmes_picture_is_made_of_results_and_small_enough(tmp_path):
     script = runpy.run_path(str(ROOT / "docs/pictures.py"))
-    picture, judged = tmp_path / "learnt.png", model()["metrics"].parent
-    script["draw_learnt"](small_results(), judged, picture)
-    script["keep"](picture, picture.read_bytes())
-    assert picture.stat().st_size < script["LARGEST"]
+    picture, evaluation = tmp_path / "learnt.png", model()["metrics"].parent
+    script["draw_learnt"](small_results(), evaluation, picture)
+    script["write_png"](picture, picture.read_bytes())
+    assert picture.stat().st_size < script["MAX_BYTES"]
     assert Image.open(picture).width <= 900

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from small_training import settings as model_settings
 
 from pipeline import show
 from pipeline.core.attributes import ATTRIBUTES
@@ -123,9 +124,9 @@ def test_the_card_names_the_data_set_its_split_and_the_maps(results):
 
     def card(**settings) -> str:
         account = run | {"settings": {"share": 1, "stratified_subset": None} | settings}
-        network = {"network": "attparsenet", "attributes": ["Male"], "input_size": [8, 8],
-                   "segmentation_weight": 1}  # fmt: skip
-        return model_card(network, "ef", 1e-6, account, summary, None, terms)
+        return model_card(
+            model_settings(attributes=["Male"]), "ef", 1e-6, account, summary, None, terms
+        )
 
     for words in (
         "Data set: Faces of somebody.",
