@@ -1,4 +1,4 @@
-"""The yardstick: any of torchvision's convolutional classifiers, with a head for attributes."""
+"""The baseline: any of torchvision's convolutional classifiers, with a head for attributes."""
 
 from collections import OrderedDict
 
