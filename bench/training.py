@@ -163,12 +163,17 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
     return TrainingSettings(
         network=args.network,
         width=args.width,
+        channels=(24, 48, 96, 160),
+        map_channels=96,
+        pooling="regions",
+        dropout=0.2,
         backbone=args.backbone,
         attributes=ATTRIBUTES,
         pretrained=False,
         initial_weights=None,
         frozen_layers=0,
         segmentation_weight=1.0 if args.segmentation else 0.0,
+        mask_loss="bce_dice" if args.network == "mask_guided" else "mse",
         epochs=1,
         batch_size=args.batch,
         accumulate=1,
@@ -216,7 +221,8 @@ def flops_an_image(args: argparse.Namespace) -> float:
     images = torch.zeros(2, 3, *SIZE, dtype=torch.uint8)
     with FlopCounterMode(display=False) as counter:
         output = network(prepare(images, settings))
-        learnt = output.logits.sum() + (0 if output.maps is None else output.maps.sum())
+        maps = output.maps if output.mask_logits is None else output.mask_logits
+        learnt = output.logits.sum() + (0 if maps is None else maps.sum())
         learnt.backward()
     return counter.get_total_flops() / len(images)
 

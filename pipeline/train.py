@@ -31,6 +31,7 @@ from pipeline.core.model_settings import (
     TrainingSettings,
     decisive,
     misfit,
+    needs_masks,
     starts_from_imagenet,
 )
 from pipeline.core.networks import build
@@ -62,9 +63,12 @@ def train(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     faces = open_faces(args.faces)
     settings = resolve(args.settings, faces, args.masks, args.initial)
-    masks = args.masks if settings.segmentation_weight > 0 else None
+    masks = args.masks if needs_masks(args.settings) else None
     data = FaceData(faces, settings, args.seed, masks)
     learner = new_learner(in_time(settings, args.job_minutes), args.seed, args.initial, data.table)
+    if settings.pooling == "mean_regions":
+        mean: Any = learner.network.mean_regions
+        mean.copy_(data.mean_regions(mean.shape[1:]))
     inputs = {"faces": args.faces, "masks": masks, "initial": args.initial}
     account = describe(learner.network, data, inputs)
 
@@ -107,8 +111,11 @@ def resolve(
     if found := misfit(settings):
         key, why = found
         raise UserError(f"the setting {key} {why}")
-    if settings["segmentation_weight"] > 0 and masks is None:
-        raise UserError("`segmentation_weight` is above 0: name the masks with --masks, or set 0")
+    if needs_masks(settings) and masks is None:
+        raise UserError(
+            "this model learns from masks: name them with --masks, or set `segmentation_weight: 0`"
+            " and a `pooling` other than mean_regions"
+        )
     begun = settings["pretrained"] or settings["initial_weights"] or initial
     if begun and not (initial and initial.is_file()):
         wrong = f": {initial} is none" if initial else ""

@@ -116,6 +116,26 @@ def test_a_file_of_another_kind_ends_in_one_sentence_before_the_work(tmp_path, f
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("pooling", ["regions", "mean_regions", "grid"])
+def test_onnx_equals_torch_for_mask_guided_maps_included(real_faces, tmp_path, pooling):
+    torch.manual_seed(0)
+    settings = replace(
+        load_network(model()["weights"])[1],
+        network="mask_guided",
+        pooling=pooling,
+        mask_loss="bce_dice",
+        segmentation_weight=float(pooling == "regions"),
+    )
+    network = build(settings)
+    if pooling == "mean_regions":
+        network.mean_regions.uniform_()
+    save_weights(tmp_path / "weights.safetensors", network, settings)
+    call(export, None, weights=tmp_path / "weights.safetensors", out=tmp_path)
+    names = [output.name for output in session(tmp_path).get_outputs()]
+    assert ("maps" in names) == (pooling != "grid")
+    compare(tmp_path / "weights.safetensors", tmp_path, real_faces, 2)
+
+
 def test_onnx_equals_torch_on_real_faces_at_the_width_of_the_demo(real_faces, tmp_path):
     torch.manual_seed(0)
     settings = replace(load_network(model()["weights"])[1], width=0.125)

@@ -40,6 +40,12 @@ from pipeline.core.training.loaders import once, shuffled
 CHOSEN = [ATTRIBUTES.index(name) for name in settings().attributes]
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 STILL = {"augmentation": {}, "epochs": 1, "normalization": {"mean": [0.5] * 3, "std": [0.2] * 3}}
+GUIDED = STILL | {
+    "network": "mask_guided",
+    "mask_loss": "bce_dice",
+    "channels": [4, 4, 6, 8],
+    "map_channels": 4,
+}
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +147,30 @@ def test_without_segmentation_the_masks_are_never_opened(data, tmp_path, monkeyp
     train_small(data, tmp_path, masks=False, segmentation_weight=0, **STILL)
     account = json.loads((tmp_path / "run.json").read_text())
     assert account["inputs_sha256"]["masks"] is None
+
+
+def test_a_network_guided_by_masks_learns_its_regions(data, tmp_path):
+    quick = {"epochs": 4, "optimizer": {"name": "adamw", "learning_rate": 0.01}}
+    losses = train_small(data, tmp_path, **GUIDED | quick)["train_mask_loss"]
+    assert losses.is_monotonic_decreasing
+
+
+def test_mean_regions_are_those_of_the_faces_trained_on(data, tmp_path):
+    masks = open_masks(data / "masks.zarr")
+    rows = splits(data)[0]
+    bits = masks.region_bits(rows[masks.found[rows]])
+    regions = (bits[:, None] >> np.arange(14)[:, None, None]) & 1
+    train_small(data, tmp_path, **GUIDED, pooling="mean_regions", segmentation_weight=0)
+    # The regions are blocks of 4×4 pixels, as large as the cells of the maps.
+    expected = regions.mean(0)[:, 2::4, 2::4]
+    np.testing.assert_allclose(weights(tmp_path)["mean_regions"], expected, atol=1e-6)
+
+
+def test_mean_regions_need_masks(data, tmp_path):
+    with pytest.raises(SystemExit, match="learns from masks: name them with --masks"):
+        train_small(
+            data, tmp_path, masks=False, **GUIDED, pooling="mean_regions", segmentation_weight=0
+        )
 
 
 def test_the_baseline_learns_from_attributes_alone(tmp_path):

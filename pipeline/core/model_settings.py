@@ -49,12 +49,17 @@ class ModelSettings:
 
     network: str
     width: float
+    channels: tuple[int, int, int, int]
+    map_channels: int
+    pooling: str
+    dropout: float
     backbone: str
     attributes: tuple[str, ...]
     pretrained: bool
     initial_weights: str | None
     frozen_layers: int
     segmentation_weight: float
+    mask_loss: str
     epochs: int
     batch_size: int
     accumulate: int
@@ -137,8 +142,16 @@ def misfit(model: dict[str, Any]) -> tuple[str, str] | None:
     if network == "cnn_rnn" and model["backbone"] != "resnet18":
         name = model["backbone"]
         return "backbone", f"is {name!r}, and cnn_rnn is built on resnet18 alone; leave it out"
-    if network == "attparsenet" and model["pretrained"]:
-        return "pretrained", "is true, and ImageNet has no weights of attparsenet; set it to false"
+    if network in ("attparsenet", "mask_guided") and model["pretrained"]:
+        return "pretrained", f"is true, and ImageNet has no weights of {network}; set it to false"
+    if network == "mask_guided" and weight > 0 and model["mask_loss"] != "bce_dice":
+        why = "is mse, by which mask_guided learns no regions; write mask_loss: bce_dice"
+        return "mask_loss", why
+    if network in ("cnn_rnn", "backbone") and model["mask_loss"] != "mse":
+        return "mask_loss", f"is bce_dice, and {network} has mse alone; leave it out"
+    if network != "mask_guided" and model["pooling"] != "regions":
+        name = model["pooling"]
+        return "pooling", f"is {name!r}, and {network} has no choice of it; leave it out"
     if model["stratified_subset"] and model["share"] < 1:
         return "stratified_subset", "is set, and so is share, which it overrides; leave one out"
     parts = model["accumulate"] * model["devices"] * model["nodes"]
@@ -148,6 +161,12 @@ def misfit(model: dict[str, Any]) -> tuple[str, str] | None:
             " devices × nodes); set a multiple of that"
         )
     return None
+
+
+def needs_masks(model: dict[str, Any]) -> bool:
+    """Whether a model's training reads masks: for a loss, or for the mean regions of train."""
+    mean_regions = model["network"] == "mask_guided" and model["pooling"] == "mean_regions"
+    return model["segmentation_weight"] > 0 or mean_regions
 
 
 def starts_from_imagenet(model: dict[str, Any]) -> bool:

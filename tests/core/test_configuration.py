@@ -112,6 +112,22 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
             "models.attparsenet.pretrained is true, and ImageNet has no weights of attparsenet",
         ),
         (
+            lambda c: c["models"]["mask_guided"].update(mask_loss="mse"),
+            "models.mask_guided.mask_loss is mse, by which mask_guided learns no regions; write",
+        ),
+        (
+            lambda c: c["models"]["mask_guided"].update(channels=[8, 16]),
+            "wrong at models.mask_guided.channels: [8, 16] is too short",
+        ),
+        (
+            lambda c: c["models"]["attparsenet"].update(pooling="grid"),
+            "models.attparsenet.pooling is 'grid', and attparsenet has no choice of it",
+        ),
+        (
+            lambda c: c["models"]["resnet18"].update(mask_loss="bce_dice"),
+            "models.resnet18.mask_loss is bce_dice, and backbone has mse alone; leave it out",
+        ),
+        (
             lambda c: c["models"]["cnn_rnn"].update(backbone="resnet50"),
             "models.cnn_rnn.backbone is 'resnet50', and cnn_rnn is built on resnet18 alone",
         ),

@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 
 from pipeline.core.configuration import complete, share_name
 from pipeline.core.errors import UserError
-from pipeline.core.model_settings import decisive, starts_from_imagenet
+from pipeline.core.model_settings import decisive, needs_masks, starts_from_imagenet
 from pipeline.core.provenance import Code
 
 # In a rule `python` is the interpreter that runs Snakemake, or that of the rule's conda environment,
@@ -161,7 +161,7 @@ def names_file(wildcards):
 
 def learns_from_masks(model):
     """Only for such a model are masks made, and read."""
-    return config["models"][model]["segmentation_weight"] > 0
+    return needs_masks(config["models"][model])
 
 
 def with_masks(wildcards):

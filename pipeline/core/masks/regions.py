@@ -47,6 +47,13 @@ POLYGONS: dict[str, tuple[int, ...]] = {
 }
 REGIONS: tuple[str, ...] = tuple(POLYGONS)
 
+_OTHER_SIDE = {"left": "right", "right": "left"}
+# For each region the number of the one that it becomes in a mirrored image.
+MIRRORED: tuple[int, ...] = tuple(
+    REGIONS.index("_".join(_OTHER_SIDE.get(word, word) for word in name.split("_")))
+    for name in REGIONS
+)
+
 _CHEEKS = ("left_cheek", "right_cheek")
 _EYES = ("left_eye", "right_eye")
 _EYEBROWS = ("left_eyebrow", "right_eyebrow")

@@ -17,11 +17,15 @@ CHANNELS = (75, 200, 300, 512, 512)
 class AttParseNet(nn.Module):
     """``width`` scales the published channels; 1.0 with 40 attributes has 16.3 M parameters.
 
-    Takes images of ``size`` (height, width) only: 218×178 gives maps of 96×76.
+    Takes images of ``size`` (height, width) only: 218×178 gives maps of 96×76. As published the
+    maps are the last layer's values; with ``map_logits`` these are the logits of the maps.
     """
 
-    def __init__(self, attributes: int, size: tuple[int, int], width: float) -> None:
+    def __init__(
+        self, attributes: int, size: tuple[int, int], width: float, map_logits: bool
+    ) -> None:
         super().__init__()
+        self.map_logits = map_logits
         first, *others = (max(1, round(width * channels)) for channels in CHANNELS)
         layers = [nn.Conv2d(3, first, 7), nn.BatchNorm2d(first), nn.ReLU(), nn.MaxPool2d(2)]
         before = first
@@ -35,14 +39,18 @@ class AttParseNet(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         maps = self.maps(images)
-        return Output(self.attributes(torch.flatten(maps, 1)), maps)
+        logits = self.attributes(torch.flatten(maps, 1))
+        if self.map_logits:
+            return Output(logits, maps.sigmoid(), mask_logits=maps)
+        return Output(logits, maps)
 
 
 def from_settings(settings: ModelSettings) -> AttParseNet:
     size = settings.input_size
     if min(size) < 28:
         raise UserError(f"attparsenet needs an `input_size` of at least 28×28, not {size}")
-    return AttParseNet(len(settings.attributes), size, settings.width)
+    map_logits = settings.mask_loss == "bce_dice"
+    return AttParseNet(len(settings.attributes), size, settings.width, map_logits)
 
 
 def map_size(size: tuple[int, int]) -> tuple[int, int]:

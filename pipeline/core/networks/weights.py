@@ -16,7 +16,12 @@ from pipeline.core.networks import build
 
 SETTINGS = "attparse"  # the one key of a file's metadata: several would have no fixed order
 # What a file means by a missing key, which was written before there was such a setting.
-WITHOUT_KEY = {"faces_size": [HEIGHT, WIDTH]}
+WITHOUT_KEY = {
+    "faces_size": [HEIGHT, WIDTH],
+    "mask_loss": "mse",
+    # These are of mask_guided, and such a file is of another network.
+    **{"channels": None, "map_channels": None, "pooling": None, "dropout": None},
+}
 
 
 def save_weights(path: Path, network: nn.Module, settings: ModelSettings) -> None:

@@ -5,13 +5,17 @@ from typing import Any
 
 import lightning
 import numpy as np
+import torch
 
 from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
-from pipeline.core.masks.regions import TABLE
+from pipeline.core.masks.regions import REGIONS, TABLE
 from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.training.loaders import FaceBatches, Order, loader, once, shuffled
+from pipeline.core.training.transforms import nearest, separate
+
+READ_AT_ONCE = 256  # faces
 
 
 class FaceData(lightning.LightningDataModule):
@@ -31,10 +35,24 @@ class FaceData(lightning.LightningDataModule):
         labels = faces.attributes[:, columns]
         store = open_store(masks, faces) if masks else None
         drawn = store.labels[:, columns] if store else labels
-        self.train_faces = FaceBatches(faces, drawn, store)
-        self.valid_faces = FaceBatches(faces, labels, store)
+        self.store = store
+        learnt = store if settings.segmentation_weight > 0 else None
+        self.train_faces = FaceBatches(faces, drawn, learnt)
+        self.valid_faces = FaceBatches(faces, labels, learnt)
         self.found = store.found if store else None
         self.table = (store.table if store else TABLE)[columns]  # (A, 14) bool
+
+    def mean_regions(self, size: tuple[int, int]) -> torch.Tensor:
+        """(14, h, w) float: in which share of the faces trained on each place lies in a region."""
+        assert self.store is not None
+        rows = self.splits["train"]
+        rows = rows[self.store.found[rows]]
+        total = torch.zeros(len(REGIONS), *size)
+        for at in range(0, len(rows), READ_AT_ONCE):
+            bits = self.store.region_bits(rows[at : at + READ_AT_ONCE]).view(np.int16)
+            down, across = (nearest(*sides) for sides in zip(bits.shape[1:], size, strict=True))
+            total += separate(torch.from_numpy(bits)[:, down][:, :, across]).sum(0)
+        return total / max(len(rows), 1)
 
     def train_dataloader(self) -> Any:
         """What is left of the learner's epoch: Lightning asks anew for every epoch."""

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pipeline.core.model_settings import OptimizerSettings, TrainingSettings
-from pipeline.core.training.transforms import Batch, draw_augmentation, masks_for, prepare
+from pipeline.core.training.losses import mask_losses
+from pipeline.core.training.transforms import Batch, draw_augmentation, prepare
 
 SUMS = ("attribute_loss", "mask_loss", "hits", "faces", "faces_with_masks")
 
@@ -66,19 +67,11 @@ class Learner(lightning.LightningModule):
         self.count(self.valid_sums, batch, output.logits, attribute_loss, mask_loss)
 
     def losses(self, batch: Batch, output: Any, augmentation: Any) -> tuple[Tensor, Tensor]:
-        """Each face's attribute loss (BCE) and mask loss (MSE), both (B,), means over its values.
-
-        The mask loss of a face without landmarks is 0, for it has no masks to learn from.
-        """
+        """Each face's attribute loss (BCE, the mean over attributes) and mask loss, both (B,)."""
         logits = output.logits.float()
-        wanted = batch.labels.to(logits.dtype)
-        attribute_loss = binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1)
-        if batch.bits is None or batch.found is None:
-            return attribute_loss, torch.zeros_like(attribute_loss)
-        size = tuple(output.maps.shape[2:])
-        masks = masks_for(batch, self.table, size, augmentation)
-        mask_loss = (output.maps.float() - masks.float()).square().mean((1, 2, 3))
-        return attribute_loss, torch.where(batch.found, mask_loss, 0)
+        targets = batch.labels.to(logits.dtype)
+        attribute_loss = binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
+        return attribute_loss, mask_losses(output, batch, self.settings, self.table, augmentation)
 
     @staticmethod
     def count(sums: Tensor, batch: Batch, logits: Tensor, attribute: Tensor, mask: Tensor) -> None:

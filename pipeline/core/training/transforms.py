@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from pipeline.core.masks.regions import codes
+from pipeline.core.masks.regions import MIRRORED, codes
 from pipeline.core.model_settings import AugmentationSettings, ModelSettings
 
 
@@ -142,12 +142,30 @@ def masks_for(
 
     ``table`` (A, 14) bool says which regions belong to each of the batch's attributes.
     """
+    return expand(moved_bits(batch, size, augmentation), batch.labels, table)
+
+
+def regions_for(
+    batch: Batch, size: tuple[int, int], augmentation: Augmentation | None = None
+) -> Tensor:
+    """The regions (B, 14, h, w) bool that fit maps of ``size``, moved as the images were.
+
+    A mirrored face has its left regions at the right of the image: there they are right regions.
+    """
+    regions = separate(moved_bits(batch, size, augmentation))
+    if augmentation is None:
+        return regions
+    flip = augmentation.flip.to(regions.device, non_blocking=True)[:, None, None, None]
+    return torch.where(flip, regions[:, MIRRORED], regions)
+
+
+def moved_bits(batch: Batch, size: tuple[int, int], augmentation: Augmentation | None) -> Tensor:
+    """The region bits (B, h, w) of the nearest pixels, moved as the images were."""
     assert batch.bits is not None
     count, height, width = batch.bits.shape
     rows, columns = on(batch.bits, window(augmentation, count, (height, width), size))
     faces = torch.arange(count, device=batch.bits.device)[:, None, None]
-    bits = batch.bits[faces, rows[:, :, None], columns[:, None, :]]
-    return expand(bits, batch.labels, table)
+    return batch.bits[faces, rows[:, :, None], columns[:, None, :]]
 
 
 def expand(bits: Tensor, labels: Tensor, table: Tensor) -> Tensor:
@@ -157,6 +175,12 @@ def expand(bits: Tensor, labels: Tensor, table: Tensor) -> Tensor:
     """
     positive = (codes(table) * labels).to(bits.dtype)
     return (bits[:, None] & positive[:, :, None, None]) != 0
+
+
+def separate(bits: Tensor) -> Tensor:
+    """Regions (B, 14, H, W) bool from region bits (B, H, W) int16."""
+    numbers = torch.arange(len(MIRRORED), dtype=bits.dtype, device=bits.device)
+    return (bits[:, None] >> numbers[:, None, None]) & 1 != 0
 
 
 def on(tensor: Tensor, others: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

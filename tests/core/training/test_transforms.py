@@ -12,7 +12,7 @@ from small_training import settings
 from torch.nn.functional import interpolate
 from torchvision.transforms import functional as published
 
-from pipeline.core.masks.regions import TABLE, attribute_masks
+from pipeline.core.masks.regions import REGIONS, TABLE, attribute_masks
 from pipeline.core.model_settings import AugmentationSettings
 from pipeline.core.training.transforms import (
     Augmentation,
@@ -23,6 +23,7 @@ from pipeline.core.training.transforms import (
     masks_for,
     nearest,
     prepare,
+    regions_for,
 )
 
 HEIGHT, WIDTH = 30, 22
@@ -90,6 +91,20 @@ def test_masks_at_the_maps_size_are_the_moved_masks_resized_to_the_nearest(seed,
     wanted = moved(attribute_masks(bits, positive), *move)[:, rows][:, :, columns]
     made = masks_for(batch_of(bits, positive), torch.from_numpy(TABLE), size, change(*move))
     assert np.array_equal(made[0].numpy(), wanted)
+
+
+@given(st.integers(0, 2**32), moves, st.sampled_from([(HEIGHT, WIDTH), (8, 6), (15, 11)]))
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_regions_move_as_masks_do_and_a_mirrored_face_swaps_its_sides(seed, move, size):
+    bits, table = regions(seed), torch.eye(14, dtype=torch.bool)
+    batch = batch_of(bits, np.ones(14, bool))
+    wanted = masks_for(batch, table, size, change(*move))[0]
+    made = regions_for(batch, size, change(*move))[0]
+    for number, name in enumerate(REGIONS):
+        side, _, rest = name.partition("_")
+        if move[0] and side in ("left", "right"):
+            number = REGIONS.index(f"{'right' if side == 'left' else 'left'}_{rest}")
+        assert torch.equal(made[REGIONS.index(name)], wanted[number])
 
 
 def test_the_nearest_pixels_at_the_published_sizes_are_torchs():
