@@ -1,12 +1,21 @@
 # make demo · make test · make quick · make check · make bench: each sets up what it needs, then runs.
 PYTHON ?= python3
-CORES ?= $(shell nproc)
+CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES)
 CODE := pipeline tests bench envs docs/pictures.py docs/refill.py
 
-.PHONY: demo test quick check bench format clean
+# What a shell sets for other Pythons reaches neither the installation nor the runs.
+unexport $(filter PYTHON%, $(.VARIABLES))
+# A container's user may have no name and no folder to write caches into.
+export LOGNAME ?= $(shell id -un 2>/dev/null)
+ifneq ($(shell test -w "$$HOME" && echo writable), writable)
+export HOME := $(CURDIR)/.home
+endif
+# An environment whose Python is gone, as after an upgrade of the system, is made again.
+$(shell $(BIN)/python -c '' 2>/dev/null || rm -f .venv/ready .venv/ready-development)
+
+.PHONY: system demo test quick check bench format clean
 
 demo: .venv/ready
 	@$(SNAKEMAKE) --configfile workflow/presets/demo.yaml -- train_attparsenet
@@ -43,18 +52,19 @@ format: .venv/ready-development
 	$(BIN)/python -m ruff format $(CODE)
 	$(BIN)/python -m snakefmt Snakefile workflow
 
+system:
+	@$(if $(wildcard .venv/ready), $(BIN)/python, $(PYTHON)) envs/check_system.py
+
 # A stamp is the last thing written: an interrupted installation is begun again. Programs are run
 # as modules: their own first lines would name the folder that .venv was made in.
-.venv/ready: envs/requirements.txt envs/constraints.txt envs/check_system.py
-	@$(PYTHON) envs/check_system.py
-	@echo "Installing attparse into .venv: 2 GB, some minutes the first time."
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	@$(PIP) --requirement envs/requirements.txt
+.venv/ready: envs/requirements.txt envs/constraints.txt envs/install.py | system
+	@echo "Installing attparse into .venv, some minutes: 6 GB, or 2.2 GB without CUDA (README.md)."
+	@$(PYTHON) envs/install.py envs/requirements.txt
 	@touch $@
 
 .venv/ready-development: .venv/ready envs/dlib.txt envs/development.txt
-	@$(PIP) --requirement envs/dlib.txt --requirement envs/development.txt
+	@$(PYTHON) envs/install.py envs/dlib.txt envs/development.txt
 	@touch $@
 
 clean:
-	rm -rf .venv .snakemake
+	rm -rf .venv .snakemake .home
