@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
@@ -279,7 +279,7 @@ def test_how_to_reach_the_index_is_kept_and_the_environment_wins(tmp_path, monke
 def test_a_disk_too_small_is_one_sentence_before_the_installation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".venv").mkdir()
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: (0, 0, 5_000_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5e9))
     with pytest.raises(SystemExit, match=r"needs 10 GB of disk space at .* and 5\.0 GB are free"):
         install.check_space({})
     install.check_space({"PIP_EXTRA_INDEX_URL": "https://without-cuda.test"})
