@@ -16,8 +16,8 @@ import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.core.faces.sources.images import FolderImages
 from pipeline.core.faces.sources.numbers import read_numbers
+from pipeline.core.faces.sources.trees import FolderTree
 from pipeline.core.files import csv_rows, replacing, written
 from pipeline.core.geometry import HEIGHT, WIDTH, Size
 from pipeline.core.landmarks.detectors import Detector
@@ -73,7 +73,7 @@ def align_folder(
         raise UserError(f"--photographs {photographs} is not a folder; name one with photographs.")
     out, table = out.resolve(), table.resolve()
     require_free(out, table)
-    images = FolderImages(photographs)
+    images = FolderTree(photographs)
     names = sorted(name for name in images.names if may_be_image(name))
     header = ["image_name", "points", *(f"m_{i}" for i in range(6)), "reason"]
     with csv_rows(table, header) as write_row, replacing(out) as folder:

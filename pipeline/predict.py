@@ -24,7 +24,7 @@ from pipeline.core.evaluation.metrics import probabilities
 from pipeline.core.evaluation.summary import read_metrics
 from pipeline.core.evaluation.thresholds import DEFAULT
 from pipeline.core.faces.decoding import ImageError, decode
-from pipeline.core.faces.sources.images import FolderImages
+from pipeline.core.faces.sources.trees import FolderTree
 from pipeline.core.files import replacing, sha256, written
 from pipeline.core.geometry import Size
 from pipeline.core.landmarks.photographs import may_be_image
@@ -80,7 +80,7 @@ def predict(args: argparse.Namespace) -> None:
         raise UserError(f"--out {args.out} is a file: name a folder, which may be a new one.")
     inference = Inference(args.weights)
     thresholds = thresholds_of(args.metrics, args.weights, inference.attributes)
-    photographs = FolderImages(args.photographs)
+    photographs = FolderTree(args.photographs)
     names = sorted(name for name in photographs.names if may_be_image(name))
     if not names:
         raise UserError(f"{args.photographs} holds no image: put JPEGs or PNGs there.")

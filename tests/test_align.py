@@ -217,7 +217,7 @@ def test_the_stage_aligns_a_folder_and_its_table_has_a_row_for_each_photograph(
     [
         ("one.jpg 1 2\n", "does not start with the number of its rows"),
         ("1\nx\none.jpg 1 2 3\n", "line 3: expected a name and 10 numbers"),
-        ("2\nx\none.jpg 1 2 3 4 5 6 7 8 9 10\n", "announces 2 rows in line 1 and has 1 images"),
+        ("2\nx\none.jpg 1 2 3 4 5 6 7 8 9 10\n", "announces 2 images in line 1 and has 1 rows"),
     ],
 )
 def test_a_list_of_points_in_another_form_ends_in_one_sentence(

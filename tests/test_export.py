@@ -13,7 +13,7 @@ from small_results import call, model, only, small_results
 
 from pipeline import export
 from pipeline.core.faces.decoding import decode
-from pipeline.core.faces.sources.images import open_images
+from pipeline.core.faces.sources.trees import open_tree
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights
 from pipeline.core.training.transforms import prepare
@@ -34,7 +34,7 @@ def session(out):
 
 
 def real_images(folder, count, size):
-    archive = open_images(folder / "celeba-real/img_align_celeba.zip")
+    archive = open_tree(folder / "celeba-real/img_align_celeba.zip")
     images = [decode(archive.read(name)) for name in sorted(archive.names)[:count]]
     batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
     small = torch.nn.functional.interpolate(batch, tuple(size), mode="area")

@@ -193,9 +193,9 @@ def test_what_is_too_large_or_neither_jpeg_nor_png_is_refused_before_it_is_decod
 
 
 def test_real_faces_have_the_pixels_that_opencv_and_pillow_read(real_faces):
-    from pipeline.core.faces.sources.images import open_images
+    from pipeline.core.faces.sources.trees import open_tree
 
-    archive = open_images(real_faces / "celeba-real/img_align_celeba.zip")
+    archive = open_tree(real_faces / "celeba-real/img_align_celeba.zip")
     for name in sorted(archive.names)[:300]:
         encoded = archive.read(name)
         assert read_header(encoded).mode == "RGB"

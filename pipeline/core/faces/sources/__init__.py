@@ -29,7 +29,8 @@ def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -
     ``downloads`` is the data set's folder for downloaded files, ``drawn`` that of the synthetic
     faces. ``UserError`` if the labels or the archive as a whole cannot be used.
     """
-    name = settings["source"]
+    name, root = settings["source"], settings["root"]
+    settings = {**settings, "root": None if root is None else Path(root).expanduser()}
     try:
         if name == "synthetic":
             if drawn is None:

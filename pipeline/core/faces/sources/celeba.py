@@ -7,7 +7,7 @@ the official md5.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +17,16 @@ import numpy as np
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.download import download, require_hash
-from pipeline.core.faces.sources.images import Images, open_images
+from pipeline.core.faces.sources.images import Images
 from pipeline.core.faces.sources.labels import Labels
+from pipeline.core.faces.sources.layout import Layout
 from pipeline.core.faces.sources.numbers import read_numbers
-from pipeline.core.faces.sources.text import read_lines, require_same_names, require_unique
+from pipeline.core.faces.sources.text import (
+    read_table,
+    require_count,
+    require_same_names,
+    require_unique,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +39,15 @@ IMAGES, LABELS, PARTITION, IDENTITY = (
     "list_eval_partition.txt",
     "identity_CelebA.txt",
 )
+# The names that each file has in the copies that people have, by preference: its authors' text
+# files, Kaggle's CSVs, the folder that was unpacked, the PNGs of its authors.
+FORMS = {
+    **{name: [[name, name.replace(".txt", ".csv")]] for name in (LABELS, PARTITION, IDENTITY)},
+    **{name: [[name, name.replace(".txt", ".csv")]] for name in (BOXES, POINTS)},
+    IMAGES: [[ALIGNED, IMAGES], [f"{ALIGNED}_png", f"{ALIGNED}_png.zip"]],
+    WILD: [[WILD, f"{WILD}.zip"]],
+}
+KNOWN = {name for forms in FORMS.values() for names in forms for name in names}
 
 
 class Official(NamedTuple):
@@ -71,8 +86,7 @@ class CelebA:
 
     def __init__(self, labels: Labels, images: Images, terms: str) -> None:
         self.labels, self.terms, self._images = labels, terms, images
-        without = sorted(images.names - set(labels.names))
-        self.unmatched = images.unmatched + [(name, "has no label") for name in without]
+        self.unmatched = images.unmatched
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
         for row in rows:
@@ -80,99 +94,110 @@ class CelebA:
 
 
 def open_celeba(settings: dict[str, Any], downloads: Path) -> CelebA:
-    """Open CelebA's files in ``settings["root"]``; missing ones are downloaded if so configured.
+    """Open CelebA's files below ``settings["root"]``; missing ones are downloaded if so configured.
 
     Reads the labels and compares every hash. With ``aligned: false`` the images are the photographs
     in ``img_celeba``, with their boxes and points if these files exist.
     """
-    root = Path(settings["root"]) if settings["root"] is not None else None
+    root = settings["root"]
     if root is not None and not root.is_dir() and not settings["download"]:
         raise UserError(
             f"the data set's root {root} is not there; put CelebA's official files into it, name"
             " the folder that has them, or set download: true to fetch them."
         )
-    files = find_files(root, settings, downloads)
+    layouts = [Layout(folder, KNOWN) for folder in (root, downloads) if folder and folder.is_dir()]
+    files = find_files(layouts, settings, downloads)
     labels = read_labels(files[LABELS], files[PARTITION], files.get(IDENTITY))
-    official = len(labels) == ALL_IMAGES
     # Opened before its hash is compared: that a file is an HTML page says more than a wrong hash.
-    images = open_images(files[IMAGES] if settings["aligned"] else find_photographs(root))
-    verify(files, settings["hashes"], official)
+    images = Images(files[IMAGES if settings["aligned"] else WILD], labels.names)
+    verify(files, settings["hashes"], official=len(labels) == ALL_IMAGES)
     if not settings["aligned"]:
-        labels = with_places(labels, root)
+        labels = with_places(labels, find(layouts, BOXES), find(layouts, POINTS))
     return CelebA(labels, images, TERMS)
 
 
-def find_photographs(root: Path | None) -> Path:
-    """The folder or zip of CelebA in the wild; the authors' 7z archive is not read."""
-    for name in (WILD, f"{WILD}.zip"):
-        if root and (root / name).exists():
-            return root / name
-    raise UserError(
-        f"the data set's entry has aligned: false, and {root} has no {WILD} with the photographs;"
-        f" unpack {WILD}.7z there."
-    )
+def find(layouts: Sequence[Layout], file: str) -> Path | None:
+    """A file in any of its forms: in the root, else among the downloads."""
+    for names in FORMS[file]:
+        for layout in layouts:
+            if found := layout.find(names):
+                return found
+    return None
 
 
-def with_places(labels: Labels, root: Path | None) -> Labels:
-    """The labels, with the box and the five points of each photograph if their files exist."""
-
-    def read(name: str, columns: int) -> np.ndarray | None:
-        if not root or not (root / name).exists():
-            return None
-        values, unknown = read_numbers(root / name, columns), np.full(columns, np.nan)
-        return np.array([values.get(image, unknown) for image in labels.names])
-
-    boxes, points = read(BOXES, 4), read(POINTS, 10)
-    return replace(labels, boxes=boxes, points=None if points is None else points.reshape(-1, 5, 2))
-
-
-def find_files(root: Path | None, settings: dict[str, Any], downloads: Path) -> dict[str, Path]:
+def find_files(
+    layouts: Sequence[Layout], settings: dict[str, Any], downloads: Path
+) -> dict[str, Path]:
     """The path of each file by its official name; only the identities may be missing."""
-    required = [name for name in FILES if name != IMAGES or settings["aligned"]]
-    files = {name: found for name in required if (found := _find(name, root, downloads))}
+    required = [LABELS, PARTITION, IDENTITY, IMAGES if settings["aligned"] else WILD]
+    files = {name: found for name in required if (found := find(layouts, name))}
     missing = [name for name in required if name not in files]
-    if missing and (root is None or settings["download"]):
+    to_download = [name for name in missing if name in FILES]
+    if to_download and (settings["root"] is None or settings["download"]):
         log.warning("%s", TERMS)
-        for name in missing:
+        for name in to_download:
             url, digest = settings["urls"].get(name, FILES[name].url), FILES[name].md5
             files[name] = downloads / name
             download(url, files[name], settings["hashes"].get(name, digest))
     for name in missing:
         if name not in files and name != IDENTITY:
-            raise UserError(
-                f"{root} has no {name}; put CelebA's official file there, or set download: true in"
-                " the data set's entry to fetch what is missing."
-            )
+            raise UserError(_missing(name, settings["root"], layouts))
     return files
 
 
-def _find(name: str, root: Path | None, downloads: Path) -> Path | None:
-    """A file in root or among the downloads; for the zip, the unpacked folder too."""
-    unpacked = [ALIGNED] if name == IMAGES else []
-    places = [folder / n for folder in (root, downloads) if folder for n in [*unpacked, name]]
-    return next((place for place in places if place.exists()), None)
+def _missing(name: str, root: Path | None, layouts: Sequence[Layout]) -> str:
+    stem = name.split(".")[0]
+    hint = next((hint for layout in layouts if (hint := layout.archive_hint(stem))), "")
+    if name == WILD:
+        return (
+            f"the data set's entry has aligned: false, and {root} has no {WILD} with the"
+            f" photographs; unpack {WILD}.7z there{hint}."
+        )
+    return (
+        f"{root} has no {name}; put CelebA's official file there{hint}, or set download: true in"
+        " the data set's entry to fetch what is missing."
+    )
+
+
+def with_places(labels: Labels, boxes: Path | None, points: Path | None) -> Labels:
+    """The labels, with the box and the five points of each photograph if their files exist."""
+
+    def read(path: Path | None, columns: int) -> np.ndarray | None:
+        if path is None:
+            return None
+        values, unknown = read_numbers(path, columns), np.full(columns, np.nan)
+        return np.array([values.get(image, unknown) for image in labels.names])
+
+    of_points = read(points, 10)
+    return replace(
+        labels,
+        boxes=read(boxes, 4),
+        points=None if of_points is None else of_points.reshape(-1, 5, 2),
+    )
 
 
 def verify(files: dict[str, Path], hashes: dict[str, str], official: bool) -> None:
     """Compare the hashes of the configuration and, for the complete CelebA, the official ones."""
-    if unknown := hashes.keys() - FILES.keys():
+    names = {path.name for path in files.values()}
+    if unknown := hashes.keys() - FILES.keys() - names:
         raise UserError(
             f"the data set's hashes name {min(unknown)!r}, which is none of its files; expected"
             f" {', '.join(FILES)}."
         )
     if not official:
         log.info("not the complete CelebA: its files are not compared with the official hashes")
-    for name, path in files.items():
-        expected = hashes.get(name, FILES[name].md5 if official else "any")
+    for path in files.values():
+        published = FILES[path.name].md5 if official and path.name in FILES else "any"
+        if official and path.name not in FILES:
+            log.warning("%s has no published hash: it is not compared", path)
         if path.is_file():
-            require_hash(path, expected)
+            require_hash(path, hashes.get(path.name, published))
 
 
 def open_synthetic(drawn: Path) -> CelebA:
     """The faces drawn by ``pipeline.synthesize``."""
-    images = open_images(drawn / ALIGNED)
     labels = read_labels(drawn / LABELS, drawn / PARTITION, drawn / IDENTITY)
-    return CelebA(labels, images, TERMS_SYNTHETIC)
+    return CelebA(labels, Images(drawn / ALIGNED, labels.names), TERMS_SYNTHETIC)
 
 
 def read_labels(attributes: Path, partition: Path, identity: Path | None) -> Labels:
@@ -191,45 +216,41 @@ def read_labels(attributes: Path, partition: Path, identity: Path | None) -> Lab
 
 
 def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
-    """Names and (N, 40) bool of ``list_attr_celeba.txt``: a count, 40 names, rows of ±1."""
-    lines = read_lines(path)
-    if not lines or not lines[0].strip().isdecimal():
+    """Names and (N, 40) bool of ``list_attr_celeba.txt`` (a count, 40 names, rows of ±1), or of
+    Kaggle's CSV of it; the labels may be 1 and 0, too.
+    """
+    table = read_table(path)
+    if table.announced is None and path.suffix != ".csv":
         raise UserError(
             f"{path} does not start with the number of images, as CelebA's {LABELS} does; put the"
             " official file there."
         )
-    announced, rows = int(lines[0]), lines[2:]
-    if tuple(lines[1].split() if len(lines) > 1 else ()) != ATTRIBUTES:
+    if tuple(table.header or ()) != ATTRIBUTES:
         raise UserError(
-            f"{path}, line 2: expected CelebA's 40 attribute names in its order, from"
-            f" {ATTRIBUTES[0]} to {ATTRIBUTES[-1]}."
+            f"{path}, line {1 if table.announced is None else 2}: expected CelebA's 40 attribute"
+            f" names in its order, from {ATTRIBUTES[0]} to {ATTRIBUTES[-1]}."
         )
-    names, values = [], np.empty((len(rows), len(ATTRIBUTES)), dtype=bool)
-    for i, row in enumerate(rows):
-        name, *labels = row.split()
-        if len(labels) != len(ATTRIBUTES) or not {"1", "-1"}.issuperset(labels):
+    negative = "0" if all("-1" not in cells for _, cells, _ in table.rows) else "-1"
+    values = np.empty((len(table.rows), len(ATTRIBUTES)), dtype=bool)
+    for i, (name, cells, line) in enumerate(table.rows):
+        if len(cells) != len(ATTRIBUTES) or not {"1", negative}.issuperset(cells):
             raise UserError(
-                f"{path}, line {i + 3} ({name}): expected a name and 40 labels, each 1 or -1; put"
+                f"{path}, line {line} ({name}): expected a name and 40 labels, each 1 or -1; put"
                 " the official file there."
             )
-        names.append(name)
-        values[i] = [label == "1" for label in labels]
-    if len(names) != announced:
-        raise UserError(
-            f"{path} announces {announced} images in line 1 and has {len(names)} rows of labels;"
-            " it is truncated or was changed: put the complete file there."
-        )
-    require_unique(path, names)
-    return names, values
+        values[i] = [cell == "1" for cell in cells]
+    require_count(path, table)
+    require_unique(path, table.names)
+    return table.names, values
 
 
 def read_column(path: Path, names: list[str], labels: Path, expected: str) -> np.ndarray:
     """(N,) int64 of a file with ``name value`` rows, which must have exactly the rows ``names``."""
-    rows = [line.split() for line in read_lines(path)]
-    for number, words in enumerate(rows, start=1):
-        if len(words) != 2 or not re.fullmatch(r"-?\d{1,18}", words[1]):
-            raise UserError(f"{path}, line {number}: expected an image name and {expected}.")
-    require_unique(path, [name for name, _ in rows])
-    values = {name: int(value) for name, value in rows}
+    table = read_table(path)
+    for _, cells, line in table.rows:
+        if len(cells) != 1 or not re.fullmatch(r"-?\d{1,18}", cells[0]):
+            raise UserError(f"{path}, line {line}: expected an image name and {expected}.")
+    require_unique(path, table.names)
+    values = {name: int(cells[0]) for name, cells, _ in table.rows}
     require_same_names(path, values, labels, names)
     return np.array([values[name] for name in names], dtype=np.int64)

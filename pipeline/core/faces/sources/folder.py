@@ -6,6 +6,7 @@ and ``identity`` (a number), and, for photographs to be aligned, the box (``x_1`
 ``width``, ``height``) and five points (``lefteye_x`` … ``rightmouth_y``), as CelebA names them.
 """
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import pandas as pd
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import describe_file
-from pipeline.core.faces.sources.images import Images, open_images
+from pipeline.core.faces.sources.images import Images
 from pipeline.core.faces.sources.labels import Labels
-from pipeline.core.faces.sources.text import require_unique
+from pipeline.core.faces.sources.layout import Layout
+from pipeline.core.faces.sources.text import read_text, require_unique, separator_of
+from pipeline.core.faces.sources.trees import normalized_label
 from pipeline.core.faces.store import SPLITS
 
 LABELS, IMAGES = "labels.csv", "images"
@@ -39,8 +42,7 @@ class Folder:
 
     def __init__(self, labels: Labels, images: Images) -> None:
         self.labels, self._images = labels, images
-        without = sorted(images.names - set(labels.names))
-        self.unmatched = images.unmatched + [(name, "has no label") for name in without]
+        self.unmatched = images.unmatched
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
         for row in rows:
@@ -48,24 +50,28 @@ class Folder:
 
 
 def open_folder(settings: dict[str, Any]) -> Folder:
-    """The faces in ``settings["root"]``: ``labels.csv`` and ``images`` (a folder, or a zip)."""
-    if settings["root"] is None or not Path(settings["root"]).is_dir():
+    """The faces below ``settings["root"]``: ``labels.csv`` and ``images`` (a folder, or a zip)."""
+    root = settings["root"]
+    if root is None or not root.is_dir():
         raise UserError(
-            f"the data set's root {settings['root']} is not there; name the folder that has"
-            f" {LABELS} and {IMAGES}/."
+            f"the data set's root {root} is not there; name the folder that has {LABELS} and"
+            f" {IMAGES}/."
         )
-    root = Path(settings["root"])
-    images = next((root / n for n in (IMAGES, f"{IMAGES}.zip") if (root / n).exists()), None)
+    layout = Layout(root, {LABELS, IMAGES, f"{IMAGES}.zip"})
+    images, table = layout.find([IMAGES, f"{IMAGES}.zip"]), layout.find([LABELS])
     if images is None:
         raise UserError(f"{root} has no {IMAGES} folder and no {IMAGES}.zip; put the images there.")
-    return Folder(read_csv(root / LABELS), open_images(images))
+    labels = read_csv(table or root / LABELS)
+    return Folder(labels, Images(images, labels.names))
 
 
 def read_csv(path: Path) -> Labels:
-    """Read and check ``labels.csv``; ``UserError`` if anything in it is wrong."""
+    """Read and check ``labels.csv``, also with ``;`` or tabs; ``UserError`` if it is wrong."""
+    text = read_text(path)
+    separator = separator_of(text) or ","
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+    except ValueError as error:  # pandas' own errors are ValueErrors
         raise UserError(
             f"{path} cannot be read as CSV: it is {describe_file(path)} ({str(error).strip()})."
         ) from None
@@ -86,7 +92,7 @@ def read_csv(path: Path) -> Labels:
             f"{path} has a column {unknown[0]} that is not known; remove it. Beside"
             " image_name and the 40 attributes there may be split, identity, box and points."
         )
-    names = table["image_name"].tolist()
+    names = [normalized_label(name) for name in table["image_name"]]
     require_unique(path, names)
     boxes, points = (_numbers(path, table, columns) for columns in (BOX, POINTS))
     return Labels(

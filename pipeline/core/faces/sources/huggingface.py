@@ -20,9 +20,9 @@ from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.download import download, require_hash
 from pipeline.core.faces.sources.celeba import TERMS
-from pipeline.core.faces.sources.images import safe
 from pipeline.core.faces.sources.labels import Labels
 from pipeline.core.faces.sources.text import require_unique
+from pipeline.core.faces.sources.trees import normalized
 from pipeline.core.faces.store import SPLITS
 from pipeline.core.files import write_json
 
@@ -135,7 +135,7 @@ def names_of(paths: list[str | None], splits: np.ndarray) -> list[str]:
     """Each image's path if it has a usable one, else its split and its row in the split."""
     first = {split: int(np.argmax(splits == split)) for split in np.unique(splits)}
     return [
-        path if path and safe(path) else f"{SPLITS[split]}-{row - first[split]:06d}"
+        name if path and (name := normalized(path)) else f"{SPLITS[split]}-{row - first[split]:06d}"
         for row, (path, split) in enumerate(zip(paths, splits, strict=True))
     ]
 

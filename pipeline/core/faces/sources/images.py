@@ -1,117 +1,130 @@
-"""The images of a source: a folder or a zip, each image known by its relative name.
+"""Which file of a tree is the image of which label.
 
-A zip is never unpacked: an entry is read when its image is needed, and an entry whose name leads
-out of the archive (``../``) is never read.
+Copies of a data set lie in other folders than the original, and their names differ in case, in
+their ending or by leading zeros. A name counts as it is where a file has it, else in these forms.
 """
 
-import zipfile
-import zlib
-from collections import Counter
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.core.faces.file_type import describe_file
+from pipeline.core.faces.sources.trees import open_tree
+
+log = logging.getLogger(__name__)
+
+ENDINGS = ("jpg", "jpeg", "png")
 
 
-class Images(Protocol):
-    names: set[str]
-    unmatched: list[tuple[str, str]]  # entries that cannot be read by a name, and why
+def _without_ending(name: str) -> str:
+    stem, _, ending = name.casefold().rpartition(".")
+    return stem if ending in ENDINGS else name.casefold()
+
+
+def _without_zeros(name: str) -> str:
+    """The loosest form: ``000012.jpg``, ``12.JPG`` and ``0012.png`` are ``12``."""
+    folder, slash, file = _without_ending(name).rpartition("/")
+    return folder + slash + (file.lstrip("0") or "0")
+
+
+FORMS: tuple[Callable[[str], str], ...] = (str, str.casefold, _without_ending, _without_zeros)
+
+
+class Images:
+    """The images of a folder or zip by the names of their labels.
+
+    ``unmatched`` lists the files that belong to no label, with the reason.
+    """
+
+    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+        self.tree = open_tree(path)
+        folders = folders_of_images(path, labels, self.tree.names)
+        self._files, self._ambiguous = match(labels, self.tree.names, folders)
+        used = set(self._files.values()).union(*self._ambiguous.values())
+        without = [name.removeprefix(folders[0]) for name in sorted(self.tree.names - used)]
+        self.unmatched = self.tree.unreadable + [(name, "has no label") for name in without]
 
     def read(self, name: str) -> bytes | str:
-        """The bytes of an image, or the reason why it cannot be read, in words."""
-
-
-def open_images(path: Path) -> Images:
-    """Open a folder or a zip of images; ``UserError`` if the path is neither."""
-    return FolderImages(path) if path.is_dir() else ZipImages(path)
-
-
-class FolderImages:
-    """Every file below a folder, by its path relative to it; hidden ones are left out."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        files = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
-        self.names = {file.as_posix() for file in files if not hidden(file.as_posix())}
-        self.unmatched: list[tuple[str, str]] = []
-
-    def read(self, name: str) -> bytes | str:
-        if name not in self.names:
+        """The bytes of the image of a label, or the reason why there are none, in words."""
+        if name in self._ambiguous:
+            return f"could be either of {' and '.join(self._ambiguous[name][:2])}"
+        if name not in self._files:
             return "has a label and no image"
-        try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
-            return f"cannot be read ({error.strerror})"
+        return self.tree.read(self._files[name])
 
 
-class ZipImages:
-    """Every entry of a zip, by its path below the folder that all entries share."""
-
-    def __init__(self, path: Path) -> None:
-        self.archive = open_zip(path)
-        files = [info for info in self.archive.infolist() if not info.is_dir()]
-        files = [info for info in files if not hidden(info.filename)]
-        inside = [info for info in files if safe(info.filename)]
-        cut = len(shared_folder([info.filename for info in inside]))
-        self.times = Counter(info.filename[cut:] for info in inside)
-        self.entries = {info.filename[cut:]: info for info in inside}
-        self.names = set(self.entries)
-        self.unmatched = [
-            (info.filename, "its name leads out of the archive")
-            for info in files
-            if not safe(info.filename)
-        ]
-
-    def read(self, name: str) -> bytes | str:
-        if name not in self.entries:
-            return "has a label and no image"
-        if self.times[name] > 1:
-            return f"is {self.times[name]} times in the zip"
-        try:
-            return self.archive.read(self.entries[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # encrypted
-            return f"cannot be read from the zip ({error})"
+def match(
+    labels: Sequence[str], files: set[str], folders: list[str]
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The file of each label, and the files of each label that has several."""
+    matched: dict[str, str] = {}
+    ambiguous: dict[str, list[str]] = {}
+    for folder in folders:
+        left = [label for label in labels if label not in matched and label not in ambiguous]
+        inside = sorted(file for file in files if file.startswith(folder))
+        for label, found in _match_inside(folder, left, inside):
+            if len(found) == 1:
+                matched[label] = found[0]
+            else:
+                ambiguous[label] = found
+    renamed = [label for label in matched if not f"/{matched[label]}".endswith(f"/{label}")]
+    if renamed:
+        log.warning(
+            "%d of %d images have other names than their labels, such as %s for %s",
+            *(len(renamed), len(labels), matched[renamed[0]], renamed[0]),
+        )
+    return matched, ambiguous
 
 
-def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip; ``UserError`` if the file is not one."""
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UserError(
-            f"{path} cannot be opened as a zip: it is {describe_file(path)} ({error}); put the"
-            " complete archive there, or a folder with the images."
-        ) from None
+def _match_inside(
+    folder: str, labels: list[str], files: list[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """Each label that has files in a folder, with these: those of the strictest form that fits."""
+    taken: set[str] = set()
+    for form in FORMS:
+        by_form: dict[str, list[str]] = defaultdict(list)
+        for file in files:
+            if file not in taken:
+                by_form[form(file[len(folder) :])].append(file)
+        found = {label: by_form[form(label)] for label in labels if form(label) in by_form}
+        yield from found.items()
+        taken.update(*found.values())
+        labels = [label for label in labels if label not in found]
 
 
-def safe(name: str) -> bool:
-    """Whether a name stays in its folder: relative, no ``..``, backslash, control character."""
-    path = PurePosixPath(name)
-    return (
-        bool(path.parts)
-        and not path.is_absolute()
-        and ".." not in path.parts
-        and "\\" not in name
-        and name.isprintable()
-    )
+def folders_of_images(path: Path, labels: Sequence[str], files: set[str]) -> list[str]:
+    """The folders, with their slash, below which files have the labels' names, fullest first.
 
-
-def hidden(name: str) -> bool:
-    """Whether an operating system put the file there: ``__MACOSX/``, ``.DS_Store``."""
-    parts = PurePosixPath(name).parts
-    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
-
-
-def shared_folder(names: list[str]) -> str:
-    """The common parent folder of all names, with a final slash; empty if there is none."""
-    folders = {PurePosixPath(name).parent for name in names}
+    A data set in pieces has several. ``UserError`` if there is none, or if two have the same.
+    """
+    by_file: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        by_file[_without_zeros(file).rpartition("/")[2]].append(file)
+    folders: dict[str, dict[str, str]] = defaultdict(dict)
+    for label in labels:
+        loose = _without_zeros(label)
+        for file in by_file.get(loose.rpartition("/")[2], []):
+            folder = "".join(f"{part}/" for part in file.split("/")[: -1 - loose.count("/")])
+            if _without_zeros(file[len(folder) :]) == loose:
+                folders[folder][label] = file
     if not folders:
-        return ""
-    parts = [folder.parts for folder in folders]
-    shared = []
-    for level in zip(*parts, strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0] + "/")
-    return "".join(shared)
+        raise UserError(
+            f"none of the {len(labels)} labels has an image in {path}: labels are named like"
+            f" {labels[0]!r}, files like {min(files, default='nothing')!r}; put the images there,"
+            " or give them the names of the labels."
+        )
+    first, *others = sorted(folders, key=lambda folder: (-len(folders[folder]), folder))
+    claimed, covered, used = set(folders[first].values()), set(folders[first]), [first]
+    for folder in others:
+        labels_here = {label for label, file in folders[folder].items() if file not in claimed}
+        if 2 * len(labels_here & folders[first].keys()) > len(folders[first]):
+            raise UserError(
+                f"{path} has images of the same names in {first or './'} and {folder or './'};"
+                " remove one of the two."
+            )
+        if labels_here - covered:
+            used.append(folder)
+            claimed |= set(folders[folder].values())
+            covered |= labels_here
+    return used

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
+from pipeline.core.faces.sources.trees import normalized_label
 from pipeline.core.faces.store import SPLITS
 
 
@@ -62,14 +63,14 @@ def _named(labels: Labels, names: str | list[str]) -> np.ndarray:
     """(N,) bool of the rows in a list of names, or in a text file with one name a line."""
     if isinstance(names, str):
         try:  # Windows writes lines that end in \r\n, and a byte order mark
-            listed = set(Path(names).read_text(encoding="utf-8-sig").split("\n")) - {""}
+            text = Path(names).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
                 f"the list of names {names} cannot be read ({error}); expected a text file with"
                 " one image name a line."
             ) from None
-    else:
-        listed = set(names)
+        names = text.split("\n")
+    listed = {normalized_label(name) for name in names if name}
     if unknown := listed - set(labels.names):
         raise UserError(
             f"{len(unknown)} of {len(listed)} names in the data set's entry (names) have no label,"

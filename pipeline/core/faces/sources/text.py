@@ -1,27 +1,96 @@
 """Text files of labels: how they are read, and checks that two of them list the same images."""
 
+import csv
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import is_html
+from pipeline.core.faces.sources.trees import normalized_label
+
+SEPARATORS = (",", ";", "\t")
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty; ``UserError`` if it cannot be read as text."""
+class Table(NamedTuple):
+    """A list of images: ``header`` has the names of the columns after the first, None if the file
+    has none; ``rows`` are image name, cells and line number; ``announced`` is the number of rows
+    that the first line announces, None if it does not.
+    """
+
+    header: list[str] | None
+    rows: list[tuple[str, list[str], int]]
+    announced: int | None
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, *_ in self.rows]
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, or UTF-16 as Windows writes it; ``UserError`` if it is not one."""
     try:
         content = path.read_bytes()
-        if is_html(content[:512]):
-            raise UserError(
-                f"{path} is an HTML page of {len(content):,} bytes, as servers send in place of"
-                " a file; put the file itself there."
-            )
-        text = content.decode("utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    if is_html(content[:512]):
+        raise UserError(
+            f"{path} is an HTML page of {len(content):,} bytes, as servers send in place of a"
+            " file; put the file itself there."
+        )
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path} is not a text file; put the file of labels there.") from None
-    return [line for line in text.splitlines() if line.strip()]
+
+
+def separator_of(text: str) -> str | None:
+    """The separator of a table by its last line; None if words are separated by spaces."""
+    last = text.rstrip("\r\n,; \t").rsplit("\n", 1)[-1]
+    counts = {separator: last.count(separator) for separator in SEPARATORS}
+    best = max(SEPARATORS, key=lambda separator: counts[separator])
+    return best if counts[best] else None
+
+
+def read_table(path: Path) -> Table:
+    """A list in CelebA's form (a count, column names, rows), without either, or as CSV.
+
+    Cells are separated by spaces, tabs, commas or semicolons. Names of images are normalized.
+    """
+    text = read_text(path)
+    separator = separator_of(text)
+    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    announced = header = None
+    if lines and lines[0][1].strip(" \t,;").isdecimal():
+        announced = int(lines.pop(0)[1].strip(" \t,;"))
+    cells = [
+        (line.split() if separator is None else next(csv.reader([line], delimiter=separator)), n)
+        for n, line in lines
+    ]
+    cells = [([cell.strip() for cell in words], n) for words, n in cells]
+    if cells and not any(_is_number(cell) for cell in cells[0][0]):
+        header = cells.pop(0)[0]
+        if cells and len(header) == len(cells[0][0]):  # CSV names the column of names, too
+            header = header[1:]
+    rows = [(normalized_label(words[0]), words[1:], n) for words, n in cells]
+    return Table(header, rows, announced)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def require_count(path: Path, table: Table) -> None:
+    if table.announced is not None and len(table.rows) != table.announced:
+        raise UserError(
+            f"{path} announces {table.announced} images in line 1 and has {len(table.rows)} rows;"
+            " it is truncated or was changed: put the complete file there."
+        )
 
 
 def require_unique(path: Path, names: list[str]) -> None:
