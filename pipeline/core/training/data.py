@@ -22,7 +22,7 @@ class FaceData(lightning.LightningDataModule):
     """The loaders of the splits, with masks where ``masks`` names a store.
 
     Training learns the labels that the masks were drawn with (where there are any). Validation,
-    like every judgement, asks for the labels of the data set.
+    like every evaluation, asks for the labels of the data set.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from pipeline.core.model_settings import OptimizerSettings, TrainingSettings
 from pipeline.core.training.losses import mask_losses
 from pipeline.core.training.transforms import Batch, draw_augmentation, prepare
 
-SUMS = ("attribute_loss", "mask_loss", "hits", "faces", "faces_with_masks")
+SUMS = ("attribute_loss", "mask_loss", "correct", "faces", "faces_with_masks")
 
 
 class Learner(lightning.LightningModule):
@@ -78,9 +78,9 @@ class Learner(lightning.LightningModule):
         """Add a batch to the epoch's sums, without waiting for the device."""
         with torch.no_grad():
             counted = batch.counted.float()
-            hits = ((logits > 0) == batch.labels).float().mean(1)
+            correct = ((logits > 0) == batch.labels).float().mean(1)
             found = counted if batch.found is None else counted * batch.found
-            parts = (attribute * counted, mask * counted, hits * counted, counted, found)
+            parts = (attribute * counted, mask * counted, correct * counted, counted, found)
             sums.add_(torch.stack([part.sum() for part in parts]))
 
     def end_epoch(self) -> dict[str, float]:
@@ -95,7 +95,7 @@ class Learner(lightning.LightningModule):
             mask = total["mask_loss"] / max(total["faces_with_masks"], 1)
             row[f"{name}_loss"] = attribute + self.settings.segmentation_weight * mask
             row[f"{name}_attribute_loss"], row[f"{name}_mask_loss"] = attribute, mask
-            row[f"{name}_accuracy"] = total["hits"] / total["faces"]
+            row[f"{name}_accuracy"] = total["correct"] / total["faces"]
             sums.zero_()
         if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self.schedule.step(row[self.settings.select_by])

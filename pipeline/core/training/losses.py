@@ -51,7 +51,7 @@ def bce_dice(logits: Tensor, targets: Tensor, faces: Tensor) -> Tensor:
     """
     cross_entropy = binary_cross_entropy_with_logits(logits, targets, reduction="none")
     kept = faces.to(logits.dtype)[:, None, None, None]
-    chances, white = logits.sigmoid() * kept, targets * kept
-    both, either = (chances * white).sum((0, 2, 3)), (chances + white).sum((0, 2, 3))
+    predicted, white = logits.sigmoid() * kept, targets * kept
+    both, either = (predicted * white).sum((0, 2, 3)), (predicted + white).sum((0, 2, 3))
     dice = 1 - (2 * both + 1) / (either + 1)
     return cross_entropy.mean((1, 2, 3)) + DICE_WEIGHT * dice.mean()

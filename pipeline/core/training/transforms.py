@@ -74,7 +74,7 @@ def window(
     makes of it: the window moves, then mirrors; where it leaves the face it repeats the edge.
     ``to`` other than ``size`` takes the nearest pixels of that view.
     """
-    rows, columns = (nearest(side, wanted) for side, wanted in zip(size, to, strict=True))
+    rows, columns = (nearest(side, cells) for side, cells in zip(size, to, strict=True))
     if augmentation is None:
         return rows.expand(count, -1), columns.expand(count, -1)
     columns = torch.where(augmentation.flip[:, None], size[1] - 1 - columns, columns)
@@ -84,12 +84,12 @@ def window(
     )
 
 
-def nearest(side: int, wanted: int) -> Tensor:
-    """Indices (wanted,) of the pixels nearest to the centres of ``wanted`` cells of a side.
+def nearest(side: int, cells: int) -> Tensor:
+    """Indices (cells,) of the pixels nearest to the centres of ``cells`` cells of a side.
 
     The same as torch's ``interpolate(mode="nearest-exact")``: mirrored, they stay the nearest.
     """
-    return (2 * torch.arange(wanted) + 1) * side // (2 * wanted)
+    return (2 * torch.arange(cells) + 1) * side // (2 * cells)
 
 
 def augment(images: Tensor, augmentation: Augmentation) -> Tensor:
