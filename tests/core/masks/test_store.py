@@ -87,7 +87,7 @@ def read_in_worker(opened, rows):
     return opened.region_bits(rows)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_an_open_store_reads_the_same_in_several_workers_at_once(tmp_path, method):
     faces = drawn(11)
     write(tmp_path / "masks.zarr", faces, 4)
@@ -107,7 +107,7 @@ def test_a_store_of_more_shards_than_a_process_may_open_files_is_read(tmp_path):
     faces = drawn(mask_store.MAX_OPEN + 200)
     write(tmp_path / "masks.zarr", faces, 1)
     rows = np.random.default_rng(0).permutation(len(faces[1]))
-    with multiprocessing.get_context("fork").Pool(1) as pool:  # the limit holds in there alone
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # the limit holds in there alone
         bits = pool.apply(read_with_few_files, (open_masks(tmp_path / "masks.zarr"), rows))
     assert np.array_equal(bits, faces[1][rows])
 
@@ -179,14 +179,14 @@ def test_what_an_earlier_larger_store_left_is_removed(tmp_path):
     assert contents(store) == contents(tmp_path / "fresh.zarr")
 
 
+def end_within_finish(store):
+    mask_store._place = lambda *_: os._exit(0)  # as a kill: nothing is tidied up
+    write(store, drawn(3), 2)
+
+
 def test_what_a_killed_finish_left_beside_the_store_goes_with_the_next(tmp_path):
     store = tmp_path / "masks.zarr"
-
-    def end_within_finish():
-        mask_store._place = lambda *_: os._exit(0)  # as a kill: nothing is tidied up
-        write(store, drawn(3), 2)
-
-    process = multiprocessing.get_context("fork").Process(target=end_within_finish)
+    process = multiprocessing.get_context("spawn").Process(target=end_within_finish, args=(store,))
     process.start()
     process.join()
     assert len(list(tmp_path.iterdir())) == 2
