@@ -1,8 +1,10 @@
 """Sources other than the official files, and the same faces from all of them."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -134,9 +136,9 @@ MALE = ATTRIBUTES.index("Male")
         (rewritten(lambda t: t.drop_columns(["image"])), "has no column image (with bytes"),
         (
             rewritten(lambda t: t.set_column(2 + MALE, "Male", pa.array(range(len(t))))),
-            "the Parquet column Male is int64",
+            "row 2: the column Male has 2; expected a boolean, or 1 and 0",
         ),
-        (lambda root: next(root.glob("valid*")).write_bytes(b"<html>"), "is not a Parquet file"),
+        (lambda root: next(root.glob("valid*")).write_bytes(b"<html>"), "is not a Parquet file or"),
         (lambda root: [p.unlink() for p in root.iterdir()], "has no Parquet file named by its"),
         (lambda root: [p.unlink() for p in root.iterdir()] and root.rmdir(), "is not there"),
     ],
@@ -151,33 +153,200 @@ def test_a_repository_in_another_form_ends_in_one_sentence(repository, tmp_path,
     assert "\n" not in str(ended.value.code)
 
 
+def with_column(name, values):
+    """A repository of which one file has other values in a column."""
+
+    def change(table):
+        made = values(len(table)) if callable(values) else values
+        return table.set_column(table.column_names.index(name), name, made)
+
+    return rewritten(change)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (lambda n: pa.array([str(i + 1) for i in range(n)]), 1),
+        (lambda n: pa.array([str(i + 1) for i in range(n)], pa.large_string()), 1),
+        (lambda n: pa.array([i + 1.0 for i in range(n)], pa.float64()), 1),
+        (lambda n: pa.array([i + 1.0 for i in range(n)], pa.float32()), 1),
+        (lambda n: pa.array(range(1, n + 1), pa.uint64()), 1),
+        (lambda n: pa.array([float("nan")] * n, pa.float64()), -1),
+        (lambda n: pa.array([None] * n, pa.int64()), -1),
+        (lambda n: pa.array([""] * n), -1),
+    ],
+)
+def test_people_may_be_whole_numbers_of_any_type_or_unknown(repository, tmp_path, values, expected):
+    repository.write()
+    with_column("celeb_id", values)(repository.root)
+    assert run(tmp_path / "out", repository.entry).faces.identities[10] == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda n: pa.array(["Ann"] * n),
+        lambda n: pa.array([2.9] * n),
+        lambda n: pa.array([float("inf")] * n),
+        lambda n: pa.array([2**64 - 1] * n, pa.uint64()),
+        lambda n: pa.array([[1]] * n),
+        lambda n: pa.array([True] * n),
+    ],
+    ids=["words", "fractions", "infinite", "too large", "lists", "booleans"],
+)
+def test_people_that_are_no_whole_numbers_end_in_one_sentence(repository, tmp_path, values):
+    repository.write()
+    with_column("celeb_id", values)(repository.root)
+    with pytest.raises(SystemExit, match=r"valid-00000-of-00002\.parquet: the column celeb_id"):
+        run(tmp_path / "out", repository.entry)
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint8(), pa.float32()])
+@pytest.mark.parametrize("negative", [0, -1])
+def test_labels_may_be_numbers_throughout(repository, tmp_path, kind, negative):
+    if negative == -1 and kind == pa.uint8():
+        kind = pa.int16()
+    repository.write()
+    for path in repository.root.iterdir():
+        table = pq.read_table(path)
+        for name in ATTRIBUTES:
+            numbers = np.where(table[name].to_numpy(), 1, negative)
+            at = table.column_names.index(name)
+            table = table.set_column(at, name, pa.array(numbers).cast(kind))
+        pq.write_table(table, path)
+    got = run(tmp_path / "out", repository.entry)
+    assert (got.faces.attributes == repository.labels).all()
+
+
+def test_images_may_be_a_plain_column_of_bytes(repository, tmp_path):
+    repository.write(paths=False)
+    for path in repository.root.iterdir():
+        table = pq.read_table(path)
+        encoded_images = table["image"].combine_chunks().field("bytes")
+        pq.write_table(table.set_column(0, "image", encoded_images), path)
+    got = run(tmp_path / "out", repository.entry)
+    assert [got.faces.encoded(row) for row in range(30)] == list(repository.images.values())
+
+
+def shards(root, words):
+    for word, name in words.items():
+        for path in sorted(root.glob(word)):
+            path.rename(path.with_name(name)) if name else path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda root: shards(root, {"train-00001*": None}),
+            "has no train-00001-of-00002.parquet (1 of 2 files of this split are missing in all)",
+        ),
+        (
+            lambda root: shards(root, {"valid-00000*": "dev-00000-of-00001.parquet"}),
+            "dev-00000-of-00001.parquet is named by no split",
+        ),
+        (
+            lambda root: shards(root, {"valid-00000*": "celeba_valid-00000.parquet"}),
+            "celeba_valid-00000.parquet is named by no split",
+        ),
+        (lambda root: shutil.copytree(root, root / "copy"), "are two sets of files of one split"),
+        (
+            lambda root: (root / "train.parquet").write_bytes(
+                next(root.glob("train*")).read_bytes()
+            ),
+            "are two sets of files of one split",
+        ),
+    ],
+    ids=["missing shard", "dev", "prefix", "copy", "converted"],
+)
+def test_files_that_are_missing_unknown_or_there_twice_end_in_one_sentence(
+    repository, tmp_path, damage, message
+):
+    repository.write(paths=False)
+    damage(repository.root)
+    with pytest.raises(SystemExit) as ended:
+        run(tmp_path / "out", repository.entry)
+    assert message in str(ended.value.code)
+
+
+def test_shards_in_several_folders_are_one_set(repository, tmp_path):
+    repository.write()
+    (repository.root / "piece").mkdir()
+    for path in list(repository.root.glob("*-00001-of*")):
+        path.rename(repository.root / "piece" / path.name)
+    assert sorted(run(tmp_path / "out", repository.entry).faces.names) == repository.names
+
+
+def test_paths_without_images_end_in_one_sentence(repository, tmp_path):
+    repository.write()
+    path = next(repository.root.glob("valid-00000*"))
+    table = pq.read_table(path)
+    paths = [{"path": name} for name in table["image"].combine_chunks().field("path").to_pylist()]
+    pq.write_table(table.set_column(0, "image", pa.array(paths)), path)
+    with pytest.raises(SystemExit, match="has no bytes in its column image, only path"):
+        run(tmp_path / "out", repository.entry)
+
+
+def test_no_damage_to_a_parquet_file_ends_in_a_traceback(repository, tmp_path):
+    """Of 40 places the rows come as they are, or the file is named."""
+    repository.write()
+    path = next(repository.root.glob("valid-00000*"))
+    content, outcomes = path.read_bytes(), set()
+    for at in np.linspace(0, len(content) - 40, 40).astype(int):
+        path.write_bytes(
+            content[:at] + bytes(b ^ 255 for b in content[at : at + 40]) + content[at + 40 :]
+        )
+        try:
+            outcomes.add(len(run(tmp_path / "out", {**repository.entry, "max_rejected": 1}).faces))
+        except SystemExit as ended:
+            outcomes.add("named" if "parquet" in str(ended.code) else str(ended.code))
+    assert "named" in outcomes
+    assert not {outcome for outcome in outcomes if isinstance(outcome, str)} - {"named"}
+
+
 class Hub(BaseHTTPRequestHandler):
     """As much of the Hugging Face hub as listing and fetching a data set needs."""
 
     def log_message(self, *args):
         pass
 
+    def do_HEAD(self):
+        self.do_GET()
+
     def do_GET(self):
         hub = self.server
         hub.requests.append(self.path)
         path = self.path.split("?")[0]
-        if hub.gone:
+        if hub.gone or self.headers.get("Authorization") != hub.authorization:
             self.answer(b'{"error": "Repository not found"}', 404)
-        elif path == "/api/datasets/some/faces/revision/v1":
-            self.answer(json.dumps({"id": "some/faces", "sha": "c" * 40}).encode())
+        elif path.startswith("/api/datasets/some/faces/revision/"):
+            files = [{"rfilename": file["path"]} for file in hub.tree]
+            info = {"id": "some/faces", "sha": "c" * 40, "siblings": files}
+            self.answer(json.dumps(info).encode())
         elif path == f"/api/datasets/some/faces/tree/{'c' * 40}":
             self.answer(json.dumps(hub.tree).encode())
         elif name := re.fullmatch(rf"/datasets/some/faces/resolve/{'c' * 40}/(.*)", path):
-            self.answer((hub.folder / name[1]).read_bytes())
+            self.send_file((hub.folder / name[1]).read_bytes())
         else:
             self.answer(b'{"error": "Repository not found"}', 404)
 
-    def answer(self, body, status=200):
+    def send_file(self, content):
+        """The content, cut off in the middle where the hub is set to do so once."""
+        hub, headers = self.server, {"X-Repo-Commit": "c" * 40}
+        headers["ETag"] = f'"{hashlib.sha256(content).hexdigest()}"'
+        if self.command == "GET" and hub.cut_off:
+            hub.cut_off, self.close_connection = False, True
+            return self.answer(content[: len(content) // 2], 200, len(content), **headers)
+        return self.answer(content, **headers)
+
+    def answer(self, body, status=200, length=None, **headers):
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        headers = {"Content-Type": "application/json", **headers}
+        for name, value in {**headers, "Content-Length": str(length or len(body))}.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command == "GET":
+            self.wfile.write(body)
 
 
 @pytest.fixture
@@ -186,6 +355,7 @@ def hub(repository):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.daemon_threads = True
     server.folder, server.requests, server.gone = repository.root, [], False
+    server.authorization, server.cut_off = None, False
     server.tree = [
         {
             "type": "file",
@@ -205,7 +375,7 @@ def hub(repository):
     server.server_close()
 
 
-def acquire_from(hub, out, **changed):
+def acquire_from(hub, out, token=None, **changed):
     """In a process of its own: the hub's address is read when its library is imported."""
     settings = entry(source="huggingface", repository="some/faces", revision="v1", **changed)
     names = {"out": "faces", "manifest": "manifest.csv", "rejected": "rejected.csv"}
@@ -217,7 +387,11 @@ def acquire_from(hub, out, **changed):
     return subprocess.run(
         [*command, *flags],
         cwd=ROOT,
-        env={**environment, "HF_ENDPOINT": hub.url, "HF_HOME": str(out / "home")},
+        env={
+            **environment,
+            **{"HF_ENDPOINT": hub.url, "HF_HOME": str(out / "home"), "HF_HUB_DISABLE_XET": "1"},
+            **({"HF_TOKEN": token} if token else {}),
+        },
         capture_output=True,
         text=True,
     )
@@ -245,8 +419,24 @@ def test_a_wrong_hash_on_the_hub_and_a_missing_repository_end_in_one_sentence(hu
     assert not list((tmp_path / "out/downloads").rglob(hub.tree[0]["path"]))
     hub.gone = True
     done = acquire_from(hub, tmp_path / "other")
-    assert "some/faces at the revision v1 cannot be listed" in done.stderr
+    assert "some/faces at the revision v1 cannot be downloaded" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_gated_repository_is_downloaded_with_the_token_that_is_set(hub, tmp_path):
+    hub.authorization = "Bearer hf_some"
+    done = acquire_from(hub, tmp_path / "out")
+    assert "for a gated one the token in HF_TOKEN" in done.stderr
+    assert acquire_from(hub, tmp_path / "out", token="hf_some").returncode == 0
+
+
+def test_a_download_from_the_hub_that_was_cut_off_is_completed(hub, tmp_path):
+    hub.cut_off = True
+    done = acquire_from(hub, tmp_path / "out")
+    done = done if done.returncode == 0 else acquire_from(hub, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert not hub.cut_off
+    assert len(pd.read_csv(tmp_path / "out/manifest.csv")) == 30
 
 
 # A user's own folder.
