@@ -18,14 +18,14 @@ $(shell $(BIN)/python -c '' 2>/dev/null || rm -f .venv/ready .venv/ready-develop
 .PHONY: system demo test quick check bench format clean
 
 demo: .venv/ready
-	@$(SNAKEMAKE) --configfile workflow/presets/demo.yaml -- train_attparsenet
-	@$(BIN)/python -m pipeline.show --results results/synthetic --model attparsenet
+	@$(SNAKEMAKE) --configfile workflow/presets/demo.yaml -- train_attparsenet train_mask_guided
+	@$(BIN)/python -m pipeline.show --results results/synthetic --model attparsenet --model mask_guided
 	@echo
 	@echo "To look at all of it, make the figures, then a report for any browser:"
 	@echo "  .venv/bin/snakemake --configfile workflow/presets/demo.yaml --cores 2 \\"
-	@echo "      -- figures_attparsenet"
+	@echo "      -- figures_mask_guided"
 	@echo "  .venv/bin/snakemake --configfile workflow/presets/demo.yaml --cores 2 \\"
-	@echo "      --report report.html -- figures_attparsenet"
+	@echo "      --report report.html -- figures_mask_guided"
 
 # TESTS names only some files, folders or tests: make test TESTS=tests/test_masks.py
 TESTS ?= tests

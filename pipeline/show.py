@@ -2,7 +2,7 @@
 
 With --results, what there is to open is named as well.
 
-python -m pipeline.show --results results/synthetic --model attparsenet
+python -m pipeline.show --results results/synthetic --model attparsenet --model mask_guided
 python -m pipeline.show --metrics metrics.json --table metrics.csv
 python -m pipeline.show --comparison results/synthetic/comparisons/models.json
 """
@@ -25,6 +25,7 @@ from pipeline.core.presentation.metric_names import NAMES, SHORT_NAMES
 BOLD, FAINT, YELLOW = "1", "2", "33"
 MEANS = tuple(name for name in NAMES if name != "iou")
 COLUMNS = ("majority_accuracy", "accuracy", "balanced_accuracy", "f1", "auroc")  # of metrics.csv
+SIDE_BY_SIDE = ("accuracy", "balanced_accuracy", "auroc")
 ARTIFACTS = {  # below results/{dataset}: what it is
     "drawn": "drawn faces with their true parts: an image viewer",
     "faces": "the faces: datasets.load_from_disk",
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--results", type=Path, help="folder of a data set's results")
-    parser.add_argument("--model", help="with --results: this model alone")
+    parser.add_argument("--model", action="append", help="with --results: only this, or these")
     parser.add_argument("--metrics", type=Path, help="one metrics.json")
     parser.add_argument("--table", type=Path, help="with --metrics: its metrics.csv")
     parser.add_argument("--comparison", type=Path, help="one models.json or segmentation.json")
@@ -77,20 +78,34 @@ def show(args: argparse.Namespace, paint: Paint) -> list[str]:
         return as_text(read_json(args.comparison, "judged", "differences")).splitlines()
     if args.metrics:
         return evaluation(args.metrics, args.table, str(args.metrics.parent), paint)
-    folders = [
-        path.parent
-        for path in sorted(args.results.glob(f"{args.model or '*'}/seed-*/on-*/metrics.json"))
-    ]
-    if not folders:
-        raise UserError(
-            f"{args.results} holds no metrics of {args.model or 'any model'}: run Snakemake with"
-            " the target train_attparsenet, train_cnn_rnn or all first."
-        )
+    folders: dict[str, Path] = {}
+    for model in args.model or ["*"]:
+        found = sorted(args.results.glob(f"{model}/seed-*/on-*/metrics.json"))
+        if not found:
+            raise UserError(
+                f"{args.results} holds no metrics of {'any model' if model == '*' else model}: run"
+                " Snakemake with the target train_attparsenet, train_cnn_rnn or all first."
+            )
+        folders |= {p.parent.relative_to(args.results).as_posix(): p.parent for p in found}
     lines = []
-    for folder in folders:
-        title = folder.relative_to(args.results).as_posix()
+    for title, folder in folders.items():
         lines += evaluation(folder / "metrics.json", folder / "metrics.csv", title, paint)
-    return [*lines, *artifacts(args.results, args.model, paint)]
+    if len(folders) > 1:
+        lines += side_by_side(folders, paint)
+    return [*lines, *artifacts(args.results, args.model or ["*"], paint)]
+
+
+def side_by_side(folders: dict[str, Path], paint: Paint) -> list[str]:
+    """A line an evaluation: the means that are shown for all."""
+    head = "".join(f"{SHORT_NAMES[name]:>10}" for name in SIDE_BY_SIDE)
+    lines = ["", paint(f"{'means':<38}{head}{'mask IoU':>10}", BOLD)]
+    for title, folder in folders.items():
+        summary = read_json(folder / "metrics.json", "masks", *SIDE_BY_SIDE)
+        values = [summary[name] for name in SIDE_BY_SIDE]
+        values.append(((summary["masks"] or {}).get("test") or {"mean": {}})["mean"].get("iou"))
+        numbers = "".join(f"{number(value):>10}" for value in values)
+        lines += [f"{title:<38}{numbers}"] if len(title) < 38 else [title, f"{'':38}{numbers}"]
+    return lines
 
 
 def evaluation(metrics: Path, table: Path, title: str, paint: Paint) -> list[str]:
@@ -150,13 +165,13 @@ def number(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.3f}"
 
 
-def artifacts(results: Path, model: str | None, paint: Paint) -> list[str]:
+def artifacts(results: Path, models: list[str], paint: Paint) -> list[str]:
     """What lies below ``results``, and what each of it is."""
     lines = ["", paint(f"To open, in {results}/", BOLD)]
     for pattern, what in ARTIFACTS.items():
-        if model and pattern.startswith("*/"):
-            pattern = model + pattern[1:]
-        for path in sorted(results.glob(pattern)):
+        of_model = pattern.startswith("*/")
+        patterns = [model + pattern[1:] for model in models] if of_model else [pattern]
+        for path in sorted(path for one in patterns for path in results.glob(one)):
             name = path.relative_to(results).as_posix()
             lines += [f"  {name:<26}{what}"] if len(name) < 25 else [f"  {name}", f"{'':28}{what}"]
     return lines

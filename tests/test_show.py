@@ -106,6 +106,20 @@ def test_maps_have_one_line_where_there_are_any(results, capsys):
     assert "mask IoU" not in printed(capsys, "--results", str(results), "--model", "cnn_rnn")
 
 
+def test_several_models_are_set_side_by_side_in_the_order_asked_for(results, capsys):
+    text = printed(capsys, "--results", str(results), "--model", "cnn_rnn", "--model", MODEL)
+    lines = text.splitlines()
+    (head,) = [number for number, line in enumerate(lines) if line.startswith("means  ")]
+    summary = json.loads((results / MODEL / "seed-64/on-synthetic/metrics.json").read_text())
+    means = [f"{summary[name]:.3f}" for name in ("accuracy", "balanced_accuracy", "auroc")]
+    assert lines[head].split()[-2:] == ["mask", "IoU"]
+    assert lines[head + 1].split() == ["cnn_rnn/seed-64/on-synthetic", *means, "–"]
+    assert lines[head + 2] == f"{MODEL}/seed-64/on-synthetic"  # too long for one line
+    assert lines[head + 3].split() == [*means, "0.432"]
+    assert max(map(len, lines[head : head + 4])) <= 80
+    assert "means  " not in printed(capsys, "--results", str(results), "--model", MODEL)
+
+
 def test_another_json_ends_in_one_sentence(results, tmp_path):
     other, folder = tmp_path / "run.json", results / "cnn_rnn/seed-64/on-synthetic"
     other.write_text('{"seed": 64}')
