@@ -56,10 +56,10 @@ rule compare_models:
         f"results/{DATASET}/comparisons/models.json",
 
 
-rule compare_segmentation:
-    """What masks are worth: AttParseNet with and without them, several seeds and shares."""
+rule compare_pairs:
+    """What the first model of each pair of `compare:` adds to the second: several seeds, shares."""
     input:
-        f"results/{DATASET}/comparisons/segmentation.json",
+        f"results/{DATASET}/comparisons/pairs.json",
 
 
 rule figures:

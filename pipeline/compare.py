@@ -2,18 +2,19 @@
 
     python -m pipeline.compare models --predictions attparsenet=A.parquet
         --predictions cnn_rnn=B.parquet … --out-table T.csv --out-json J.json --out-figure F.svg
-    python -m pipeline.compare segmentation --with 0.1/64=A.parquet --without 0.1/64=B.parquet …
+    python -m pipeline.compare pairs --pair guided,plain --run guided/0.1/64=A.parquet,A.json
+        --run plain/0.1/64=B.parquet,B.json … --out-table T.csv --out-json J.json --out-figure F.svg
 
 ``models`` takes any models and puts the majority rule beside them; the same name again is another
-seed. ``segmentation`` takes AttParseNet with and without masks, each at its share of train and
-seed, and says in one sentence what masks do.
+seed. ``pairs`` takes models trained on the same shares of train with the same seeds, and reports
+for each pair, in a sentence and in numbers, how their attributes and their maps differ.
 """
 
 import argparse
 import logging
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.evaluation import bootstrap, comparison
 from pipeline.core.evaluation.comparison import MEAN, ModelMetrics
 from pipeline.core.evaluation.predictions import Predictions
-from pipeline.core.files import sha256, write_json, write_table
+from pipeline.core.files import read_json, sha256, write_json, write_table
 from pipeline.core.presentation.comparison_text import as_text
 from pipeline.core.presentation.figures import comparison as figures
 
@@ -37,18 +38,18 @@ def main(argv: list[str] | None = None) -> None:
     models.add_argument(
         "--predictions", type=named, action="append", required=True, metavar="NAME=FILE"
     )
-    segmentation = command("segmentation", "AttParseNet with and without masks")
-    segmentation.set_defaults(run=compare_segmentation)
-    for side in ("with", "without"):
-        segmentation.add_argument(
-            f"--{side}",
-            dest=f"{side}_masks",
-            type=share_and_seed,
-            action="append",
-            required=True,
-            metavar="SHARE/SEED=FILE",
-        )
-    for one in (models, segmentation):
+    pairs = command("pairs", "pairs of models, at the same shares of train and seeds")
+    pairs.set_defaults(run=compare_pairs)
+    pairs.add_argument("--pair", type=pair, action="append", required=True, metavar="MODEL,MODEL")
+    pairs.add_argument(
+        "--run",
+        type=run_of_model,
+        dest="runs",
+        action="append",
+        required=True,
+        metavar="MODEL/SHARE/SEED=PREDICTIONS,METRICS",
+    )
+    for one in (models, pairs):
         one.add_argument("--settings", type=stage.settings, required=True)
         one.add_argument("--threads", type=int, default=1, help="parts of the resamples at once")
         one.add_argument("--out-table", type=Path, required=True)
@@ -67,16 +68,33 @@ def named(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def share_and_seed(text: str) -> tuple[float, int, Path]:
-    """``SHARE/SEED=FILE``, such as ``0.1/64=predictions.parquet``."""
-    key, equals, path = text.partition("=")
+def pair(text: str) -> tuple[str, str]:
+    """``MODEL,MODEL``: the first is compared with the second."""
+    names = text.split(",")
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
+        raise argparse.ArgumentTypeError(f"must be two models, like guided,plain, not {text!r}")
+    return names[0], names[1]
+
+
+class Run(NamedTuple):
+    """A trained and evaluated model; ``key`` is its name, its share of train and its seed."""
+
+    key: tuple[str, float, int]
+    predictions: Path
+    metrics: Path
+
+
+def run_of_model(text: str) -> Run:
+    """``MODEL/SHARE/SEED=PREDICTIONS,METRICS``, such as ``guided/0.1/64=A.parquet,A.json``."""
+    key, _, files = text.partition("=")
     try:
-        share, seed = key.split("/")
-        if equals and path:
-            return float(share), int(seed), Path(path)
+        model, share, seed = key.split("/")
+        predictions, metrics = files.split(",")
+        return Run((model, float(share), int(seed)), Path(predictions), Path(metrics))
     except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"must be like 0.1/64=predictions.parquet, not {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be like guided/0.1/64=predictions.parquet,metrics.json, not {text!r}"
+        ) from None
 
 
 def compare_models(args: argparse.Namespace) -> None:
@@ -156,66 +174,110 @@ def panels(models: dict[str, ModelMetrics], common: list[str]) -> dict[str, pd.D
     }
 
 
-def compare_segmentation(args: argparse.Namespace) -> None:
-    """Write the table, the summary with its sentence, and the figure of ``segmentation``."""
-    sides = {"with": args.with_masks, "without": args.without_masks}
-    keys = paired_keys(sides)
-    runs = comparison.read_runs([path for files in sides.values() for _, _, path in files])
-    of_key = dict(
-        zip([(side, *key) for side, files in sides.items() for *key, _ in files], runs, strict=True)
-    )
-    differences, tables = {}, []
-    for share in sorted({share for share, _ in keys}):
-        seeds = [seed for at, seed in keys if at == share]
-        one, other = (
-            evaluate([of_key[side, share, seed] for seed in seeds], args) for side in sides
-        )
-        differences[share] = comparison.summarise(comparison.difference(one, other))
-        tables.append(
-            differences[share]
-            .rename(columns={"value": "difference"})
-            .assign(
-                share=share,
-                with_masks=comparison.summarise(one)["value"],
-                without_masks=comparison.summarise(other)["value"],
+def compare_pairs(args: argparse.Namespace) -> None:
+    """Write the table, the summary with its sentences, and the figure of ``pairs``."""
+    trained = seeds_by_share(args.runs, args.pair)
+    predictions = comparison.read_runs([run.predictions for run in args.runs])
+    of_key = {run.key: found for run, found in zip(args.runs, predictions, strict=True)}
+    models = {
+        (model, share): evaluate([of_key[model, share, seed] for seed in seeds], args)
+        for model in sorted({name for names in args.pair for name in names})
+        for share, seeds in trained[model].items()
+    }
+    faces = about(predictions)
+    maps = mean_maps(args.runs)
+    compared, tables, differences = [], [], {}
+    for one, other in args.pair:
+        of_pair = {
+            share: comparison.summarise(
+                comparison.difference(models[one, share], models[other, share])
             )
+            for share in trained[one]
+        }
+        differences[one, other] = of_pair
+        compared.append(
+            {
+                "model": one,
+                "minus": other,
+                "says": comparison.in_words((one, other), of_pair, faces),
+                "differences": {f"{share:g}": means(table) for share, table in of_pair.items()},
+                "maps": {
+                    f"{share:g}": {name: maps.get((name, share)) for name in (one, other)}
+                    for share in of_pair
+                },
+            }
         )
-    faces = about(runs)
-    words = f"{faces['images']:,} test images of {faces['units']:,} {faces['over']}"
-    words += ", too few for exact intervals" if faces["few_identities"] else ""
+        tables += [pair_table((one, other), share, models, of_pair[share]) for share in of_pair]
     summary = {
-        "says": comparison.in_words(differences, words),
         "judged": faces,
-        "differences": {f"{share:g}": means(table) for share, table in differences.items()},
+        "pairs": compared,
         "settings": args.settings,
         "inputs_sha256": {
-            side: {f"{share:g}/{seed}": sha256(path) for share, seed, path in files}
-            for side, files in sides.items()
+            "{}/{:g}/{}".format(*run.key): [sha256(run.predictions), sha256(run.metrics)]
+            for run in args.runs
         },
     }
-    log.info(summary["says"])
     print(as_text(summary))
-    write_table(args.out_table, led_by(pd.concat(tables), "share"))
-    figures.segmentation(differences, faces, args.out_figure)
+    write_table(args.out_table, led_by(pd.concat(tables), "model", "minus", "share"))
+    figures.pairs(differences, faces, args.out_figure)
     write_json(args.out_json, summary)
 
 
-def paired_keys(sides: dict[str, list[tuple[float, int, Path]]]) -> list[tuple[float, int]]:
-    """The sorted (share, seed) of both sides; a ``UserError`` where a run has no partner."""
-    keys = {side: sorted(key[:2] for key in files) for side, files in sides.items()}
-    for side, found in keys.items():
-        for share, seed in found:
-            if found.count((share, seed)) > 1:
-                raise UserError(
-                    f"--{side} {share:g}/{seed} is given twice: give each share and seed once."
-                )
-    if keys["with"] != keys["without"]:
-        share, seed = min(set(keys["with"]) ^ set(keys["without"]))
-        raise UserError(
-            f"share {share:g} with seed {seed} is there only with or only without masks: give both,"
-            " since the difference is paired by share and seed."
-        )
-    return keys["with"]
+def seeds_by_share(
+    runs: list[Run], pairs: list[tuple[str, str]]
+) -> dict[str, dict[float, list[int]]]:
+    """For each model the sorted seeds at each share; a ``UserError`` where a run has no partner."""
+    keys = [run.key for run in runs]
+    for model, share, seed in keys:
+        if keys.count((model, share, seed)) > 1:
+            raise UserError(f"--run {model}/{share:g}/{seed} is given twice: give each run once.")
+    trained: dict[str, dict[float, list[int]]] = {}
+    for model, share, seed in sorted(keys):
+        trained.setdefault(model, {}).setdefault(share, []).append(seed)
+    for one, other in pairs:
+        alone = {key[1:] for key in keys if key[0] == one} ^ {
+            key[1:] for key in keys if key[0] == other
+        }
+        if alone or one not in trained:
+            share, seed = min(alone, default=(1, 0))
+            raise UserError(
+                f"{one} and {other} are not both there at share {share:g} with seed {seed}: give"
+                " both runs, since the difference is paired by share and seed."
+            )
+    return trained
+
+
+def mean_maps(runs: list[Run]) -> dict[tuple[str, float], dict[str, float]]:
+    """How well each model's maps fit the test masks: the metrics' means over attributes and seeds.
+
+    By model and share; a model without maps has no entry.
+    """
+    found: dict[tuple[str, float], list[dict[str, float]]] = {}
+    for run in runs:
+        of_test = (read_json(run.metrics).get("masks") or {}).get("test")
+        if of_test:
+            found.setdefault(run.key[:2], []).append(of_test["mean"])
+    tables = {key: pd.DataFrame(of_seeds, dtype=float) for key, of_seeds in found.items()}
+    return {
+        key: {str(name): round(value, 6) for name, value in table.mean().dropna().items()}
+        for key, table in tables.items()
+    }
+
+
+def pair_table(
+    names: tuple[str, str],
+    share: float,
+    models: dict[tuple[str, float], ModelMetrics],
+    difference: pd.DataFrame,
+) -> pd.DataFrame:
+    """The differences of a pair at one share, with the value of each of the two models."""
+    common = difference["attribute"][difference["attribute"] != MEAN].unique().tolist()
+    values = [
+        comparison.summarise(models[name, share].only(common))["value"].to_numpy() for name in names
+    ]
+    return difference.rename(columns={"value": "difference"}).assign(
+        model=names[0], minus=names[1], share=share, model_value=values[0], minus_value=values[1]
+    )
 
 
 def evaluate(runs: list[Predictions], args: argparse.Namespace) -> ModelMetrics:

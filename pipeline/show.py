@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--model", action="append", help="with --results: only this, or these")
     parser.add_argument("--metrics", type=Path, help="one metrics.json")
     parser.add_argument("--table", type=Path, help="with --metrics: its metrics.csv")
-    parser.add_argument("--comparison", type=Path, help="one models.json or segmentation.json")
+    parser.add_argument("--comparison", type=Path, help="one models.json or pairs.json")
     args = parser.parse_args(argv)
     asked = [args.results, args.metrics, args.comparison]
     if asked.count(None) != 2 or bool(args.metrics) != bool(args.table):
@@ -75,7 +75,13 @@ class Paint:
 def show(args: argparse.Namespace, paint: Paint) -> list[str]:
     """The lines to print."""
     if args.comparison:
-        return as_text(read_json(args.comparison, "judged", "differences")).splitlines()
+        summary = read_json(args.comparison, "judged")
+        if not {"models", "pairs"} & summary.keys():
+            raise UserError(
+                f"{args.comparison} is no comparison of this version: expected a models.json or"
+                " pairs.json; make it again with the target compare_models or compare_pairs."
+            )
+        return as_text(summary).splitlines()
     if args.metrics:
         return evaluation(args.metrics, args.table, str(args.metrics.parent), paint)
     folders: dict[str, Path] = {}

@@ -32,7 +32,7 @@ models:
     {network: cnn_rnn, attributes: [Male], epochs: 1, batch_size: 20, input_size: [64, 64],
      segmentation_weight: 0, workers: 0, precision: 32-true}
 train: [attparsenet, cnn_rnn]
-compare: {with: attparsenet, without: cnn_rnn, shares: [1]}
+compare: {pairs: [[attparsenet, cnn_rnn]], shares: [1]}
 """
 HIDDEN = 3  # a test face that gets no landmarks
 

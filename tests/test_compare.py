@@ -148,7 +148,9 @@ def test_a_comparison_carries_the_warnings_of_its_models(tmp_path, capsys):
     for warning in found:
         assert f"Warning: {warning}." in printed
         assert f"Warning: {warning}." in drawn
-    summary, _ = call("segmentation", tmp_path, [f"--with=1/1={one}", f"--without=1/1={other}"])
+    files = [("a", one), ("b", other)]
+    flags = [f"--run={name}/1/1={file},{map_metrics(tmp_path, name)}" for name, file in files]
+    summary, _ = call("pairs", tmp_path, ["--pair=a,b", *flags])
     assert summary["judged"]["warnings"] == found
     for warning in found:
         assert f"Warning: {warning}." in (tmp_path / "out.svg").read_text()
@@ -164,11 +166,10 @@ def test_a_summary_names_its_settings_and_the_hashes_of_what_it_read(models, tmp
     folder, _, summary, _ = models
     assert summary["settings"] == SETTINGS
     assert summary["inputs_sha256"]["good"] == [sha256(folder / "good.parquet")]
-    flags = segmentation_flags(tmp_path, {0.1: 0.2}, seeds=1)
-    summary, _ = call("segmentation", tmp_path, flags)
+    summary, _ = call("pairs", tmp_path, flags_of_pair(tmp_path, {0.1: 0.2}, seeds=1))
     assert summary["settings"] == SETTINGS
-    digest = sha256(tmp_path / "with-0.1-0.parquet")
-    assert summary["inputs_sha256"]["with"] == {"0.1/0": digest}
+    digests = [sha256(tmp_path / name) for name in ("guided-0.1-0.parquet", "guided.json")]
+    assert summary["inputs_sha256"]["guided/0.1/0"] == digests
 
 
 def test_equal_inputs_give_equal_bytes(models):
@@ -179,45 +180,86 @@ def test_equal_inputs_give_equal_bytes(models):
     assert {file.name: file.read_bytes() for file in folder.glob("out.*")} == first
 
 
-def segmentation_flags(folder: Path, gain: dict[float, float], seeds: int) -> list[str]:
-    flags = []
-    for share, more in gain.items():
-        for seed in range(seeds):
-            for side, skill in (("with", 0.9 + more), ("without", 0.9)):
-                path = folder / f"{side}-{share}-{seed}.parquet"
-                predictions(path, skill, noise=100 * seed + (side == "with"))
-                flags.append(f"--{side}={share}/{seed}={path}")
+def map_metrics(folder: Path, model: str, iou: float | None = None) -> Path:
+    """A ``metrics.json`` with the map IoU of the test split, or of a model without maps."""
+    path = folder / f"{model}.json"
+    of_test = {"test": {"mean": {"iou": iou, "iou_positives": None}}}
+    path.write_text(json.dumps({"masks": None if iou is None else of_test}))
+    return path
+
+
+def flags_of_pair(folder: Path, gain: dict[float, float], seeds: int) -> list[str]:
+    """A guided model whose skill is greater by ``gain``, and a plain one, at each share."""
+    flags = ["--pair=guided,plain"]
+    for model, iou in (("guided", 0.4), ("plain", None)):
+        metrics = map_metrics(folder, model, iou)
+        for share, more in gain.items():
+            for seed in range(seeds):
+                path = folder / f"{model}-{share}-{seed}.parquet"
+                guided = model == "guided"
+                predictions(path, 0.9 + more * guided, noise=100 * seed + guided)
+                flags.append(f"--run={model}/{share}/{seed}={path},{metrics}")
     return flags
 
 
-def test_segmentation_says_where_a_difference_is_seen_and_where_none(tmp_path, capsys):
-    flags = segmentation_flags(tmp_path, {0.1: 0.2, 1.0: 0.0}, seeds=3)
-    summary, table = call("segmentation", tmp_path, flags)
-    assert "on 10 % of train mean AUROC is higher with masks" in summary["says"]
-    assert "on all of train no difference in mean AUROC is seen" in summary["says"]
-    assert "3 seeds, 300 test images of 60 people" in summary["says"]
+def test_a_pair_says_where_a_difference_is_seen_and_where_none(tmp_path, capsys):
+    flags = flags_of_pair(tmp_path, {0.1: 0.2, 1.0: 0.0}, seeds=3)
+    summary, table = call("pairs", tmp_path, flags)
+    (pair,) = summary["pairs"]
+    assert pair["says"].startswith("guided against plain, 3 seeds, 300 test images of 60 people")
+    assert "on 10 % of train its mean AUROC is higher" in pair["says"]
+    assert "on all of train no difference in mean AUROC is seen" in pair["says"]
     printed = capsys.readouterr().out
-    assert summary["says"] in " ".join(printed.split())
+    assert pair["says"] in " ".join(printed.split())
     assert max(map(len, printed.splitlines())) <= 80
-    gain = summary["differences"]["0.1"]["auroc"]
+    gain = pair["differences"]["0.1"]["auroc"]
     assert f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to" in printed
     assert len(table) == 2 * 41 * len(comparison.COMPARED)
-    gap = table["with_masks"].astype(float) - table["without_masks"].astype(float)
+    gap = table["model_value"].astype(float) - table["minus_value"].astype(float)
     np.testing.assert_allclose(gap, table["difference"].astype(float), atol=2e-6)
     assert set(table["seeds"]) == {3}
 
 
-def test_a_share_and_seed_that_is_given_twice_is_named(tmp_path):
-    flags = segmentation_flags(tmp_path, {0.1: 0.2}, seeds=2)
+def test_a_pair_reports_maps_where_a_model_has_them(tmp_path, capsys):
+    summary, _ = call("pairs", tmp_path, flags_of_pair(tmp_path, {0.1: 0.2}, seeds=2))
+    assert summary["pairs"][0]["maps"] == {"0.1": {"guided": {"iou": 0.4}, "plain": None}}
+    assert "guided, 10 % of train: map IoU 0.400" in capsys.readouterr().out.splitlines()
+
+
+def test_several_pairs_share_their_models(tmp_path):
+    flags = flags_of_pair(tmp_path, {0.1: 0.2}, seeds=2)
+    other = [f.replace("--run=plain/", "--run=other/") for f in flags if f.startswith("--run=pl")]
+    summary, table = call("pairs", tmp_path, [*flags, *other, "--pair=guided,other"])
+    assert [pair["minus"] for pair in summary["pairs"]] == ["plain", "other"]
+    assert summary["pairs"][0]["differences"] == summary["pairs"][1]["differences"]
+    assert set(table["minus"]) == {"plain", "other"}
+    assert (tmp_path / "out.svg").read_text().count("guided −") == 4
+
+
+def test_a_run_that_is_given_twice_is_named(tmp_path):
+    flags = flags_of_pair(tmp_path, {0.1: 0.2}, seeds=2)
     again = [flag.replace("0.1/1=", "0.1/0=") for flag in flags]
-    with pytest.raises(SystemExit, match=r"--with 0\.1/0 is given twice"):
-        call("segmentation", tmp_path, again)
+    with pytest.raises(SystemExit, match=r"--run guided/0\.1/0 is given twice"):
+        call("pairs", tmp_path, again)
 
 
-def test_a_side_without_its_partner_is_named(tmp_path):
-    flags = segmentation_flags(tmp_path, {0.1: 0.2}, seeds=2)
+def test_a_run_without_its_partner_is_named(tmp_path):
+    flags = flags_of_pair(tmp_path, {0.1: 0.2}, seeds=2)
     with pytest.raises(SystemExit, match=r"share 0\.1 with seed 1"):
-        call("segmentation", tmp_path, flags[:-1])
+        call("pairs", tmp_path, flags[:-1])
+
+
+def test_a_pair_of_which_no_run_is_given_is_named(tmp_path):
+    flags = flags_of_pair(tmp_path, {0.1: 0.2}, seeds=1)
+    with pytest.raises(SystemExit, match="nobody and none are not both there"):
+        call("pairs", tmp_path, [*flags, "--pair=nobody,none"])
+
+
+def test_a_comparison_of_an_earlier_version_is_refused(tmp_path):
+    old = tmp_path / "segmentation.json"
+    old.write_text(json.dumps({"judged": {}, "differences": {}, "says": "…"}))
+    with pytest.raises(SystemExit, match=r"no comparison of this version.*compare_pairs"):
+        show.main(["--comparison", str(old)])
 
 
 def test_predictions_of_other_faces_are_refused(tmp_path):
@@ -235,11 +277,11 @@ def test_three_seeds_against_two_are_refused(tmp_path):
         call("models", tmp_path, flags)
 
 
-@pytest.mark.parametrize("text", ["no-equals", "0.1=file", "x/64=file", "0.1/64/2=file"])
+@pytest.mark.parametrize("text", ["no-equals", "a/0.1=p,m", "a/x/64=p,m", "a/0.1/64=p"])
 def test_a_flag_of_another_form_is_explained(tmp_path, capsys, text):
     with pytest.raises(SystemExit):
-        call("segmentation", tmp_path, [f"--with={text}", f"--without={text}"])
-    assert "0.1/64=predictions.parquet" in capsys.readouterr().err
+        call("pairs", tmp_path, ["--pair=a,b", f"--run={text}"])
+    assert "guided/0.1/64=predictions.parquet,metrics.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("people", "seeds"), [(100, 3), (15, 3), (100, 1)])

@@ -35,7 +35,7 @@ compare: {seeds: [64], shares: [1]}
 predict: {photographs: holiday & family, align: false}
 """
 EXPORTED = "results/tiny/attparsenet/seed-64/export/model_card.md"
-MADE = ("all", "compare_segmentation", "predict", EXPORTED)
+MADE = ("all", "compare_pairs", "predict", EXPORTED)
 
 
 class Project:
@@ -109,7 +109,7 @@ def test_a_fresh_checkout_plans_every_stage(project):
 
 
 def test_who_gives_two_cores_gets_no_more_threads(project):
-    plan = project.snakemake("compare_models", "compare_segmentation", "-n", "--printshellcmds")
+    plan = project.snakemake("compare_models", "compare_pairs", "-n", "--printshellcmds")
     assert plan.returncode == 0, plan.stdout
     stages = re.findall(r"python -m pipeline\.(\w+) .*--threads 2 ", plan.stdout)
     assert set(stages) == {"synthesize", "acquire", "train", "evaluate", "compare"}
@@ -127,7 +127,9 @@ def test_everything_is_made_and_then_nothing_is_to_be_done(finished):
     results = finished.folder / "results/tiny"
     models = json.loads((results / "comparisons/models.json").read_text())["models"]
     assert set(models) == {"attparsenet", "cnn_rnn", "majority rule"}
-    assert "masks" in json.loads((results / "comparisons/segmentation.json").read_text())["says"]
+    (pair,) = json.loads((results / "comparisons/pairs.json").read_text())["pairs"]
+    assert pair["says"].startswith("attparsenet against attparsenet_without_masks, 1 seed")
+    assert set(pair["maps"]["1"]["attparsenet"]) >= {"iou", "pixel_accuracy"}
     assert (finished.folder / EXPORTED).with_name("model.onnx").exists()
     assert len(pd.read_csv(results / "attparsenet/seed-64/predict/faces.csv")) == 3
     assert "Nothing to be done" in finished.snakemake(*MADE).stdout
@@ -138,8 +140,8 @@ def test_everything_is_made_and_then_nothing_is_to_be_done(finished):
     [
         ([], ["models.svg"]),
         (
-            ["figures", "compare_models", "compare_segmentation"],
-            ["models.svg", "segmentation.svg"],
+            ["figures", "compare_models", "compare_pairs"],
+            ["models.svg", "pairs.svg"],
         ),
     ],
 )

@@ -28,6 +28,7 @@ def complete(config: Config, schema: Config) -> Config:
     whole = deepcopy(config)
     if isinstance(whole.get("models"), dict):
         whole["models"] = {name: _resolve(whole["models"], name) for name in whole["models"]}
+    _check_renamed(whole)
     errors = list(Draft202012Validator(schema).iter_errors(whole))
     if errors:
         raise UserError(_sentence(min(errors, key=partial(_distance, config))))
@@ -48,6 +49,18 @@ def _check_keys(value: Any, *place: str) -> None:
                 " which is no text to YAML; write it in quotes, or indent it where it belongs."
             )
         _check_keys(below, *place, key)
+
+
+def _check_renamed(config: Config) -> None:
+    """Keys of earlier versions that are written in another way now."""
+    compare = config.get("compare")
+    if isinstance(compare, dict) and {"with", "without"} & compare.keys():
+        pair = [compare.get("with", "attparsenet")]
+        pair += [compare.get("without", "attparsenet_without_masks")]
+        raise UserError(
+            "The configuration's compare.with and compare.without have become pairs; write compare:"
+            f" {{pairs: [[{', '.join(map(str, pair))}]]}} instead."
+        )
 
 
 def _resolve(models: Config, name: str, seen: tuple[str, ...] = ()) -> Config:
@@ -125,7 +138,7 @@ def _check_names(config: Config) -> None:
     pointers = [("dataset", config["dataset"], datasets)]
     pointers += [("train", name, models) for name in config["train"]]
     pointers += [("judge_on", name, datasets) for name in config["judge_on"]]
-    pointers += [(f"compare.{key}", config["compare"][key], models) for key in ("with", "without")]
+    pointers += [("compare.pairs", name, models) for name in compared_models(config)]
     pointers += [("predict.model", config["predict"]["model"], models)]
     for name, model in config["models"].items():
         pointers += [(f"models.{name}.attributes", a, attributes) for a in model["attributes"]]
@@ -165,22 +178,22 @@ def _check_models(config: Config) -> None:
             )
 
 
+def compared_models(config: Config) -> list[str]:
+    """Names of the models of ``compare.pairs``, each once."""
+    return sorted({name for pair in config["compare"]["pairs"] for name in pair})
+
+
 def _add_shares(config: Config) -> None:
     """The models of the comparison at each share of train, as entries of their own."""
     for share in config["compare"]["shares"]:
-        for key in ("with", "without"):
-            name = config["compare"][key]
-            if share != 1 and config["models"][name]["stratified_subset"]:
+        for name in compared_models(config) if share != 1 else []:
+            if config["models"][name]["stratified_subset"]:
                 raise UserError(
-                    f"The configuration's models.{name}.stratified_subset is set, and compare.{key}"
-                    f" wants {name} on {share:g} of train, which it would override; leave it out,"
+                    f"The configuration's models.{name}.stratified_subset is set, and compare"
+                    f" trains {name} on {share:g} of train, which it would override; leave it out,"
                     " or set compare: {shares: [1]}."
                 )
-            if share != 1:
-                config["models"][share_name(name, share)] = {
-                    **config["models"][name],
-                    "share": share,
-                }
+            config["models"][share_name(name, share)] = {**config["models"][name], "share": share}
 
 
 def share_name(model: str, share: float) -> str:

@@ -88,6 +88,15 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
         (lambda c: c.update(evaluate={"groups": [["Male"], ["Male"]]}), "at evaluate.groups"),
         (lambda c: c.update(compare={"seeds": [1, 1]}), "wrong at compare.seeds"),
         (lambda c: c.update(compare={"shares": [1, 1.0]}), "wrong at compare.shares"),
+        (lambda c: c.update(compare={"pairs": [["attparsenet"]]}), "wrong at compare.pairs.0"),
+        (
+            lambda c: c.update(compare={"pairs": [["attparsenet", "attparse"]]}),
+            "compare.pairs names 'attparse', which is not there; did you mean 'attparsenet'",
+        ),
+        (
+            lambda c: c.update(compare={"with": "cnn_rnn"}),
+            "write compare: {pairs: [[cnn_rnn, attparsenet_without_masks]]}",
+        ),
         (lambda c: c.update(predict={"model": "atparsenet"}), "did you mean 'attparsenet'"),
         # What wrong indentation makes of it.
         (lambda c: c.update({64: None}), "the key 64 at the top level"),
@@ -141,7 +150,7 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
         ),
         (
             lambda c: c["models"]["attparsenet"].update(stratified_subset=0.1),
-            "models.attparsenet.stratified_subset is set, and compare.with wants attparsenet on",
+            "models.attparsenet.stratified_subset is set, and compare trains attparsenet on",
         ),
     ],
 )

@@ -206,18 +206,29 @@ def predictions(model):
     )
 
 
-# Every (share of train, seed) that AttParseNet with and without masks is compared at.
-COMPARED = [
-    (share, seed)
+# Every model, share of train and seed that `compare: pairs:` needs.
+RUNS_OF_PAIRS = [
+    (model, share, seed)
+    for model in sorted({name for pair in config["compare"]["pairs"] for name in pair})
     for share in config["compare"]["shares"]
     for seed in config["compare"]["seeds"]
 ]
 
 
-def compared(side):
-    """Predictions of the model `with` or `without` masks, one for each of COMPARED."""
-    run = "results/{{dataset}}/{model}/seed-{seed}/on-{{dataset}}/predictions.parquet"
+def runs_of_pairs(result):
+    """One of the evaluation's results for each of RUNS_OF_PAIRS."""
+    path = "results/{{dataset}}/{model}/seed-{seed}/on-{{dataset}}/{result}"
     return [
-        run.format(model=share_name(config["compare"][side], share), seed=seed)
-        for share, seed in COMPARED
+        path.format(model=share_name(model, share), seed=seed, result=result)
+        for model, share, seed in RUNS_OF_PAIRS
+    ]
+
+
+def flags_of_pairs(wildcards, input):
+    """`--run` for each of RUNS_OF_PAIRS: its key and its two files."""
+    return [
+        f"--run {model}/{share:g}/{seed}={predictions},{metrics}"
+        for (model, share, seed), predictions, metrics in zip(
+            RUNS_OF_PAIRS, input.predictions, input.metrics
+        )
     ]

@@ -82,23 +82,24 @@ rule compare:
         " --log {log}"
 
 
-rule compare_masks:
-    """Set AttParseNet with masks beside the same without, at each share of train and seed."""
+rule pairs:
+    """Set the models of each of `compare: pairs:` side by side, at each share of train and seed."""
     input:
-        **{side: compared(side) for side in ("with", "without")},
+        predictions=runs_of_pairs("predictions.parquet"),
+        metrics=runs_of_pairs("metrics.json"),
     output:
-        table="results/{dataset}/comparisons/segmentation.csv",
-        summary="results/{dataset}/comparisons/segmentation.json",
+        table="results/{dataset}/comparisons/pairs.csv",
+        summary="results/{dataset}/comparisons/pairs.json",
         figure=report(
-            "results/{dataset}/comparisons/segmentation.svg",
-            caption="../report/segmentation.rst",
+            "results/{dataset}/comparisons/pairs.svg",
+            caption="../report/pairs.rst",
             category="4 Evaluation",
-            labels={"data set": "{dataset}", "figure": "with and without masks"},
+            labels={"data set": "{dataset}", "figure": "pairs of models"},
         ),
     log:
-        "logs/{dataset}/comparisons/segmentation.log",
+        "logs/{dataset}/comparisons/pairs.log",
     benchmark:
-        "benchmarks/{dataset}/comparisons/segmentation.tsv"
+        "benchmarks/{dataset}/comparisons/pairs.tsv"
     conda:
         "../../envs/attparse.yaml"
     threads: 16
@@ -108,14 +109,11 @@ rule compare_masks:
     params:
         *code("compare"),
         settings=settings("evaluate", "draws", "seed", "min_class"),
-        sides=lambda wildcards, input: [
-            f"--{side} {share:g}/{seed}={file}"
-            for side in ("with", "without")
-            for (share, seed), file in zip(COMPARED, input[side])
-        ],
+        pairs=[f"--pair {one},{other}" for one, other in config["compare"]["pairs"]],
+        runs=flags_of_pairs,
     message:
-        "Comparing training with and without masks on {wildcards.dataset}"
+        "Comparing pairs of models on {wildcards.dataset}"
     shell:
-        "python -m pipeline.compare segmentation {params.sides} --settings {params.settings:q}"
+        "python -m pipeline.compare pairs {params.pairs} {params.runs} --settings {params.settings:q}"
         " --threads {threads} --out-table {output.table} --out-json {output.summary} --out-figure {output.figure}"
         " --log {log}"

@@ -30,7 +30,7 @@ NEEDS = {
     "train": Need(8000, per_face=0.02),
     "evaluate": Need(6000, per_face=0.02, rate=200),
     "compare": Need(4000, per_face=0.02),
-    "compare_masks": Need(4000, per_face=0.05),
+    "pairs": Need(4000, per_face=0.05),
 }
 
 

@@ -6,6 +6,7 @@ hard for all models cancels. A model has one run a seed; its metric is the mean 
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -191,16 +192,20 @@ def over_seeds(
     return value, value - half, value + half
 
 
-def in_words(differences: dict[float, pd.DataFrame], faces: str) -> str:
-    """One sentence: what masks do to the mean AUROC at each share of train.
+def in_words(
+    pair: tuple[str, str], differences: dict[float, pd.DataFrame], faces: dict[str, Any]
+) -> str:
+    """One sentence: how the first model's mean AUROC differs from the second's, share by share.
 
-    ``differences`` are ``summarise``'s tables of with minus without, by share; ``faces`` says
-    what was evaluated on.
+    ``differences`` are ``summarise``'s tables of their difference, by share of train; ``faces``
+    is ``judged`` of ``pairs.json``: how many test images there are, of how many people.
     """
     seeds = sorted({int(table["seeds"].iloc[0]) for table in differences.values()})
-    parts = [_in_words(share, table) for share, table in sorted(differences.items())]
     trained = " or ".join(map(str, seeds)) + (" seed" if seeds == [1] else " seeds")
-    return f"AttParseNet with and without masks, {trained}, {faces}: {'; '.join(parts)}."
+    data = f"{faces['images']:,} test images of {faces['units']:,} {faces['over']}"
+    data += ", too few for exact intervals" if faces["few_identities"] else ""
+    parts = [_in_words(share, table) for share, table in sorted(differences.items())]
+    return f"{pair[0]} against {pair[1]}, {trained}, {data}: {'; '.join(parts)}."
 
 
 def _in_words(share: float, table: pd.DataFrame) -> str:
@@ -212,4 +217,4 @@ def _in_words(share: float, table: pd.DataFrame) -> str:
     numbers = f"({points:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f})"
     if low <= 0 <= high:
         return f"{where} no difference in mean AUROC is seen {numbers}"
-    return f"{where} mean AUROC is {'higher' if points > 0 else 'lower'} with masks {numbers}"
+    return f"{where} its mean AUROC is {'higher' if points > 0 else 'lower'} {numbers}"

@@ -1,4 +1,4 @@
-"""Comparisons for a terminal of 80 columns, from ``models.json`` or ``segmentation.json``."""
+"""Comparisons for a terminal of 80 columns, from ``models.json`` or ``pairs.json``."""
 
 from textwrap import wrap
 from typing import Any
@@ -9,7 +9,7 @@ from pipeline.core.presentation.metric_names import COMPARED, SHORT_NAMES
 
 def as_text(summary: dict[str, Any]) -> str:
     """Either of the two; ``KeyError`` where it is neither."""
-    lines = models(summary) if "models" in summary else segmentation(summary)
+    lines = models(summary) if "models" in summary else pairs(summary)
     for warning in summary["judged"]["warnings"]:
         lines += ["", *wrap(f"Warning: {warning}.", 80)]
     return "\n".join(lines)
@@ -35,13 +35,21 @@ def models(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def segmentation(summary: dict[str, Any]) -> list[str]:
-    """The sentence, and the differences that it is about."""
-    lines = [*wrap(summary["says"], 80), ""]
-    lines += ["with masks minus without, mean over attributes, points", *line("", heads(25), 5)]
-    for share, pair in summary["differences"].items():
-        name = f"{100 * float(share):.4g} % of train ({pair['attributes']})"
-        lines += line(name, cells(pair, 25, signed=True), 5)
+def pairs(summary: dict[str, Any]) -> list[str]:
+    """For each pair its sentence, the differences that it is about, and how well the maps fit."""
+    lines: list[str] = []
+    for pair in summary["pairs"]:
+        lines += [*([""] if lines else []), *wrap(pair["says"], 80), ""]
+        lines += [f"{pair['model']} − {pair['minus']}", "mean over attributes, points"]
+        lines += line("", heads(25), 5)
+        for share, values in pair["differences"].items():
+            name = f"{100 * float(share):.4g} % of train ({values['attributes']})"
+            lines += line(name, cells(values, 25, signed=True), 5)
+        for share, models in pair["maps"].items():
+            for name, maps in models.items():
+                if maps:
+                    text = f"map IoU {maps['iou']:.3f}"
+                    lines += [f"{name}, {100 * float(share):.4g} % of train: {text}"]
     return lines
 
 

@@ -35,40 +35,43 @@ def models(panels: dict[str, pd.DataFrame], faces: dict[str, Any], path: Path) -
             line[0].set_title(title)
 
 
-def segmentation(differences: dict[float, pd.DataFrame], faces: dict[str, Any], path: Path) -> None:
-    """With masks minus without, in points: the means against the share, and each attribute.
+def pairs(
+    differences: dict[tuple[str, str], dict[float, pd.DataFrame]],
+    faces: dict[str, Any],
+    path: Path,
+) -> None:
+    """Each pair's differences, in points: the means at each share, and each attribute at the last.
 
-    ``differences`` are tables of ``comparison.summarise`` by share of train; ``faces`` is
-    ``judged`` of ``segmentation.json``.
+    ``differences`` are tables of ``comparison.summarise`` by pair and share of train; ``faces``
+    is ``judged`` of ``pairs.json``.
     """
-    shares = sorted(differences)
-    order = _order(differences[shares[-1]])
-    with style.saved_figure(path, height=3.2 + 0.16 * len(order)) as figure:
-        _title(figure, "What masks add to AttParseNet: with minus without", faces)
-        heights = [2.4, 1 + 0.16 * len(order)]
+    names: list[str] = []
+    rows: dict[str, list[pd.DataFrame]] = {metric: [] for metric in COMPARED}
+    for (one, other), tables in differences.items():
+        for share, table in sorted(tables.items()):
+            names.append(f"{one} −\n{other},\n{_share(share)}")
+            for metric in COMPARED:
+                of_mean = (table["attribute"] == MEAN) & (table["metric"] == metric)
+                rows[metric].append(table[of_mean])
+    largest = {pair: tables[max(tables)] for pair, tables in differences.items()}
+    orders = {pair: _order(table) for pair, table in largest.items()}
+    heights = [1 + 0.55 * len(names), 1 + 0.16 * max(map(len, orders.values()))]
+    with style.saved_figure(path, height=sum(heights)) as figure:
+        _title(figure, "What the first model of a pair adds to the second", faces)
         halves: Any = figure.subfigures(2, 1, height_ratios=heights)
-        top, bottom = halves
         for axes, metric in zip(
-            top.subplots(1, 3, sharex=True, sharey=True), COMPARED, strict=True
+            halves[0].subplots(1, 3, sharex=True, sharey=True), COMPARED, strict=True
         ):
-            rows = [
-                table[(table["attribute"] == MEAN) & (table["metric"] == metric)]
-                for table in (differences[share] for share in shares)
-            ]
-            _intervals(axes, [_share(share) for share in shares], 100 * _numbers(rows))
+            _intervals(axes, names, 100 * _numbers(rows[metric]), size=7)
             axes.axvline(0, color=style.INK, lw=0.8)
             axes.set_xlabel(f"mean {NAMES[metric]} (points)")
-        for axes, share in zip(
-            np.atleast_1d(bottom.subplots(1, len(shares), sharex=True, sharey=True)),
-            shares,
-            strict=True,
-        ):
-            table = differences[share]
-            table = table[table["metric"] == "auroc"].set_index("attribute").reindex(order)
-            names = [style.readable(name) for name in order]
-            _intervals(axes, names, 100 * _numbers([table]), size=7)
+        columns = np.atleast_1d(halves[1].subplots(1, len(largest), sharex=True))
+        for axes, (pair, table) in zip(columns, largest.items(), strict=True):
+            of_auroc = table[table["metric"] == "auroc"].set_index("attribute")
+            readable = [style.readable(name) for name in orders[pair]]
+            _intervals(axes, readable, 100 * _numbers([of_auroc.reindex(orders[pair])]), size=7)
             axes.axvline(0, color=style.INK, lw=0.8)
-            axes.set_title(_share(share))
+            axes.set_title(f"{pair[0]} −\n{pair[1]}, {_share(max(differences[pair]))}", fontsize=8)
             axes.set_xlabel("AUROC (points)")
 
 
