@@ -22,7 +22,7 @@ from pipeline.core.faces.decoding import decode
 from pipeline.core.faces.store import open_faces
 from pipeline.core.geometry import PLACES, places, similarity
 from pipeline.core.landmarks.photographs import align_photograph, open_detectors
-from pipeline.core.landmarks.portraits import Finder, box_of, inside, same, whole
+from pipeline.core.landmarks.portraits import Finder, box_of, same, whole
 from pipeline.core.networks.weights import load_network, save_weights
 
 
@@ -223,17 +223,6 @@ def test_every_annotated_face_of_the_wild_photographs_has_a_row(real_faces, tmp_
         points = np.array([(truth[f"x_{i}"], truth[f"y_{i}"]) for i in range(68)])
         found = boxes[rows["photograph"] == Path(truth["image_name"]).name]
         assert any(same(points, box) for box in found), truth["image_name"]
-
-
-def test_a_face_may_be_cut_by_the_photographs_border_and_not_by_a_windows():
-    photograph, window = np.zeros((201, 301, 3)), np.zeros((100, 150, 3))
-    for left, top, cut in [(0, 0, (0, 0)), (150, 0, (150, 0)), (150, 100, (150, 100))]:
-        mesh = np.array([(40, 40, 0), (110, 60, 0), (*cut, 0)])
-        assert inside(mesh, left, top, window, photograph), (left, top)
-    for left, top, cut in [(75, 50, (0, 50)), (150, 0, (0, 50)), (0, 0, (60, 100))]:
-        mesh = np.array([(40, 40, 0), (110, 60, 0), (*cut, 0)])
-        assert not inside(mesh, left, top, window, photograph), (left, top)
-    assert inside(np.array([(-9, -9, 0), (310, 210, 0)]), 0, 0, photograph, photograph)
 
 
 @pytest.mark.parametrize("size", [(224, 224), (128, 96)])

@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.landmarks.detectors.boxes import Box, aligned_box, around, distance, plausible
 from pipeline.core.landmarks.mesh_map import MAPS
 
-FACES = 4  # faces looked for in an image: the nearest to the box is taken
+MAX_FACES = 4  # in an image, of which the nearest to the box is used
 
 
 class MediapipeMesh:
@@ -25,11 +25,8 @@ class MediapipeMesh:
 
     def __init__(self, model: Path, mesh_map: str) -> None:
         # One face at a time is faster, and it is mostly the right one.
-        self.one = open_landmarker(model, num_faces=1)
-        self.several = open_landmarker(model, num_faces=FACES)
-        with quiet():
-            for landmarker in (self.one, self.several):
-                run(landmarker, np.zeros((64, 64, 3), np.uint8))
+        self.one = warm_up(open_landmarker(model, num_faces=1))
+        self.several = warm_up(open_landmarker(model, num_faces=MAX_FACES))
         self.mesh_map = MAPS[mesh_map]
 
     def close(self) -> None:
@@ -103,6 +100,13 @@ def open_landmarker(model: Path, **options: Any) -> Any:
             f"MediaPipe cannot read its model {model} ({error}): remove the file and fetch it anew"
             " with the rule fetch_detector."
         ) from None
+
+
+def warm_up(landmarker: Any) -> Any:
+    """The same landmarker, for still images, after a first one: then it prints no more."""
+    with quiet():
+        run(landmarker, np.zeros((64, 64, 3), np.uint8))
+    return landmarker
 
 
 def run(landmarker: Any, image: np.ndarray) -> list[np.ndarray]:
