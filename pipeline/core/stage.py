@@ -99,7 +99,8 @@ def running(*log_files: Path | None) -> Iterator[None]:
         yield
     except UserError as error:
         log.info("stopped: %s", error)
-        sys.exit(f"attparse: {error}")
+        # torch puts the traceback of a loader's worker before the sentence.
+        sys.exit(f"attparse: {str(error).rsplit('UserError: ', 1)[-1].strip()}")
 
 
 def progress(items: Iterable[Item], total: int, title: str, unit: str = "face") -> Iterator[Item]:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
@@ -15,6 +16,20 @@ def test_a_users_mistake_is_one_sentence_with_status_1_and_in_the_log(tmp_path):
         raise UserError("the file is not there.")
     assert end.value.code == "attparse: the file is not there."
     assert "stopped: the file is not there." in (tmp_path / "a/log").read_text()
+
+
+class Unreadable(Dataset):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, row: int) -> int:
+        raise UserError("the shard is damaged: make it anew.")
+
+
+def test_a_users_mistake_in_a_loaders_worker_is_one_sentence_too():
+    with pytest.raises(SystemExit) as end, stage.running():
+        next(iter(DataLoader(Unreadable(), num_workers=1)))
+    assert end.value.code == "attparse: the shard is damaged: make it anew."
 
 
 def test_a_log_goes_on_where_the_last_start_left_it(tmp_path):
