@@ -12,6 +12,7 @@ from bench.nme import known_faces
 from pipeline.core.landmarks.portraits import WINDOWS, open_finder, same, windows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1, 3])
 def test_of_people_in_strips_and_rows_95_percent_are_found_and_nobody_twice(real_faces, scale):
     grids = [(1, 2), (5, 1), (1, 8), (4, 6)]
