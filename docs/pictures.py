@@ -1,8 +1,8 @@
 """Make the pictures of the documentation, from a model trained on drawn faces.
 
-    .venv/bin/python -m docs.pictures results/drawn/attparsenet/seed-64/on-drawn
+    .venv/bin/python -m docs.pictures results/synthetic/mask_guided/seed-64/on-synthetic
 
-The folder is that of an evaluation with its figures (the target figures_attparsenet).
+The folder is that of an evaluation with its figures (the target figures_mask_guided).
 ``learnt.png`` (for the README) shows test faces with target mask and predicted map, of the
 attributes whose maps agree best with their masks; ``maps.png`` is the figure of that name,
 ``gallery.png`` the gallery in a browser (Debian's Chromium). Photographs of people are refused:
