@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> None:
         source = open_source(args.settings, args.downloads, args.drawn)
         if not args.settings["aligned"]:
             size = tuple(args.settings["size"])
-            source = AlignedSource(source, size, detectors, args.threads)
+            detect_unfit = args.settings["unfit_points"] == "detect"
+            source = AlignedSource(source, size, detectors, args.threads, detect_unfit)
         outputs = Outputs(args.out, args.manifest, args.rejected, args.terms, args.summary)
         acquire(source, args.settings, outputs, args.threads)
 

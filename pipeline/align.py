@@ -9,7 +9,8 @@ aligned image, or the reason why it was not aligned.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.faces.sources.numbers import read_numbers
 from pipeline.core.faces.sources.trees import FolderTree
 from pipeline.core.files import csv_rows, replacing, written
-from pipeline.core.geometry import HEIGHT, WIDTH, Size
-from pipeline.core.landmarks.detectors import Detector
+from pipeline.core.geometry import HEIGHT, WIDTH
+from pipeline.core.landmarks.given_points import require_convention
 from pipeline.core.landmarks.photographs import (
     Aligned,
     align_photograph,
@@ -46,13 +47,23 @@ def main(argv: list[str] | None = None) -> None:
         help="MediaPipe's face_landmarker.task, for photographs without points",
     )
     parser.add_argument(
+        "--detect-unfit",
+        action="store_true",
+        help="find the face where given points or a box do not fit, instead of an error",
+    )
+    parser.add_argument(
         "--size", type=int, nargs=2, default=(HEIGHT, WIDTH), metavar=("HEIGHT", "WIDTH")
     )
     args = parser.parse_args(argv)
     with stage.running(args.log), open_detectors(args.model) as found:
         points = read_numbers(args.points, 10) if args.points else {}
         boxes = read_numbers(args.boxes, 4) if args.boxes else {}
-        align_folder(args.photographs, args.out, args.table, points, boxes, tuple(args.size), found)
+        require_convention(np.array(list(points.values())).reshape(-1, 5, 2))
+        size = tuple(args.size)
+        align = partial(
+            align_photograph, size=size, detectors=found, detect_unfit=args.detect_unfit
+        )
+        align_folder(args.photographs, args.out, args.table, points, boxes, align)
 
 
 def align_folder(
@@ -61,13 +72,12 @@ def align_folder(
     table: Path,
     points: dict[str, np.ndarray],
     boxes: dict[str, np.ndarray],
-    size: Size,
-    detectors: Sequence[Detector],
+    align: Callable[[bytes | str, np.ndarray | None, np.ndarray | None], Aligned | str],
 ) -> None:
     """Align every photograph of a folder; the table has a row for each, aligned or not.
 
     By image name, ``points`` holds (10,) x and y of the five points and ``boxes`` (4,) left, top,
-    width and height, in pixels.
+    width and height, in pixels. ``align`` takes an encoded photograph, its points and its box.
     """
     if not photographs.is_dir():
         raise UserError(f"--photographs {photographs} is not a folder; name one with photographs.")
@@ -80,7 +90,7 @@ def align_folder(
         folder.mkdir()
         for name in stage.progress(names, len(names), "aligning", "photograph"):
             given = np.reshape(points[name], (5, 2)) if name in points else None
-            aligned = align_photograph(images.read(name), given, boxes.get(name), size, detectors)
+            aligned = align(images.read(name), given, boxes.get(name))
             if isinstance(aligned, Aligned):
                 aligned = write_new(aligned, folder, name)
             if isinstance(aligned, str):

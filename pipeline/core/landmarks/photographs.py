@@ -10,10 +10,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pipeline.core.faces.decoding import ImageError, decode
+from pipeline.core.faces.decoding import ImageError, decode_with_header, read_header
 from pipeline.core.faces.sources import Source
 from pipeline.core.geometry import Size, align, five_points
 from pipeline.core.landmarks.detectors import DETECTORS, Detector, find, opened
+from pipeline.core.landmarks.given_points import misfit_of_box, misfit_of_points, require_convention
 from pipeline.core.partition import batched
 
 JPEG_QUALITY = 95
@@ -24,9 +25,17 @@ class AlignedSource:
     """A source of photographs, as a source of aligned faces."""
 
     def __init__(
-        self, source: Source, size: Size, detectors: Sequence[Detector], threads: int = 1
+        self,
+        source: Source,
+        size: Size,
+        detectors: Sequence[Detector],
+        threads: int = 1,
+        detect_unfit: bool = False,
     ) -> None:
         self.source, self.size, self.detectors, self.threads = source, size, detectors, threads
+        self.detect_unfit = detect_unfit
+        if source.labels.points is not None:
+            require_convention(source.labels.points)
         self.labels, self.unmatched, self.terms = source.labels, source.unmatched, source.terms
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
@@ -35,7 +44,7 @@ class AlignedSource:
         Detectors are not thread-safe: if one may be needed, this thread aligns them all.
         """
         points = self.labels.points
-        given = points is not None and np.isfinite(points[rows]).all()
+        given = points is not None and np.isfinite(points[rows]).all() and not self.detect_unfit
         pairs = zip(rows, self.source.images(rows), strict=True)
         with ThreadPoolExecutor(self.threads) as pool:
             align_all = pool.map if given else map
@@ -45,7 +54,9 @@ class AlignedSource:
     def _aligned(self, row: int, encoded: bytes | str) -> bytes | str:
         points = None if self.labels.points is None else self.labels.points[row]
         box = None if self.labels.boxes is None else self.labels.boxes[row]
-        aligned = align_photograph(encoded, points, box, self.size, self.detectors)
+        aligned = align_photograph(
+            encoded, points, box, self.size, self.detectors, self.detect_unfit
+        )
         return aligned if isinstance(aligned, str) else aligned.encoded
 
 
@@ -69,19 +80,30 @@ def align_photograph(
     box: np.ndarray | None,
     size: Size,
     detectors: Sequence[Detector],
+    detect_unfit: bool = False,
 ) -> Aligned | str:
     """Align the face of a photograph, or return the reason why that is impossible.
 
     ``points`` (5, 2) in pixels, or None: then the detectors look for the face nearest to ``box``
-    (left, top, width, height) or, without a box, nearest to the centre.
+    (left, top, width, height) or, without a box, nearest to the centre. Points or a box that do not
+    fit the photograph are the reason or, with ``detect_unfit``, as if they were not given.
     """
     if isinstance(encoded, str):
         return encoded
     try:
-        image, source = decode(encoded), "given"
+        header = read_header(encoded)
+        image, source = decode_with_header(encoded, header), "given"
     except ImageError as error:
         return str(error)
-    if points is None or not np.isfinite(points).all():
+    upright = image.shape[:2]
+    points, box = _known(points), _known(box)
+    of_points = None if points is None else misfit_of_points(points, upright, header.orientation)
+    of_box = None if box is None else misfit_of_box(box, upright)
+    misfit = of_box if points is None else of_points
+    if misfit and not detect_unfit:
+        return misfit
+    points, box = None if of_points else points, None if of_box else box
+    if points is None:
         points, source = find_points(image, box, detectors)
         if points is None:
             return "has no face that a detector finds"
@@ -92,6 +114,10 @@ def align_photograph(
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, jpeg = cv2.imencode(".jpg", aligned[..., ::-1], quality)
     return Aligned(jpeg.tobytes(), matrix, source)
+
+
+def _known(numbers: np.ndarray | None) -> np.ndarray | None:
+    return numbers if numbers is not None and np.isfinite(numbers).all() else None
 
 
 def find_points(
