@@ -16,9 +16,8 @@ import json
 import statistics
 import time
 import warnings
-from typing import Any
+from collections.abc import Callable, Iterable
 
-import lightning
 import numpy as np
 import torch
 from PIL import Image
@@ -37,6 +36,7 @@ from pipeline.core.model_settings import (
 from pipeline.core.networks import build
 from pipeline.core.training.learner import Learner
 from pipeline.core.training.loaders import FaceBatches, loader, shuffled
+from pipeline.core.training.loop import make_fabric
 from pipeline.core.training.transforms import Batch, prepare
 
 try:
@@ -79,24 +79,6 @@ class Generated:
         return self.bits[rows]
 
 
-class Clock(lightning.Callback):
-    """Images per second in each window of steps, after the device has done its work."""
-
-    def __init__(self, images: int, warmup: int, steps: int) -> None:
-        self.images, self.warmup, self.steps = images, warmup, steps
-        self.rates: list[float] = []
-
-    def on_train_batch_end(self, trainer: Any, learner: Any, *_: Any) -> None:
-        done = trainer.global_step - self.warmup
-        if done < 0 or done % self.steps:
-            return
-        synchronize(learner.device)
-        now = time.perf_counter()
-        if done:
-            self.rates.append(self.images * self.steps / (now - self.began))
-        self.began = now
-
-
 class Resident(torch.utils.data.Dataset):
     """One batch that already lies on the device, as often as it is asked for."""
 
@@ -123,24 +105,43 @@ def batches(args: argparse.Namespace, faces: Generated, count: int) -> DataLoade
     return loader(dataset, order, args.workers, pin=args.device == "gpu")
 
 
-def training_rates(args: argparse.Namespace, data: DataLoader) -> list[float]:
-    """Train on ``data`` with Lightning, as the stage does."""
+def training_rates(args: argparse.Namespace, data: Iterable[Batch]) -> list[float]:
+    """Train on ``data``, as the stage does."""
     learner = make_learner(args)
-    clock = Clock(args.batch, args.warmup, args.steps)
-    trainer = lightning.Trainer(
-        accelerator=args.device,
-        devices=1,
-        precision=args.precision,
-        max_epochs=1,
-        benchmark=True,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        callbacks=[clock],
-    )
-    trainer.fit(learner, train_dataloaders=data)
-    return clock.rates
+    fabric = make_fabric(learner.settings)
+    learner.setup(fabric)
+    learner.network.train()
+
+    def step(batch: Batch) -> None:
+        fabric.backward(learner.training_step(fabric.to_device(batch)))
+        learner.optimizer_step()
+
+    return rates(args, data, step, fabric.device)
+
+
+def loader_rates(args: argparse.Namespace, data: Iterable[Batch]) -> list[float]:
+    """Read batches and do nothing with them."""
+    return rates(args, data, lambda batch: None, torch.device("cpu"))
+
+
+def rates(
+    args: argparse.Namespace,
+    data: Iterable[Batch],
+    step: Callable[[Batch], None],
+    device: torch.device,
+) -> list[float]:
+    """Images per second in each window of steps, after the device has done its work."""
+    found, began = [], 0.0
+    for number, batch in enumerate(data, start=1):
+        step(batch)
+        done = number - args.warmup
+        if done >= 0 and done % args.steps == 0:
+            synchronize(device)
+            now = time.perf_counter()
+            if done:
+                found.append(args.batch * args.steps / (now - began))
+            began = now
+    return found
 
 
 def make_learner(args: argparse.Namespace) -> Learner:
@@ -199,19 +200,6 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
         max_minutes=None,
         checkpoint_minutes=15,
     )
-
-
-def loader_rates(args: argparse.Namespace, data: DataLoader) -> list[float]:
-    """Read batches and do nothing with them."""
-    rates, began = [], 0.0
-    for number, _ in enumerate(data, start=1):
-        done = number - args.warmup
-        if done >= 0 and done % args.steps == 0:
-            now = time.perf_counter()
-            if done:
-                rates.append(args.batch * args.steps / (now - began))
-            began = now
-    return rates
 
 
 def flops_an_image(args: argparse.Namespace) -> float:

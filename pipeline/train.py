@@ -39,7 +39,7 @@ from pipeline.core.networks.weights import start_from
 from pipeline.core.provenance import Code
 from pipeline.core.training.checkpoints import (
     LAST,
-    Keeper,
+    Checkpoints,
     epoch_file,
     ranked,
     read_checkpoint,
@@ -47,7 +47,7 @@ from pipeline.core.training.checkpoints import (
 )
 from pipeline.core.training.data import FaceData
 from pipeline.core.training.learner import Learner
-from pipeline.core.training.trainer import RANK, make_trainer
+from pipeline.core.training.loop import RANK, Training
 
 log = logging.getLogger(__name__)
 
@@ -74,30 +74,30 @@ def train(args: argparse.Namespace) -> None:
 
     folder = args.checkpoints / fingerprint(account)[:12]
     state = read_checkpoint(folder, may_write=RANK == 0)
-    keeper = Keeper(folder, state, began)
+    checkpoints = Checkpoints(folder, state)
     # Also where no epoch is left: there all processes meet, so all have read the checkpoint by now.
-    fit(make_trainer(settings, keeper), learner, data, keeper)
+    fit(Training(learner, data, checkpoints, began))
     if RANK == 0:
-        best = ranked(keeper.history, settings)[0]
-        account["epochs"], account["best_epoch"] = len(keeper.history), best
+        best = ranked(checkpoints.history, settings)[0]
+        account["epochs"], account["best_epoch"] = len(checkpoints.history), best
         with replacing(args.weights) as partial:
             shutil.copyfile(epoch_file(folder, best), partial)
-        write_history(args.history, keeper.history)
+        write_history(args.history, checkpoints.history)
         write_json(args.run, account)
         remove(folder / LAST)  # the training is over: to ask again is to train anew
     log.info("trained in %.1f min; %s has the best epochs", (time.monotonic() - began) / 60, folder)
 
 
-def fit(trainer: Any, learner: Learner, data: FaceData, keeper: Keeper) -> None:
+def fit(training: Training) -> None:
     """Train; loaders that were ended with the training, but before it, are no fault."""
     try:
-        trainer.fit(learner, datamodule=data)
+        training.run()
     except (RuntimeError, ConnectionError, EOFError, FileNotFoundError):  # by where a loader was
-        if not keeper.sigterm:
+        if not training.sigterm:
             raise
         raise UserError(
             "training was told to end (SIGTERM), and its loaders ended first: run the same command"
-            f" again and it goes on from its last checkpoint in {keeper.folder}."
+            f" again and it goes on from its last checkpoint in {training.checkpoints.folder}."
         ) from None
 
 

@@ -15,7 +15,7 @@ from small_training import Harmful, command, last, start, train_small, weights, 
 
 from pipeline import train
 from pipeline.core.training import loaders
-from pipeline.core.training.checkpoints import Keeper
+from pipeline.core.training.checkpoints import Checkpoints
 from pipeline.core.training.data import FaceData
 from pipeline.core.training.learner import Learner
 
@@ -162,14 +162,14 @@ def test_the_weights_that_a_checkpoint_needs_outlive_a_kill_before_the_next_one(
     data, tmp_path, monkeypatch
 ):
     """The second epoch is better and displaces the first; the kill comes before its checkpoint."""
-    keep = Keeper.keep
+    save = Checkpoints.save
 
-    def killed(keeper, trainer, learner):
+    def killed(checkpoints, fabric, learner):
         if learner.epoch == 2:
             raise RuntimeError("killed")
-        keep(keeper, trainer, learner)
+        save(checkpoints, fabric, learner)
 
-    monkeypatch.setattr(Keeper, "keep", killed)
+    monkeypatch.setattr(Checkpoints, "save", killed)
     with pytest.raises(RuntimeError, match="killed"):
         train_small(data, tmp_path, keep=1)
     monkeypatch.undo()

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
+from lightning.fabric import Fabric
+from torch.utils.data import DataLoader
 
 from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.errors import UserError
@@ -18,7 +19,7 @@ from pipeline.core.training.transforms import nearest, separate
 READ_AT_ONCE = 256  # faces
 
 
-class FaceData(lightning.LightningDataModule):
+class FaceData:
     """The loaders of the splits, with masks where ``masks`` names a store.
 
     Training learns the labels that the masks were drawn with (where there are any). Validation,
@@ -28,7 +29,6 @@ class FaceData(lightning.LightningDataModule):
     def __init__(
         self, faces: Faces, settings: TrainingSettings, seed: int, masks: Path | None
     ) -> None:
-        super().__init__()
         self.splits = split_rows(faces, settings, seed)
         self.settings, self.seed = settings, seed
         columns = columns_of(settings.attributes)
@@ -54,35 +54,32 @@ class FaceData(lightning.LightningDataModule):
             total += separate(torch.from_numpy(bits)[:, down][:, :, across]).sum(0)
         return total / max(len(rows), 1)
 
-    def train_dataloader(self) -> Any:
-        """What is left of the learner's epoch: Lightning asks anew for every epoch."""
-        trainer: Any = self.trainer
+    def train_dataloader(self, fabric: Fabric, epoch: int, start: int) -> DataLoader:
+        """What this process sees of an epoch from batch ``start`` on."""
         order = shuffled(
             self.splits["train"],
             step=self.settings.batch_size,
             batch_size=self.micro_batch(),
             seed=self.seed,
-            epoch=trainer.lightning_module.epoch,
-            start=trainer.lightning_module.batch,
-            rank=trainer.global_rank,
-            world=trainer.world_size,
+            epoch=epoch,
+            start=start,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
         )
-        return self.loader(self.train_faces, order)
+        return self.loader(self.train_faces, order, fabric)
 
-    def val_dataloader(self) -> Any:
-        """All of valid, as it is."""
-        trainer: Any = self.trainer
+    def val_dataloader(self, fabric: Fabric) -> DataLoader:
+        """What this process sees of valid."""
         rows = self.splits["valid"]
-        order = once(rows, self.micro_batch(), trainer.global_rank, trainer.world_size)
-        return self.loader(self.valid_faces, order)
+        order = once(rows, self.micro_batch(), fabric.global_rank, fabric.world_size)
+        return self.loader(self.valid_faces, order, fabric)
 
     def micro_batch(self) -> int:
         """Faces that all devices together see at once."""
         return self.settings.batch_size // self.settings.accumulate
 
-    def loader(self, faces: FaceBatches, order: Order) -> Any:
-        trainer: Any = self.trainer
-        pin = trainer.strategy.root_device.type == "cuda"
+    def loader(self, faces: FaceBatches, order: Order, fabric: Fabric) -> DataLoader:
+        pin = fabric.device.type == "cuda"
         return loader(faces, order, self.settings.workers, pin)
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -15,8 +15,8 @@ from pipeline.core.training.transforms import Batch, draw_augmentation, prepare
 SUMS = ("attribute_loss", "mask_loss", "correct", "faces", "faces_with_masks")
 
 
-class Learner(lightning.LightningModule):
-    """A network with its losses, for Lightning's Trainer.
+class Learner:
+    """A network with its losses, its optimiser and its place in the training.
 
     ``table`` (A, 14) bool: the regions of each of the network's attributes. ``epoch`` and
     ``batch`` say where training stands, counted over all runs of a training that was resumed.
@@ -25,44 +25,45 @@ class Learner(lightning.LightningModule):
     def __init__(
         self, network: nn.Module, settings: TrainingSettings, table: np.ndarray, seed: int
     ) -> None:
-        super().__init__()
         self.network, self.settings, self.seed = network, settings, seed
-        self.table: Tensor
-        self.register_buffer("table", torch.from_numpy(table), persistent=False)
+        self.table = torch.from_numpy(table)
         self.epoch = self.batch = 0
         self.optimizer: torch.optim.Optimizer = make_optimizer(network, settings.optimizer)
         self.schedule = make_schedule(self.optimizer, settings)
-        # No buffers: those are made equal in all processes, and these are each one's own.
         self.train_sums = self.valid_sums = torch.zeros(len(SUMS))
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser alone: ``end_epoch`` steps the schedule."""
-        return self.optimizer
-
-    def on_fit_start(self) -> None:
-        self.train_sums = self.train_sums.to(self.device)
+    def setup(self, fabric: Fabric) -> None:
+        """Move everything to the device; ``model`` is the network in Fabric's hands."""
+        self.fabric = fabric
+        self.model, self.fabric_optimizer = fabric.setup(self.network, self.optimizer)
+        self.table = self.table.to(fabric.device)
+        self.train_sums = self.train_sums.to(fabric.device)
         self.valid_sums = torch.zeros_like(self.train_sums)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch) -> Tensor:
+        """The loss of a batch."""
         # Every batch has its own seed: dropout and augmentation do not depend on what came
         # before, in this process or in one that was killed.
-        place = (self.seed, self.epoch, self.batch, self.global_rank)
+        place = (self.seed, self.epoch, self.batch, self.fabric.global_rank)
         seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         augmentation = draw_augmentation(len(batch.images), self.settings.augmentation, generator)
-        output = self.network(prepare(batch.images, self.settings, augmentation))
+        output = self.model(prepare(batch.images, self.settings, augmentation))
         attribute_loss, mask_loss = self.losses(batch, output, augmentation)
         self.count(self.train_sums, batch, output.logits, attribute_loss, mask_loss)
         self.batch += 1
         faces_with_masks = 1 if batch.found is None else batch.found.sum().clamp(min=1)
         weight = self.settings.segmentation_weight
-        loss = attribute_loss.mean() + weight * mask_loss.sum() / faces_with_masks
-        self.log("loss", loss, prog_bar=True, logger=False, batch_size=len(batch.images))
+        loss: Tensor = attribute_loss.mean() + weight * mask_loss.sum() / faces_with_masks
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        output = self.network(prepare(batch.images, self.settings))
+    def optimizer_step(self) -> None:
+        self.fabric_optimizer.step()
+        self.fabric_optimizer.zero_grad()
+
+    def validation_step(self, batch: Batch) -> None:
+        output = self.model(prepare(batch.images, self.settings))
         attribute_loss, mask_loss = self.losses(batch, output, None)
         self.count(self.valid_sums, batch, output.logits, attribute_loss, mask_loss)
 
@@ -106,8 +107,7 @@ class Learner(lightning.LightningModule):
 
     def over_processes(self, sums: Tensor) -> Tensor:
         """The sum of what every process has counted."""
-        gathered: Tensor = self.trainer.strategy.reduce(sums.clone(), reduce_op="sum")
-        return gathered
+        return self.fabric.all_reduce(sums.clone(), reduce_op="sum")  # type: ignore[return-value]
 
 
 def make_optimizer(network: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:

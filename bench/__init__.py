@@ -1,1 +1,0 @@
-import pipeline  # noqa: F401  guards the import of torchvision

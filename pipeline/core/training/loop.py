@@ -1,0 +1,182 @@
+"""The training loop: from a checkpoint, or from the beginning, to the last epoch.
+
+Lightning Fabric knows about devices, processes and number formats; all else is here to be read. A
+checkpoint is saved at the end of every epoch, every so many minutes within one, and when training
+stops itself before its end: at ``max_minutes``, or on SIGTERM.
+"""
+
+import logging
+import math
+import os
+import signal
+import time
+import warnings
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from tqdm import tqdm
+
+from pipeline.core.errors import UserError
+from pipeline.core.model_settings import TrainingSettings
+from pipeline.core.training.checkpoints import LAST, Checkpoints, finished
+from pipeline.core.training.data import FaceData
+from pipeline.core.training.learner import Learner
+
+log = logging.getLogger(__name__)
+
+RANK: int = rank_zero_only.rank  # type: ignore[attr-defined]  # of this process, before it launches
+
+
+class Training:
+    """One run of a training: ``checkpoints`` says from where, and has the history when it ends.
+
+    ``began`` is the ``time.monotonic()`` from which ``max_minutes`` counts.
+    """
+
+    def __init__(
+        self, learner: Learner, data: FaceData, checkpoints: Checkpoints, began: float
+    ) -> None:
+        self.learner, self.data, self.checkpoints = learner, data, checkpoints
+        self.settings, self.began = learner.settings, began
+        self.fabric = make_fabric(self.settings)
+        self.sigterm = False
+
+    def run(self) -> None:
+        """Train to the end; a ``UserError`` if training stops before, after its checkpoint."""
+        self.fabric.launch()  # all processes meet here
+        self.learner.setup(self.fabric)
+        self.checkpoints.restore(self.fabric, self.learner)
+        handler = signal.signal(signal.SIGTERM, self.on_sigterm)
+        try:
+            while not finished(self.checkpoints.history, self.settings):
+                self.train_epoch()
+                self.validate()
+                self.end_epoch()
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+
+    def train_epoch(self) -> None:
+        """What is left of the epoch; a step of the optimiser after each ``accumulate`` batches."""
+        learner, fabric, accumulate = self.learner, self.fabric, self.settings.accumulate
+        loader = self.data.train_dataloader(fabric, learner.epoch, learner.batch)
+        if self.sigterm:
+            raise UserError("training was told to end (SIGTERM) before it began: run it again.")
+        learner.network.train()
+        reported, bar = time.monotonic(), self.bar(loader)
+        for left, batch in zip(range(len(loader) - 1, -1, -1), bar, strict=True):
+            step = (learner.batch + 1) % accumulate == 0
+            with fabric.no_backward_sync(learner.model, enabled=not step):
+                loss = learner.training_step(fabric.to_device(batch))
+                fabric.backward(loss / accumulate)
+            if not step:
+                continue
+            learner.optimizer_step()
+            if not bar.disable:  # to read the loss is to wait for the device
+                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            if time.monotonic() - reported >= 60:
+                reported = time.monotonic()
+                log.info("epoch %d: %d batches done", learner.epoch + 1, learner.batch)
+            if left:  # else the epoch's end follows, with its own checkpoint
+                self.save_if_due()
+
+    @torch.inference_mode()
+    def validate(self) -> None:
+        self.learner.network.eval()
+        for batch in self.data.val_dataloader(self.fabric):
+            self.learner.validation_step(self.fabric.to_device(batch))
+
+    def end_epoch(self) -> None:
+        row = self.learner.end_epoch()
+        if not math.isfinite(row["train_loss"] + row["valid_loss"]):
+            raise UserError(
+                f"the loss is no longer finite in epoch {row['epoch']:.0f}: training diverged; set"
+                " a lower `learning_rate`, or a `precision` with more bits."
+            )
+        log.info(", ".join(f"{name} {value:.6g}" for name, value in row.items()))
+        self.checkpoints.end_epoch(self.fabric, self.learner, row)
+        if not finished(self.checkpoints.history, self.settings):
+            self.stop_if(self.reason_to_stop())
+
+    def save_if_due(self) -> None:
+        """Between two steps: a checkpoint if it is time for one, or if training is to stop."""
+        if self.fabric.world_size > 1 and self.learner.batch % (10 * self.settings.accumulate):
+            return  # processes ask each other at every tenth step only
+        reason = self.reason_to_stop()
+        age = time.monotonic() - self.checkpoints.saved
+        if self.any_process(bool(reason) or age >= 60 * self.settings.checkpoint_minutes):
+            self.checkpoints.save(self.fabric, self.learner)
+            self.stop_if(reason)
+
+    def reason_to_stop(self) -> str:
+        """Why training should not go on now though it is not done, or nothing."""
+        limit = self.settings.max_minutes
+        if self.sigterm:
+            return "it was told to (SIGTERM)"
+        if limit and time.monotonic() - self.began >= 60 * limit:
+            return f"`max_minutes` ({limit:g}) have passed"
+        return ""
+
+    def stop_if(self, reason: str) -> None:
+        """End training, in all processes if in one, now that there is a checkpoint."""
+        if self.any_process(bool(reason)):
+            raise UserError(
+                f"training stopped itself because {reason or 'another process did'}; its checkpoint"
+                f" is {self.checkpoints.folder / LAST}: run the same command again and it goes on"
+                " from there."
+            )
+
+    def any_process(self, condition: bool) -> bool:
+        """Whether it holds in any of the processes that train together."""
+        return bool(self.fabric.strategy.reduce_boolean_decision(condition, all=False))
+
+    def on_sigterm(self, *_: object) -> None:
+        self.sigterm = True
+
+    def bar(self, loader: Any) -> tqdm:
+        """``loader`` with a bar, on a terminal; its epochs and batches count over all runs."""
+        learner = self.learner
+        return tqdm(
+            loader,
+            desc=f"epoch {learner.epoch + 1} of {self.settings.epochs}",
+            total=learner.batch + len(loader),
+            initial=learner.batch,
+            unit="batch",
+            disable=None if self.fabric.is_global_zero else True,
+        )
+
+
+def make_fabric(settings: TrainingSettings) -> Fabric:
+    """Devices, processes and number format, as the settings say."""
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cudnn.benchmark = not settings.deterministic
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # advice that is not meant
+    for name in ("lightning.fabric", "lightning.pytorch"):  # either, by what was imported first
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        return Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            precision=settings.precision,
+            plugins=environment(),
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise UserError(f"Lightning cannot train as the settings say: {error}") from None
+
+
+def environment() -> list[Any]:
+    """How several processes find each other, where Lightning's own guess would be wrong.
+
+    A SLURM job of one task starts its processes itself; one of several tasks has them started,
+    and is not to be submitted again behind Snakemake's back.
+    """
+    if "SLURM_NTASKS" not in os.environ:
+        return []
+    several = int(os.environ["SLURM_NTASKS"]) > 1
+    return [SLURMEnvironment(auto_requeue=False) if several else LightningEnvironment()]
