@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.core.attributes import ATTRIBUTES
@@ -34,9 +33,9 @@ from pipeline.core.model_settings import (
     TrainingSettings,
 )
 from pipeline.core.networks import build
+from pipeline.core.training.devices import make_fabric
 from pipeline.core.training.learner import Learner
-from pipeline.core.training.loaders import FaceBatches, loader, shuffled
-from pipeline.core.training.loop import make_fabric
+from pipeline.core.training.loaders import FaceBatches, Loader, shuffled
 from pipeline.core.training.transforms import Batch, prepare
 
 try:
@@ -79,17 +78,8 @@ class Generated:
         return self.bits[rows]
 
 
-class Resident(torch.utils.data.Dataset):
-    """One batch that already lies on the device, as often as it is asked for."""
-
-    def __init__(self, batch: Batch, count: int) -> None:
-        self.batch, self.count = batch, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.batch
+def device_of(args: argparse.Namespace) -> torch.device:
+    return torch.device("cuda" if args.device == "gpu" else "cpu")
 
 
 def synchronize(device: torch.device) -> None:
@@ -97,12 +87,12 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def batches(args: argparse.Namespace, faces: Generated, count: int) -> DataLoader:
+def batches(args: argparse.Namespace, faces: Generated, count: int) -> Loader:
     rows = np.arange(count * args.batch) % DISTINCT
     masks = faces if args.segmentation else None
     dataset = FaceBatches(faces, faces.labels, masks)
     order = shuffled(rows, args.batch, args.batch, seed=0, epoch=0)
-    return loader(dataset, order, args.workers, pin=args.device == "gpu")
+    return Loader(dataset, order, args.workers, device_of(args))
 
 
 def training_rates(args: argparse.Namespace, data: Iterable[Batch]) -> list[float]:
@@ -217,7 +207,7 @@ def flops_an_image(args: argparse.Namespace) -> float:
 
 def matrix_rate(args: argparse.Namespace) -> float:
     """FLOP/s of a large matrix product in the precision that is trained in."""
-    device = torch.device("cuda" if args.device == "gpu" else "cpu")
+    device = device_of(args)
     kinds = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
     side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device, dtype=kinds[args.precision]) for _ in "ab")
@@ -271,11 +261,8 @@ def main() -> None:
         torch.set_num_threads(args.threads)
 
     faces, count = Generated(), args.warmup + args.steps * args.repeats
-    batch = next(iter(batches(args, faces, 1)))
-    if args.device == "gpu":
-        batch = Batch(*(None if part is None else part.cuda() for part in batch))
-    resident = DataLoader(Resident(batch, count), batch_size=None)
-    model = summary(training_rates(args, resident))
+    batch = make_fabric(settings_of(args)).to_device(next(iter(batches(args, faces, 1))))
+    model = summary(training_rates(args, [batch] * count))
     loading = summary(loader_rates(args, batches(args, faces, count)))
     both = summary(training_rates(args, batches(args, faces, count)))
     flops, matrix = flops_an_image(args), matrix_rate(args)

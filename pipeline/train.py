@@ -46,8 +46,9 @@ from pipeline.core.training.checkpoints import (
     write_history,
 )
 from pipeline.core.training.data import FaceData
+from pipeline.core.training.devices import RANK
 from pipeline.core.training.learner import Learner
-from pipeline.core.training.loop import RANK, Training
+from pipeline.core.training.loop import Training
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def train(args: argparse.Namespace) -> None:
     state = read_checkpoint(folder, may_write=RANK == 0)
     checkpoints = Checkpoints(folder, state)
     # Also where no epoch is left: there all processes meet, so all have read the checkpoint by now.
-    fit(Training(learner, data, checkpoints, began))
+    Training(learner, data, checkpoints, began).run()
     if RANK == 0:
         best = ranked(checkpoints.history, settings)[0]
         account["epochs"], account["best_epoch"] = len(checkpoints.history), best
@@ -86,19 +87,6 @@ def train(args: argparse.Namespace) -> None:
         write_json(args.run, account)
         remove(folder / LAST)  # the training is over: to ask again is to train anew
     log.info("trained in %.1f min; %s has the best epochs", (time.monotonic() - began) / 60, folder)
-
-
-def fit(training: Training) -> None:
-    """Train; loaders that were ended with the training, but before it, are no fault."""
-    try:
-        training.run()
-    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError):  # by where a loader was
-        if not training.sigterm:
-            raise
-        raise UserError(
-            "training was told to end (SIGTERM), and its loaders ended first: run the same command"
-            f" again and it goes on from its last checkpoint in {training.checkpoints.folder}."
-        ) from None
 
 
 def resolve(

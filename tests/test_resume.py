@@ -2,19 +2,25 @@
 
 import os
 import re
+import shlex
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from itertools import count
-from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from small_training import Harmful, command, last, start, train_small, weights, write_data
 
 from pipeline import train
-from pipeline.core.training import loaders
+from pipeline.core.faces.store import Face, write_faces
 from pipeline.core.training.checkpoints import Checkpoints
 from pipeline.core.training.data import FaceData
 from pipeline.core.training.learner import Learner
@@ -227,19 +233,13 @@ def test_told_to_end_anywhere_it_keeps_what_it_did_and_says_so(data, tmp_path, m
     assert out == whole
 
 
-def training_with_loaders(folder):
-    """A training with two loaders, in a process of its own, that has written a checkpoint."""
-    write_data(folder, train_faces=160)
-    process = start(command(folder, folder, workers=2, checkpoint_minutes=1e-9))
-    while not last(folder):
+def test_told_to_end_while_threads_read_it_says_so_and_keeps_a_checkpoint(tmp_path):
+    """As a scheduler does it: the signal goes to every process of the job."""
+    write_data(tmp_path, train_faces=160)
+    process = start(command(tmp_path, tmp_path, workers=2, checkpoint_minutes=1e-9))
+    while not last(tmp_path):
         assert process.poll() is None, "it ended before there was a checkpoint"
         time.sleep(0.002)
-    return process
-
-
-def test_its_loaders_may_be_told_to_end_with_it(tmp_path):
-    """As a scheduler does it: the signal goes to every process of the job."""
-    process = training_with_loaders(tmp_path)
     os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -248,21 +248,34 @@ def test_its_loaders_may_be_told_to_end_with_it(tmp_path):
     assert last(tmp_path)
 
 
-@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError(), ValueError("x")])
-def test_a_loader_tells_of_its_own_faults_and_not_of_a_training_that_left(error, capsys):
-    loaders.unless_left(type(error), error, None)
-    assert bool(capsys.readouterr().err) == isinstance(error, ValueError)
+WITHOUT_SHARED_MEMORY = "mount -t tmpfs -o size=64m tmpfs /dev/shm"
 
 
-def test_a_loader_that_ends_before_the_training_that_is_told_to_is_no_traceback(tmp_path):
-    process = training_with_loaders(tmp_path)
-    loaders = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    process.send_signal(signal.SIGSTOP)  # so that both signals are there when it goes on
-    os.kill(int(loaders[-1]), signal.SIGKILL)
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGCONT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "SIGTERM" in said
-    assert "Traceback" not in said
-    assert last(tmp_path)
+def may_mount():
+    command = ["unshare", "--mount", "sh", "-c", WITHOUT_SHARED_MEMORY]
+    return bool(shutil.which("unshare")) and not subprocess.run(command).returncode
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs root, and to mount a file system")
+def test_with_little_shared_memory_the_published_batch_trains_to_its_end(tmp_path):
+    """As in a container: 16 batches of 40 published faces, read ahead, are more than 64 MB."""
+    encoded = cv2.imencode(".png", np.full((218, 178, 3), 99, np.uint8))[1].tobytes()
+    labels = np.random.default_rng(0).random((840, 40)) < 0.5
+    faces = (
+        Face(f"{i}.png", "train" if i < 800 else "valid", i, row, encoded)
+        for i, row in enumerate(labels)
+    )
+    write_faces(tmp_path / "faces", faces, (218, 178))
+    changes = {"batch_size": 40, "workers": 4, "input_size": [32, 32], "segmentation_weight": 0}
+    line = [sys.executable, "-m", "pipeline.train"]
+    line += command(tmp_path, tmp_path, masks=False, epochs=1, **changes)
+    script = f"{WITHOUT_SHARED_MEMORY} && exec {shlex.join(line)}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "weights.safetensors").exists()

@@ -22,6 +22,7 @@ The group's own ``zarr.json`` comes last, so that a store that is not whole does
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +200,7 @@ class Masks:
     ``names`` list of N image names; ``size`` (height, width); ``found`` (N,) bool: has landmarks;
     ``labels`` (N, 40) bool; ``attributes`` 40 names; ``regions`` 14 names; ``table`` (40, 14)
     bool: the regions of each attribute. Reading takes no lock, starts no thread and shares no
-    file position, so that forked or spawned loader workers may all read.
+    file position, so that threads, and forked or spawned processes, may all read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -218,7 +219,7 @@ class Masks:
         self.shard: int = (regions.shards or regions.chunks)[0]
         self._checksums = _whole_array(path / "checksums")
         self._indices: list[list[int]] = about["crc32c"]["shards"]
-        self._shards: dict[str, Shard] = {}
+        self._open_shard = lru_cache(MAX_OPEN)(self._open)
 
     def check_shards(self) -> None:
         """``UserError`` if a shard is missing, cut off, not this store's, or its index damaged."""
@@ -250,12 +251,8 @@ class Masks:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of a store of {len(self)} faces")
         number, place = divmod(row, self.shard)
-        name = shard_names(number)[array]
-        if name not in self._shards:
-            if len(self._shards) == MAX_OPEN:
-                self._shards.pop(next(iter(self._shards)))  # the one that is open longest
-            self._shards[name] = self._open(number, array)
-        self._shards[name].read(place, int(self._checksums[row, array]), image)
+        shard = self._open_shard(number, array)
+        shard.read(place, int(self._checksums[row, array]), image)
 
     def _open(self, number: int, array: int) -> Shard:
         path = self.path / shard_names(number)[array]

@@ -1,19 +1,19 @@
 """The faces that a training sees: which rows, with which labels, in what order."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from torch.utils.data import DataLoader
 
 from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
 from pipeline.core.masks.regions import REGIONS, TABLE
 from pipeline.core.model_settings import TrainingSettings
-from pipeline.core.training.loaders import FaceBatches, Order, loader, once, shuffled
+from pipeline.core.training.loaders import FaceBatches, Loader, once, shuffled
 from pipeline.core.training.transforms import nearest, separate
 
 READ_AT_ONCE = 256  # faces
@@ -31,6 +31,8 @@ class FaceData:
     ) -> None:
         self.splits = split_rows(faces, settings, seed)
         self.settings, self.seed = settings, seed
+        # Faces that all devices together see at once.
+        self.micro_batch = settings.batch_size // settings.accumulate
         columns = columns_of(settings.attributes)
         labels = faces.attributes[:, columns]
         store = open_store(masks, faces) if masks else None
@@ -54,33 +56,27 @@ class FaceData:
             total += separate(torch.from_numpy(bits)[:, down][:, :, across]).sum(0)
         return total / max(len(rows), 1)
 
-    def train_dataloader(self, fabric: Fabric, epoch: int, start: int) -> DataLoader:
+    def train_dataloader(
+        self, fabric: Fabric, epoch: int, start: int, stopping: Callable[[], bool]
+    ) -> Loader:
         """What this process sees of an epoch from batch ``start`` on."""
         order = shuffled(
             self.splits["train"],
             step=self.settings.batch_size,
-            batch_size=self.micro_batch(),
+            batch_size=self.micro_batch,
             seed=self.seed,
             epoch=epoch,
             start=start,
             rank=fabric.global_rank,
             world=fabric.world_size,
         )
-        return self.loader(self.train_faces, order, fabric)
+        return Loader(self.train_faces, order, self.settings.workers, fabric.device, stopping)
 
-    def val_dataloader(self, fabric: Fabric) -> DataLoader:
+    def val_dataloader(self, fabric: Fabric, stopping: Callable[[], bool]) -> Loader:
         """What this process sees of valid."""
-        rows = self.splits["valid"]
-        order = once(rows, self.micro_batch(), fabric.global_rank, fabric.world_size)
-        return self.loader(self.valid_faces, order, fabric)
-
-    def micro_batch(self) -> int:
-        """Faces that all devices together see at once."""
-        return self.settings.batch_size // self.settings.accumulate
-
-    def loader(self, faces: FaceBatches, order: Order, fabric: Fabric) -> DataLoader:
-        pin = fabric.device.type == "cuda"
-        return loader(faces, order, self.settings.workers, pin)
+        rank, world = fabric.global_rank, fabric.world_size
+        order = once(self.splits["valid"], self.micro_batch, rank, world)
+        return Loader(self.valid_faces, order, self.settings.workers, fabric.device, stopping)
 
 
 def split_rows(faces: Faces, settings: TrainingSettings, seed: int) -> dict[str, np.ndarray]:

@@ -5,19 +5,24 @@ run that is resumed asks for the rest of an epoch, and processes that share the 
 their part of the same batch.
 """
 
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from threading import Thread
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pipeline.core.errors import UserError
 from pipeline.core.training.transforms import Batch
 
-GRACE = 20  # seconds that a loader goes on after SIGTERM
+AHEAD = 2  # batches that a thread has ready, or is reading
+SILENCE = 600  # seconds without a batch after which training ends
+GRACE = 5  # the same after SIGTERM: schedulers send SIGKILL half a minute later
+CPU = torch.device("cpu")
 
 
 class Images(Protocol):
@@ -43,7 +48,7 @@ class Share(NamedTuple):
     counted: np.ndarray
 
 
-class FaceBatches(Dataset):
+class FaceBatches:
     """Whole batches of faces: decoded images, labels (N, A) bool by row, region bits."""
 
     def __init__(self, faces: Images, labels: np.ndarray, masks: Bits | None) -> None:
@@ -66,7 +71,7 @@ class FaceBatches(Dataset):
         )
 
 
-class Order(Sampler[Share]):
+class Order:
     """One process's shares of an epoch's batches, from batch ``start`` on."""
 
     def __init__(
@@ -113,43 +118,87 @@ def once(rows: np.ndarray, batch_size: int, rank: int = 0, world: int = 1) -> Or
     return Order(batches, len(rows), 0, rank, world)
 
 
-def loader(batches: FaceBatches, order: Order, workers: int, pin: bool) -> DataLoader:
-    """Read batches in ``order`` with so many processes beside this one; ``pin`` for a GPU."""
-    return DataLoader(
-        batches,
-        batch_size=None,  # an item is a whole batch
-        sampler=order,
-        num_workers=workers,
-        pin_memory=pin,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=begin if workers else None,
-    )
+class Loader:
+    """Batches in ``order``, which ``workers`` threads read ahead; without any, whoever asks reads.
 
-
-def begin(worker: int) -> None:
-    """Processes are the parallelism; OpenCV's own threads would only be in each other's way."""
-    signal.signal(signal.SIGTERM, end_soon)
-    sys.excepthook = unless_left
-    with suppress(ImportError):  # the benchmark does without
-        import cv2
-
-        cv2.setNumThreads(0)
-
-
-def unless_left(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Tell of what ends a thread of a loader, but not of a training that has ended meanwhile.
-
-    Multiprocessing hands a batch over by a socket, which the training resets when it ends; it
-    says itself why.
+    Decoding and decompression leave Python's lock to others, so threads read as fast as processes
+    would, with no fork, no shared memory and no signals of their own. ``device`` is what the
+    batches go to: for a GPU they lie in pinned memory. ``stopping`` says whether the program has
+    been told to end: then a batch is waited for ``GRACE`` seconds, else ``SILENCE``.
     """
-    if not issubclass(kind, ConnectionError | EOFError):
-        sys.__excepthook__(kind, error, trace)
 
+    def __init__(
+        self,
+        batches: FaceBatches,
+        order: Order,
+        workers: int,
+        device: torch.device = CPU,
+        stopping: Callable[[], bool] = bool,
+    ) -> None:
+        self.batches, self.order, self.workers = batches, order, workers
+        self.device, self.stopping = device, stopping
 
-def end_soon(*_: object) -> None:
-    """Who ends a job sends SIGTERM to each of its processes, and the training writes a checkpoint.
+    def __len__(self) -> int:
+        return len(self.order)
 
-    Until then it needs its loaders. Then it tells them once more, or they end by themselves.
-    """
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.alarm(GRACE)
+    def __iter__(self) -> Generator[Batch, None, None]:
+        if not self.workers:
+            yield from map(self.read, self.order)
+            return
+        tasks: SimpleQueue[tuple[Future[Batch], Share] | None] = SimpleQueue()
+        threads = [Thread(target=self.work, args=[tasks], daemon=True) for _ in range(self.workers)]
+        for thread in threads:
+            thread.start()
+        pending: deque[Future[Batch]] = deque()
+        try:
+            for share in self.order:
+                if len(pending) == AHEAD * self.workers:
+                    yield self.wait_for(pending.popleft())
+                pending.append(Future())
+                tasks.put((pending[-1], share))
+            while pending:
+                yield self.wait_for(pending.popleft())
+        finally:
+            for future in pending:
+                future.cancel()
+            for _ in threads:
+                tasks.put(None)
+            for thread in threads:  # one that hangs in a read is left behind
+                thread.join(timeout=1)
+
+    def read(self, share: Share) -> Batch:
+        batch = self.batches[share]
+        if self.device.type != "cuda":
+            return batch
+        pinned = [part if part is None else part.pin_memory() for part in batch]
+        return Batch(*pinned)  # type: ignore[arg-type]
+
+    def work(self, tasks: SimpleQueue) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # it is each thread's own
+        while (task := tasks.get()) is not None:
+            future, share = task
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(self.read(share))
+            except BaseException as error:  # raised again by who waits for the batch
+                future.set_exception(error)
+
+    def wait_for(self, future: Future[Batch]) -> Batch:
+        """The batch; a ``UserError`` if nothing comes."""
+        began = time.monotonic()
+        while not wait([future], timeout=1).done:  # signals are handled between two waits
+            silent = time.monotonic() - began
+            if silent >= GRACE and self.stopping():
+                raise UserError(
+                    "training was told to end (SIGTERM) while its loaders were silent: run the same"
+                    " command again and it resumes from its last checkpoint."
+                )
+            if silent >= SILENCE:
+                raise UserError(
+                    f"the loaders have delivered no batch for {SILENCE / 60:g} minutes: check the"
+                    " disk that holds faces and masks, then run the same command again; training"
+                    " resumes from its last checkpoint."
+                )
+        return future.result()

@@ -1,34 +1,28 @@
 """The training loop: from a checkpoint, or from the beginning, to the last epoch.
 
-Lightning Fabric knows about devices, processes and number formats; all else is here to be read. A
-checkpoint is saved at the end of every epoch, every so many minutes within one, and when training
-stops itself before its end: at ``max_minutes``, or on SIGTERM.
+Lightning Fabric (see ``devices``) knows about devices, processes and number formats; all else is
+here to be read. A checkpoint is saved at the end of every epoch, every so many minutes within one,
+and when training stops itself before its end: at ``max_minutes``, or on SIGTERM.
 """
 
 import logging
 import math
-import os
 import signal
 import time
-import warnings
-from typing import Any
+from collections.abc import Iterator
+from contextlib import closing
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
 from pipeline.core.errors import UserError
-from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.training.checkpoints import LAST, Checkpoints, finished
 from pipeline.core.training.data import FaceData
+from pipeline.core.training.devices import make_fabric
 from pipeline.core.training.learner import Learner
+from pipeline.core.training.transforms import Batch
 
 log = logging.getLogger(__name__)
-
-RANK: int = rank_zero_only.rank  # type: ignore[attr-defined]  # of this process, before it launches
 
 
 class Training:
@@ -62,31 +56,33 @@ class Training:
     def train_epoch(self) -> None:
         """What is left of the epoch; a step of the optimiser after each ``accumulate`` batches."""
         learner, fabric, accumulate = self.learner, self.fabric, self.settings.accumulate
-        loader = self.data.train_dataloader(fabric, learner.epoch, learner.batch)
+        place = learner.epoch, learner.batch
+        loader = self.data.train_dataloader(fabric, *place, self.stopping)
         if self.sigterm:
             raise UserError("training was told to end (SIGTERM) before it began: run it again.")
         learner.network.train()
-        reported, bar = time.monotonic(), self.bar(loader)
-        for left, batch in zip(range(len(loader) - 1, -1, -1), bar, strict=True):
-            step = (learner.batch + 1) % accumulate == 0
-            with fabric.no_backward_sync(learner.model, enabled=not step):
-                loss = learner.training_step(fabric.to_device(batch))
-                fabric.backward(loss / accumulate)
-            if not step:
-                continue
-            learner.optimizer_step()
-            if not bar.disable:  # to read the loss is to wait for the device
-                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            if time.monotonic() - reported >= 60:
-                reported = time.monotonic()
-                log.info("epoch %d: %d batches done", learner.epoch + 1, learner.batch)
-            if left:  # else the epoch's end follows, with its own checkpoint
-                self.save_if_due()
+        end, reported = learner.batch + len(loader), time.monotonic()
+        with closing(iter(loader)) as batches, self.bar(batches, end) as bar:
+            for batch in bar:
+                step = (learner.batch + 1) % accumulate == 0
+                with fabric.no_backward_sync(learner.model, enabled=not step):
+                    loss = learner.training_step(fabric.to_device(batch))
+                    fabric.backward(loss / accumulate)
+                if not step:
+                    continue
+                learner.optimizer_step()
+                if not bar.disable:  # to read the loss is to wait for the device
+                    bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+                if time.monotonic() - reported >= 60:
+                    reported = time.monotonic()
+                    log.info("epoch %d: %d batches done", learner.epoch + 1, learner.batch)
+                if learner.batch < end:  # else the epoch's end follows, with its own checkpoint
+                    self.save_if_due()
 
     @torch.inference_mode()
     def validate(self) -> None:
         self.learner.network.eval()
-        for batch in self.data.val_dataloader(self.fabric):
+        for batch in self.data.val_dataloader(self.fabric, self.stopping):
             self.learner.validation_step(self.fabric.to_device(batch))
 
     def end_epoch(self) -> None:
@@ -136,47 +132,16 @@ class Training:
     def on_sigterm(self, *_: object) -> None:
         self.sigterm = True
 
-    def bar(self, loader: Any) -> tqdm:
-        """``loader`` with a bar, on a terminal; its epochs and batches count over all runs."""
-        learner = self.learner
+    def stopping(self) -> bool:
+        return self.sigterm
+
+    def bar(self, batches: Iterator[Batch], end: int) -> tqdm:
+        """``batches`` with a bar, on a terminal; it counts over all runs of the training."""
         return tqdm(
-            loader,
-            desc=f"epoch {learner.epoch + 1} of {self.settings.epochs}",
-            total=learner.batch + len(loader),
-            initial=learner.batch,
+            batches,
+            desc=f"epoch {self.learner.epoch + 1} of {self.settings.epochs}",
+            total=end,
+            initial=self.learner.batch,
             unit="batch",
             disable=None if self.fabric.is_global_zero else True,
         )
-
-
-def make_fabric(settings: TrainingSettings) -> Fabric:
-    """Devices, processes and number format, as the settings say."""
-    if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(settings.deterministic)
-    torch.backends.cudnn.benchmark = not settings.deterministic
-    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # advice that is not meant
-    for name in ("lightning.fabric", "lightning.pytorch"):  # either, by what was imported first
-        logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        return Fabric(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.nodes,
-            precision=settings.precision,
-            plugins=environment(),
-        )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
-        raise UserError(f"Lightning cannot train as the settings say: {error}") from None
-
-
-def environment() -> list[Any]:
-    """How several processes find each other, where Lightning's own guess would be wrong.
-
-    A SLURM job of one task starts its processes itself; one of several tasks has them started,
-    and is not to be submitted again behind Snakemake's back.
-    """
-    if "SLURM_NTASKS" not in os.environ:
-        return []
-    several = int(os.environ["SLURM_NTASKS"]) > 1
-    return [SLURMEnvironment(auto_requeue=False) if several else LightningEnvironment()]
