@@ -275,7 +275,7 @@ def test_with_little_shared_memory_the_published_batch_trains_to_its_end(tmp_pat
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "weights.safetensors").exists()
