@@ -63,8 +63,12 @@ def entry(**changes: Any) -> dict[str, Any]:
         "attributes": ["Male", "Smiling", "Eyeglasses"],
         **changes,
     }
-    config = {"dataset": "d", "datasets": {"d": {"source": "synthetic"}}, "models": {"m": model}}
-    config |= {"train": ["m"], "compare": {"with": "m", "without": "m", "shares": [1]}}
+    config = {
+        "dataset": "d",
+        "datasets": {"d": {"source": "synthetic"}},
+        "models": {"m": model, "n": model},
+    }
+    config |= {"train": ["m"], "compare": {"pairs": [["m", "n"]], "shares": [1]}}
     config |= {"predict": {"model": "m"}}
     completed: dict[str, Any] = complete(config, schema)["models"]["m"]
     return completed

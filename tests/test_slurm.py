@@ -151,8 +151,8 @@ def by_two_tasks(folder: Path, _: Cluster) -> Project:
     model = entry(**STILL, devices=2, accelerator="auto")
     halves = {"source": "synthetic", "images": 19}
     project = Project(
-        folder / "project", dataset="halves", datasets={"halves": halves}, models={"pair": model},
-        train=["pair"], compare={"with": "pair", "without": "pair"},
+        folder / "project", dataset="halves", datasets={"halves": halves},
+        models={"pair": model, "other": model}, train=["pair"], compare={"pairs": [["pair", "other"]]},
     )  # fmt: skip
     results = project.folder / "results/halves"
     write_data(results, train_faces=12)
