@@ -3,6 +3,7 @@
 import difflib
 import json
 import shlex
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ def complete(config: Config, schema: Config) -> Config:
     if isinstance(whole.get("models"), dict):
         whole["models"] = {name: _resolve(whole["models"], name) for name in whole["models"]}
     _check_renamed(whole)
+    whole = _from_text(whole, schema)
     errors = list(Draft202012Validator(schema).iter_errors(whole))
     if errors:
         raise UserError(_sentence(min(errors, key=partial(_distance, config))))
@@ -61,6 +63,20 @@ def _check_renamed(config: Config) -> None:
             "The configuration's compare.with and compare.without have become pairs; write compare:"
             f" {{pairs: [[{', '.join(map(str, pair))}]]}} instead."
         )
+
+
+def _from_text(value: Any, schema: Any) -> Any:
+    """The value with numbers in place of text, as which --config 'seeds=[65]' brings them."""
+    schema = schema if isinstance(schema, dict) else {}
+    if isinstance(value, dict):
+        keys, others = schema.get("properties", {}), schema.get("additionalProperties")
+        return {key: _from_text(below, keys.get(key, others)) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_from_text(item, schema.get("items")) for item in value]
+    if isinstance(value, str) and "type" in schema and "string" not in schema["type"]:
+        with suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 def _resolve(models: Config, name: str, seen: tuple[str, ...] = ()) -> Config:

@@ -1,8 +1,10 @@
 """What every stage's command line shares: flags, settings, log, progress, errors."""
 
 import argparse
+import errno
 import json
 import logging
+import os
 import shlex
 import sys
 import time
@@ -16,6 +18,14 @@ from tqdm import tqdm
 from pipeline.core.errors import UserError
 
 Item = TypeVar("Item")
+DISK_FAULTS = {
+    errno.ENOSPC: ("could not be written: the disk is full", "free some space"),
+    errno.EDQUOT: ("could not be written: your quota of the disk is used up", "free some space"),
+    errno.EFBIG: ("could not be written: it is larger than ulimit -f allows", "raise the limit"),
+    errno.EROFS: ("could not be written: the disk is read-only", "have it mounted for writing"),
+    errno.EACCES: ("may not be read or written by you", "have its rights changed"),
+    errno.EIO: ("could not be read or written: the disk reports an error", "have it checked"),
+}
 log = logging.getLogger(__name__)
 
 
@@ -82,8 +92,8 @@ def running(*log_files: Path | None) -> Iterator[None]:
 
     The first line of a start is its command: several may share a file.
 
-    A ``UserError`` ends the program with its one sentence and exit status 1, without a
-    traceback.
+    A ``UserError``, and a disk that cannot be written, end the program with one sentence and exit
+    status 1, Ctrl-C with one sentence and status 130; none with a traceback.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(logging.WARNING)
@@ -97,10 +107,31 @@ def running(*log_files: Path | None) -> Iterator[None]:
     log.info("started: %s", shlex.join(sys.orig_argv))
     try:
         yield
-    except UserError as error:
-        log.info("stopped: %s", error)
+    except KeyboardInterrupt:
+        log.info("interrupted")
+        print("attparse: interrupted; run the same command again.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        sentence = str(error) if isinstance(error, UserError) else disk_fault(error)
+        if not sentence:
+            raise
+        log.info("stopped: %s", sentence, exc_info=not isinstance(error, UserError))
         # torch puts the traceback of a loader's worker before the sentence.
-        sys.exit(f"attparse: {str(error).rsplit('UserError: ', 1)[-1].strip()}")
+        sys.exit(f"attparse: {sentence.rsplit('UserError: ', 1)[-1].strip()}")
+
+
+def disk_fault(error: BaseException | None) -> str:
+    """What is wrong with the disk, in one sentence, if that is behind an error; else nothing.
+
+    Libraries of C++ and Rust wrap the system's error in one of their own, which has its text.
+    """
+    while error:
+        for number, (what, todo) in DISK_FAULTS.items():
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                file = getattr(error, "filename", None) or "a result"
+                return f"{file} {what}; {todo} and run the same command again."
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def progress(items: Iterable[Item], total: int, title: str, unit: str = "face") -> Iterator[Item]:

@@ -28,6 +28,18 @@ def test_the_published_experiment_is_complete_without_overlays(config):
     assert whole["models"]["cnn_rnn"]["attributes"] == ["Male"]
 
 
+def test_numbers_that_snakemakes_config_flag_gives_as_text_are_numbers(config):
+    config["seeds"] = ["65", "66"]
+    config["models"]["cnn_rnn"] |= {"input_size": ["64", "64"], "pretrained": "false"}
+    whole = complete(config, SCHEMA)
+    assert whole["seeds"] == [65, 66]
+    assert whole["models"]["cnn_rnn"]["input_size"] == [64, 64]
+    assert whole["models"]["cnn_rnn"]["pretrained"] is False
+    config["seeds"] = ["many"]
+    with pytest.raises(UserError, match=r"wrong at seeds\.0: 'many' is not of type 'integer'"):
+        complete(config, SCHEMA)
+
+
 def test_every_key_of_the_schema_is_described():
     def undescribed(schema, path):
         for key, value in schema.get("properties", {}).items():

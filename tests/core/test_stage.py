@@ -1,10 +1,15 @@
 """The command line of every stage: flags, log, progress and errors."""
 
 import argparse
+import errno
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.core import stage
@@ -50,6 +55,65 @@ def test_the_log_of_a_command_is_named_after_it_and_no_flag_is_cut_short():
     for wrong in (["--log", "a", "draw"], ["draw", "--lo", "a"], ["draw", "--sto", "b"]):
         with pytest.raises(SystemExit):
             parser.parse_args(wrong)
+
+
+class WrappedError(Exception):
+    """As a library of Rust raises it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b could not be written: the"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "a result could not be written: your quota"),
+        (OSError(errno.EROFS, "Read-only file system", "a"), "the disk is read-only"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "a may not be read or written"),
+        (WrappedError("I/O error: No space left on device (os error 28)"), "the disk is full"),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_one_sentence_with_the_details_in_the_log(
+    tmp_path, error, says
+):
+    def save():
+        with stage.running(tmp_path / "log"):
+            try:
+                raise error
+            except Exception as cause:
+                raise RuntimeError("while saving") from cause
+
+    with pytest.raises(SystemExit, match=says) as end:
+        save()
+    assert end.value.code.endswith("run the same command again.")
+    assert "Traceback" in (tmp_path / "log").read_text()
+
+
+def test_a_file_that_outgrows_a_limit_leaves_the_earlier_result_and_one_sentence(tmp_path):
+    program = (
+        "import resource; from pathlib import Path; from pipeline.core import files, stage\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "with stage.running(): files.write_text(Path('result'), 'x' * 2000)"
+    )
+    (tmp_path / "result").write_text("earlier")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("attparse: a result could not be written: it is larger")
+    assert run.stderr.count("\n") == 1
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("result", "earlier")]
+
+
+def test_an_interrupt_is_one_sentence_with_status_130(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end, stage.running(tmp_path / "log"):
+        raise KeyboardInterrupt
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "attparse: interrupted; run the same command again.\n"
+    assert "interrupted" in (tmp_path / "log").read_text()
 
 
 def test_a_fault_of_ours_keeps_its_traceback(tmp_path):

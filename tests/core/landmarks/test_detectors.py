@@ -1,8 +1,14 @@
 """Detectors and their cascade: the right face, or none."""
 
+import os
+import signal
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT
 from face_detection import ALL, box_around, fetched_model, mean_face
 from hypothesis import given
 from hypothesis import strategies as st
@@ -264,3 +270,18 @@ def test_where_one_face_fills_the_place_the_others_are_not_looked_for(
     two = np.hstack([aligned[0][0], aligned[0][1]])
     mesh.find([two], [(0, 0, 356, 218)])  # neither fills this place
     assert len(searched) == 1
+
+
+def test_the_reason_of_an_abort_while_mediapipe_starts_is_in_the_log(tmp_path):
+    program = (
+        "import os, sys; from pathlib import Path; from pipeline.core import stage\n"
+        "from pipeline.core.landmarks.detectors.mediapipe_mesh import quiet\n"
+        "with stage.running(Path('log')), quiet(): os.write(2, b'no EGL'); os.abort()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert run.returncode == -signal.SIGABRT
+    assert run.stderr == b""
+    assert (tmp_path / "log").read_text().endswith("no EGL")

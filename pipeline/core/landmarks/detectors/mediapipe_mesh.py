@@ -3,6 +3,7 @@
 Still images, no tracking from one to the next: an image's points depend on that image alone.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -131,12 +132,16 @@ def in_pixels(found: Any, image: np.ndarray) -> list[np.ndarray]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what MediaPipe's C++ code prints while it starts off the terminal."""
-    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Keep what MediaPipe's C++ code prints while it starts off the terminal.
+
+    It goes to the stage's log, if there is one: should MediaPipe abort, its reason is there.
+    """
+    logs = [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]
+    stderr, file = os.dup(2), logs[0].baseFilename if logs else os.devnull
+    with Path(file).open("ab") as target:
+        os.dup2(target.fileno(), 2)
     try:
-        os.dup2(null, 2)
         yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-        os.close(null)
