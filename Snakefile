@@ -35,19 +35,21 @@ rule all:
 rule faces:
     """The data set as one Hugging Face dataset, verified."""
     input:
-        f"results/{DATASET}/faces.json",
+        multiext(f"results/{DATASET}/faces", "", ".json"),
 
 
 rule landmarks:
     """68 points of every face, as CSV."""
     input:
-        f"results/{DATASET}/landmarks.json",
+        rules.faces.input,
+        multiext(f"results/{DATASET}/landmarks", ".csv", ".json"),
 
 
 rule masks:
     """14 regions and 40 masks of every face, as a Zarr store."""
     input:
-        f"results/{DATASET}/masks.json",
+        rules.landmarks.input,
+        multiext(f"results/{DATASET}/masks", ".zarr", ".json"),
 
 
 rule compare_models:

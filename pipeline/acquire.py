@@ -19,9 +19,9 @@ from pipeline.core.errors import UserError
 from pipeline.core.faces.sources import Source, open_source
 from pipeline.core.faces.sources.labels import Labels, is_subset, select
 from pipeline.core.faces.split_checks import identities_apart
-from pipeline.core.faces.store import SPLITS, Face, face_writer
+from pipeline.core.faces.store import SPLITS, Face, face_writer, faces_sha256
 from pipeline.core.faces.verification import find_fault
-from pipeline.core.files import csv_rows, sha256, write_json, write_text, written
+from pipeline.core.files import csv_rows, write_json, write_text, written
 from pipeline.core.landmarks.photographs import AlignedSource, open_detectors
 from pipeline.core.partition import batched
 
@@ -103,7 +103,7 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
             **counts,
             "rejected": len(rejected.images),
             "size": [height, width],
-            "sha256": sha256(out.faces),
+            "sha256": faces_sha256(out.faces),
         },
     )
 

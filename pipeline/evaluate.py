@@ -21,7 +21,7 @@ from pipeline.core.evaluation.mask_metrics import MaskMetrics
 from pipeline.core.evaluation.predictions import Predictions, write_predictions
 from pipeline.core.evaluation.summary import summarise
 from pipeline.core.faces import split_checks
-from pipeline.core.faces.store import Faces, open_faces
+from pipeline.core.faces.store import Faces, faces_sha256, open_faces
 from pipeline.core.files import sha256, write_json, write_table
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def evaluate(args: argparse.Namespace) -> None:
     warnings = find_warnings(trained, faces, predictions, settings)
     predictions = replace(predictions, warnings=tuple(warnings))
     summary, table = summarise(predictions, settings, args.threads)
-    hashes = {path: sha256(path) for path in {args.faces, args.trained_on}}
+    hashes = {path: faces_sha256(path) for path in {args.faces, args.trained_on}}
     summary = replace(
         summary,
         masks=masks,

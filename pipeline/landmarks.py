@@ -1,6 +1,7 @@
 """Find 68 landmarks on every face.
 
-``find`` works on one part of the faces, ``gather`` joins the parts to one table.
+``find`` works on one part of the faces, ``gather`` joins the parts to one table, ``summarise``
+describes the table as it is, with what a person has corrected in it.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import numpy as np
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import SPLITS, Faces, open_faces
-from pipeline.core.files import sha256, write_json
+from pipeline.core.files import replacing, sha256, write_json, write_text
 from pipeline.core.landmarks import detectors
 from pipeline.core.landmarks.table import POINTS, Landmarks, read_landmarks, write_landmarks
 from pipeline.core.partition import batched, part_rows
@@ -47,6 +48,27 @@ def gather_parts(faces: Faces, parts: Sequence[Landmarks]) -> Landmarks:
         )
     points = np.concatenate([part.points for part in parts])
     return Landmarks(names, points, [name for part in parts for name in part.detectors])
+
+
+def place(landmarks: Landmarks, table: Path, written: Path | None) -> None:
+    """Write the table, unless a person has corrected the one that is there.
+
+    ``written`` keeps the hashes of all tables that were ever written here, one a line: a table with
+    another hash is a person's work, which stays.
+    """
+    known = written.read_text().split() if written and written.is_file() else []
+    if known and table.exists() and sha256(table) not in known:
+        log.warning(
+            "%s has been changed by hand and is kept, although landmarks were found anew; to"
+            " replace it, remove it and run `snakemake --cores 1 %s`",
+            table,
+            table,
+        )
+        return
+    with replacing(table) as partial:
+        write_landmarks(partial, landmarks)
+        if written:  # before the table is in place: whatever a kill leaves there is then known
+            write_text(written, "\n".join([*dict.fromkeys([*known, sha256(partial)])]) + "\n")
 
 
 def summarise(faces: Faces, landmarks: Landmarks) -> dict[str, Any]:
@@ -82,9 +104,17 @@ def arguments() -> argparse.ArgumentParser:
     gather.add_argument("--faces", type=Path, required=True)
     gather.add_argument("--parts", type=Path, nargs="+", required=True, help="in order")
     gather.add_argument("--out", type=Path, required=True, help="landmarks.csv")
-    gather.add_argument("--summary", type=Path, required=True, help="landmarks.json")
+    gather.add_argument(
+        "--written", type=Path, help="hashes of the tables written here: no other is replaced"
+    )
+    gather.add_argument("--done", type=Path, help="an empty file, written last")
     gather.add_argument("--settings", type=stage.settings, required=True, help="detectors")
     gather.set_defaults(run=run_gather)
+    summary = command("summarise", "check the table against the faces and count what was found")
+    summary.add_argument("--faces", type=Path, required=True)
+    summary.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
+    summary.add_argument("--out", type=Path, required=True, help="landmarks.json")
+    summary.set_defaults(run=run_summarise)
     return parser
 
 
@@ -99,16 +129,27 @@ def run_find(args: argparse.Namespace) -> None:
 def run_gather(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
     landmarks = gather_parts(faces, [read_landmarks(path) for path in args.parts])
-    write_landmarks(args.out, landmarks)
+    place(landmarks, args.out, args.written)
+    if args.done:
+        write_text(args.done, "")
     installed = detectors.usable(args.settings["detectors"])
     # Not in the summary: a detector that found nothing more changes nothing that comes after.
     log.info("detectors used: %s", ", ".join(installed))
     for name in set(args.settings["detectors"]) - set(installed):
         log.warning("%s is not installed: the cascade went without it", name)
+
+
+def run_summarise(args: argparse.Namespace) -> None:
+    faces, landmarks = open_faces(args.faces), read_landmarks(args.landmarks)
+    if landmarks.names != faces.names:
+        raise UserError(
+            f"{args.landmarks} has other faces than {args.faces}, or in another order; to find the"
+            " landmarks again, remove it and run the same command again."
+        )
     summary = summarise(faces, landmarks)
     for split, names in summary["without_landmarks"].items():
         log.info("%s: %d faces without landmarks %s", split, len(names), " ".join(names))
-    write_json(args.summary, summary | {"sha256": sha256(args.out)})
+    write_json(args.out, summary | {"sha256": sha256(args.landmarks)})
 
 
 if __name__ == "__main__":

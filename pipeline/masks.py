@@ -1,15 +1,16 @@
 """Draw the 40 masks of every face from its landmarks and labels.
 
-``draw`` writes the shards of one part of the faces into the store, ``gather`` checks that all are
-there and opens it.
+``draw`` writes the shards of one part of the faces into a folder, ``gather`` checks that all are
+there and makes the store of them, which has the same files under a second name (hard links).
 """
 
 import argparse
 import json
 import logging
+import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import sha256 as sha256_of
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from pipeline.core import stage
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, open_faces
-from pipeline.core.files import sha256, write_json
+from pipeline.core.files import replacing, sha256, write_json
 from pipeline.core.landmarks.table import Landmarks, read_landmarks
 from pipeline.core.masks.regions import REGIONS, attribute_masks, fill_polygons, region_polygons
-from pipeline.core.masks.store import finish, write_shard
+from pipeline.core.masks.store import finish, shards_sha256, write_shard
 from pipeline.core.partition import part_rows
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Drawing:
 
 
 def draw_part(
-    store: Path, faces: Faces, landmarks: Landmarks, part: str, shard: int
+    folder: Path, faces: Faces, landmarks: Landmarks, part: str, shard: int
 ) -> dict[str, Any]:
     """Write a part's shards; return their hashes and counts, which ``gather`` needs."""
     rows = part_rows(part, len(faces), shard)
@@ -75,7 +76,7 @@ def draw_part(
     shards = {}
     for first in rows[::shard]:
         faces_of_shard = islice(drawn, min(shard, rows.stop - first))
-        shards.update(write_shard(store, first // shard, shard, faces_of_shard))
+        shards.update(write_shard(folder, first // shard, shard, faces_of_shard))
     return {
         "rows": [rows.start, rows.stop],
         "shard": shard,
@@ -88,11 +89,15 @@ def draw_part(
 
 
 def gather_parts(
-    store: Path, faces: Faces, parts: Sequence[dict[str, Any]], settings: dict[str, Any]
+    store: Path,
+    faces: Faces,
+    parts: Sequence[dict[str, Any]],
+    folders: Sequence[Path],
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
-    """Check the shards that the parts wrote, open the store and return its summary."""
+    """Make the store of the shards that the parts wrote into their folders; return its summary."""
     shard = settings["shard"]
-    _check(store, len(faces), parts, shard)
+    _check(len(faces), parts, folders, shard)
     found = np.ones(len(faces), bool)
     found[[row for part in parts for row in part["without_landmarks"]]] = False
     empty = {
@@ -102,11 +107,26 @@ def gather_parts(
     if settings["repair_labels"]:
         for k, name in enumerate(ATTRIBUTES):
             labels[empty[name], k] = False
-    finish(store, faces.names, found, labels, faces.size, shard)
+    with replacing(store) as partial:
+        for part, folder in zip(parts, folders, strict=True):
+            for name in part["shards"]:
+                _link(folder / name, partial / name)
+        finish(partial, faces.names, found, labels, faces.size, shard)
     return _summary(faces, found, empty, parts, settings)
 
 
-def _check(store: Path, faces: int, parts: Sequence[dict[str, Any]], shard: int) -> None:
+def _link(file: Path, name: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no hard links."""
+    name.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, name)
+    except OSError:
+        shutil.copyfile(file, name)
+
+
+def _check(
+    faces: int, parts: Sequence[dict[str, Any]], folders: Sequence[Path], shard: int
+) -> None:
     """``UserError`` unless the parts hold every face once and their shards are in place."""
     again = "make the parts again from these faces (the rule masks_part does)."
     spans = sorted(tuple(part["rows"]) for part in parts if part["rows"][0] < part["rows"][1])
@@ -115,12 +135,13 @@ def _check(store: Path, faces: int, parts: Sequence[dict[str, Any]], shard: int)
         raise UserError(f"the parts hold rows {spans}, and there are {faces} faces: {again}")
     if other := {part["shard"] for part in parts} - {shard}:
         raise UserError(f"some parts have {min(other)} faces a shard, others {shard}: {again}")
-    for part in parts:
+    for part, folder in zip(parts, folders, strict=True):
+        again = f"remove {folder} and run the same command again; it is then made anew."
         for name, expected in part["shards"].items():
-            if not (store / name).is_file():
-                raise UserError(f"{store / name} is missing, though a part wrote it: {again}")
-            if sha256(store / name) != expected:
-                raise UserError(f"{store / name} is not as its part wrote it: {again}")
+            if not (folder / name).is_file():
+                raise UserError(f"{folder / name} is missing, though a part wrote it: {again}")
+            if sha256(folder / name) != expected:
+                raise UserError(f"{folder / name} is not as its part wrote it: {again}")
 
 
 def _summary(
@@ -132,9 +153,9 @@ def _summary(
 ) -> dict[str, Any]:
     """What ``masks.json`` says: the same for equal stores, into however many parts they were cut.
 
-    ``sha256`` is that of all shards' hashes, in order of their names.
+    ``sha256`` is that of all shards' names and hashes.
     """
-    shards = sorted(item for part in parts for item in part["shards"].items())
+    shards = {name: digest for part in parts for name, digest in part["shards"].items()}
     empty_masks = {name: len(rows) for name, rows in empty.items() if rows}
     return {
         "images": len(faces),
@@ -146,7 +167,7 @@ def _summary(
         "repaired_faces": len(set().union(*empty.values())) if settings["repair_labels"] else 0,
         "regions_absent": _total(parts, "absent"),
         "regions_clipped": _total(parts, "clipped"),
-        "sha256": sha256_of("".join(f"{n} {h}\n" for n, h in shards).encode()).hexdigest(),
+        "sha256": shards_sha256(shards),
     }
 
 
@@ -166,15 +187,17 @@ def arguments() -> argparse.ArgumentParser:
     draw = command("draw", "draw the masks of one part of the faces")
     draw.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
     draw.add_argument("--part", required=True, help="such as 2-of-16")
+    draw.add_argument("--shards", type=Path, required=True, help="folder of the part's shards")
     draw.add_argument("--out", type=Path, required=True, help="the part's hashes and counts")
     draw.set_defaults(run=run_draw)
-    gather = command("gather", "check that all shards are there, open the store")
-    gather.add_argument("--parts", type=Path, nargs="+", required=True, help="what draw wrote")
+    gather = command("gather", "check that all shards are there, make the store of them")
+    gather.add_argument("--parts", type=Path, nargs="+", required=True, help="each part's --out")
+    gather.add_argument("--shards", type=Path, nargs="+", required=True, help="in the same order")
+    gather.add_argument("--store", type=Path, required=True, help="masks.zarr")
     gather.add_argument("--summary", type=Path, required=True, help="masks.json")
     gather.set_defaults(run=run_gather)
     for one in (draw, gather):
         one.add_argument("--faces", type=Path, required=True)
-        one.add_argument("--store", type=Path, required=True, help="masks.zarr")
         one.add_argument("--settings", type=stage.settings, required=True)
     return parser
 
@@ -186,14 +209,16 @@ def run_draw(args: argparse.Namespace) -> None:
             f"{args.landmarks} holds other faces than {args.faces}, or in another order; make it"
             " again from these faces with the rule landmarks."
         )
-    part = draw_part(args.store, faces, landmarks, args.part, args.settings["shard"])
+    with replacing(args.shards) as folder:
+        folder.mkdir()
+        part = draw_part(folder, faces, landmarks, args.part, args.settings["shard"])
     write_json(args.out, part)
 
 
 def run_gather(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
     parts = [json.loads(path.read_text(encoding="utf-8")) for path in args.parts]
-    summary = gather_parts(args.store, faces, parts, args.settings)
+    summary = gather_parts(args.store, faces, parts, args.shards, args.settings)
     for key, value in summary.items():
         log.info("%s: %s", key, value)
     write_json(args.summary, summary)

@@ -25,8 +25,9 @@ from torch import nn
 from pipeline.core import stage
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
-from pipeline.core.faces.store import Faces, open_faces
-from pipeline.core.files import remove, replacing, sha256, write_json
+from pipeline.core.faces.store import Faces, faces_sha256, open_faces
+from pipeline.core.files import check_unchanged, remove, replacing, sha256, write_json
+from pipeline.core.masks.store import hash_shards, shards_sha256
 from pipeline.core.model_settings import (
     TrainingSettings,
     decisive,
@@ -70,8 +71,7 @@ def train(args: argparse.Namespace) -> None:
     if settings.pooling == "mean_regions":
         mean: Any = learner.network.mean_regions
         mean.copy_(data.mean_regions(mean.shape[1:]))
-    inputs = {"faces": args.faces, "masks": masks, "initial": args.initial}
-    account = describe(learner.network, data, inputs)
+    account = describe(learner.network, data, checked_inputs(args, masks))
 
     folder = args.checkpoints / fingerprint(account)[:12]
     state = read_checkpoint(folder, may_write=RANK == 0)
@@ -150,7 +150,20 @@ def new_learner(
     return learner
 
 
-def describe(network: nn.Module, data: FaceData, inputs: dict[str, Path | None]) -> dict[str, Any]:
+def checked_inputs(args: argparse.Namespace, masks: Path | None) -> dict[str, str | None]:
+    """The hash of each input, which must be the one in the summary that was written with it."""
+    faces = faces_sha256(args.faces)
+    check_unchanged(args.faces, faces, args.faces_summary)
+    if masks and args.masks_summary:
+        check_unchanged(masks, shards_sha256(hash_shards(masks)), args.masks_summary)
+    return {
+        "faces": faces,
+        "masks": sha256(masks) if masks else None,
+        "initial": sha256(args.initial) if args.initial else None,
+    }
+
+
+def describe(network: nn.Module, data: FaceData, inputs: dict[str, str | None]) -> dict[str, Any]:
     """The account of a run: from what, with what, by which code."""
     cuda = data.settings.accelerator != "cpu" and torch.cuda.is_available()
     weights = list(network.parameters())
@@ -158,7 +171,7 @@ def describe(network: nn.Module, data: FaceData, inputs: dict[str, Path | None])
     return {
         "settings": data.settings.to_dict(),
         "seed": data.seed,
-        "inputs_sha256": {name: sha256(path) if path else None for name, path in inputs.items()},
+        "inputs_sha256": inputs,
         "images": {split: len(rows) for split, rows in data.splits.items()},
         "images_with_masks": {
             split: int(data.found[rows].sum()) if data.found is not None else 0
@@ -199,6 +212,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--faces", type=Path, required=True, help="folder of faces")
     parser.add_argument("--masks", type=Path, help="store of masks, unless trained without")
+    parser.add_argument("--faces-summary", type=Path, help="faces.json, to check --faces against")
+    parser.add_argument("--masks-summary", type=Path, help="masks.json, to check --masks against")
     parser.add_argument("--initial", type=Path, help="weights to start from")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder to resume from")
     parser.add_argument("--weights", type=Path, required=True, help="the best epoch's weights")

@@ -74,9 +74,9 @@ def make_data(folder: Path, config: dict[str, Any]) -> None:
     how = {"shard": config["masks"]["shard"], "repair_labels": False}
     store = folder / "masks.zarr"
     call(masks, how, "draw", faces=faces, landmarks=folder / "landmarks.csv", part="1-of-1",
-         store=store, out=folder / "masks/1-of-1.json")  # fmt: skip
-    call(masks, how, "gather", faces=faces, parts=folder / "masks/1-of-1.json", store=store,
-         summary=folder / "masks.json")  # fmt: skip
+         shards=folder / "masks/1-of-1", out=folder / "masks/1-of-1.json")  # fmt: skip
+    call(masks, how, "gather", faces=faces, parts=folder / "masks/1-of-1.json",
+         shards=folder / "masks/1-of-1", store=store, summary=folder / "masks.json")  # fmt: skip
 
 
 def make_model(folder: Path, name: str, settings: Any, evaluation: Any) -> None:

@@ -57,9 +57,15 @@ def find(faces: Path, part: str, out: Path) -> Path:
 def gather(faces: Path, parts: list[Path], folder: Path) -> Path:
     out = folder / "landmarks.csv"
     arguments = ["gather", "--faces", str(faces), "--parts", *map(str, parts)]
-    arguments += ["--out", str(out), "--summary", str(folder / "landmarks.json")]
+    arguments += ["--out", str(out), "--written", str(folder / "written")]
     landmarks.main([*arguments, "--settings", SETTINGS])
+    summarise(faces, folder)
     return out
+
+
+def summarise(faces: Path, folder: Path) -> None:
+    words = ["summarise", "--faces", faces, "--landmarks", folder / "landmarks.csv"]
+    landmarks.main([str(word) for word in [*words, "--out", folder / "landmarks.json"]])
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +97,54 @@ def test_the_summary_counts_by_detector_and_names_by_split_the_faces_without_poi
     assert (summary["images"], summary["found"]) == (14, 13)
     assert summary["detectors"] == {"dlib": 1, "mediapipe": 11, "mediapipe_enlarged": 1}
     assert summary["without_landmarks"] == {"train": ["077942.jpg"], "valid": [], "test": []}
+
+
+@pytest.fixture
+def made_up(tmp_path) -> tuple[Path, Path]:
+    """Ten grey faces, and the only part of their landmarks, which are made up."""
+    grey = cv2.imencode(".png", np.full((20, 20, 3), 128, np.uint8))[1].tobytes()
+    names = [f"{i:06d}.png" for i in range(10)]
+    faces = (Face(name, "train", -1, np.zeros(40, bool), grey) for name in names)
+    write_faces(tmp_path / "faces", faces, (20, 20))
+    points = np.random.default_rng(1).uniform(0, 20, (10, 68, 2))
+    write_landmarks(tmp_path / "1-of-1.csv", Landmarks(names, points, ["dlib"] * 10))
+    return tmp_path / "faces", tmp_path / "1-of-1.csv"
+
+
+def test_points_corrected_by_hand_are_summarised_and_never_overwritten(made_up, capsys):
+    faces, part = made_up
+    table = gather(faces, [part], part.parent)
+    before = json.loads(table.with_suffix(".json").read_text())
+    corrected = read_landmarks(table)
+    corrected.points[3] += 1
+    write_landmarks(table, corrected)
+    summarise(faces, table.parent)
+    after = json.loads(table.with_suffix(".json").read_text())
+    assert {key for key in before if before[key] != after[key]} == {"sha256"}
+    edited = table.read_bytes()
+    gather(faces, [part], table.parent)
+    warning = capsys.readouterr().err
+    assert "by hand and is kept, although landmarks were found anew" in warning
+    assert f"remove it and run `snakemake --cores 1 {table}`" in warning
+    assert table.read_bytes() == edited
+    table.unlink()
+    gather(faces, [part], table.parent)
+    assert json.loads(table.with_suffix(".json").read_text()) == before
+
+
+def test_a_table_that_was_written_before_may_be_replaced(made_up):
+    """Whichever of two tables a kill has left in place."""
+    faces, part = made_up
+    table = gather(faces, [part], part.parent)
+    first = table.read_bytes()
+    other = read_landmarks(part)
+    other.points[3] += 1
+    write_landmarks(part, other)
+    gather(faces, [part], table.parent)
+    second = table.read_bytes()
+    table.write_bytes(first)
+    gather(faces, [part], table.parent)
+    assert table.read_bytes() == second
 
 
 def test_parts_of_other_faces_or_in_another_order_are_refused(faces, tmp_path, capsys):

@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,7 +17,6 @@ from hypothesis import strategies as st
 from pipeline import data_figures
 from pipeline import masks as stage_masks
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.landmarks.table import Landmarks, write_landmarks
 from pipeline.core.masks import true_parts
@@ -64,19 +65,20 @@ def data_set(folder, count, seed=0):
 
 def arguments(folder, **settings):
     settings = {"shard": SHARD, "repair_labels": False} | settings
-    common = ["--faces", folder / "faces", "--store", folder / "masks.zarr"]
-    return [str(word) for word in [*common, "--settings", json.dumps(settings)]]
+    return ["--faces", str(folder / "faces"), "--settings", json.dumps(settings)]
 
 
 def draw(folder, part, **settings):
     out = folder / "masks" / f"{part}.json"
     words = ["draw", "--landmarks", folder / "landmarks.csv", "--part", part, "--out", out]
+    words += ["--shards", out.with_suffix("")]
     stage_masks.main([str(word) for word in words] + arguments(folder, **settings))
     return out
 
 
 def gather(folder, parts, **settings):
-    words = ["gather", "--parts", *parts, "--summary", folder / "masks.json"]
+    words = ["gather", "--parts", *parts, "--shards", *[part.with_suffix("") for part in parts]]
+    words += ["--store", folder / "masks.zarr", "--summary", folder / "masks.json"]
     stage_masks.main([str(word) for word in words] + arguments(folder, **settings))
     return json.loads((folder / "masks.json").read_text())
 
@@ -136,23 +138,35 @@ def test_repairing_makes_a_positive_with_an_empty_mask_negative_and_reports_it(t
     assert np.array_equal(open_masks(tmp_path / "masks.zarr").labels, expected)
 
 
-def test_a_part_made_again_with_equal_bytes_leaves_the_store_open(tmp_path):
-    data_set(tmp_path, 11)
-    make(tmp_path, 2)
-    before = contents(tmp_path)
-    draw(tmp_path, "2-of-2")
-    assert contents(tmp_path) == before
-
-
-def test_a_part_with_other_bytes_closes_the_store_until_it_is_gathered(tmp_path):
+def test_the_store_stays_as_it_is_until_its_parts_are_gathered_again(tmp_path):
     data_set(tmp_path, 11)
     make(tmp_path, 2)
     before = contents(tmp_path)
     data_set(tmp_path, 11, seed=1)
-    draw(tmp_path, "2-of-2")
-    with pytest.raises(UserError, match="no whole store"):
-        open_masks(tmp_path / "masks.zarr")
+    part = draw(tmp_path, "2-of-2")
+    assert contents(tmp_path) == before
+    gather(tmp_path, [part.with_name("1-of-2.json"), part])
+    assert contents(tmp_path) != before
+
+
+def test_a_deleted_store_is_made_again_of_the_same_parts(tmp_path):
     data_set(tmp_path, 11)
+    parts = [draw(tmp_path, f"{k}-of-2") for k in (1, 2)]
+    gather(tmp_path, parts)
+    before = contents(tmp_path)
+    shutil.rmtree(tmp_path / "masks.zarr")
+    gather(tmp_path, parts)
+    assert contents(tmp_path) == before
+
+
+def test_where_there_are_no_hard_links_shards_are_copied(tmp_path, monkeypatch):
+    def refuse(*names):
+        raise PermissionError
+
+    data_set(tmp_path, 11)
+    make(tmp_path, 2)
+    before = contents(tmp_path)
+    monkeypatch.setattr(stage_masks, "os", SimpleNamespace(link=refuse))
     make(tmp_path, 2)
     assert contents(tmp_path) == before
 
@@ -171,12 +185,12 @@ def test_fewer_faces_leave_nothing_of_the_larger_store(tmp_path):
 def test_a_shard_that_is_missing_or_changed_is_named(tmp_path, capsys, damage):
     data_set(tmp_path, 11)
     parts = [draw(tmp_path, f"{k}-of-2") for k in (1, 2)]
-    shard = tmp_path / "masks.zarr" / "regions" / "c" / "1" / "0" / "0"
+    shard = tmp_path / "masks/2-of-2/regions/c/1/0/0"
     if damage == "missing":
         shard.unlink()
     else:
         shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(SystemExit, match=f"regions/c/1/0/0.*{damage}.*make the parts again"):
+    with pytest.raises(SystemExit, match=f"regions/c/1/0/0.*{damage}.*: remove .*masks/2-of-2 and"):
         gather(tmp_path, parts)
     assert not (tmp_path / "masks.json").exists()
 
@@ -198,15 +212,14 @@ def test_landmarks_of_other_faces_are_refused(tmp_path):
         draw(tmp_path, "1-of-1")
 
 
-def test_a_killed_part_run_again_gives_the_same_bytes(tmp_path):
+def test_a_killed_part_leaves_nothing_and_run_again_gives_the_same_bytes(tmp_path):
     data_set(tmp_path, 60)
     make(tmp_path, 1)
     before = contents(tmp_path)
-    (tmp_path / "masks.zarr" / "zarr.json").unlink()
-    for file in (tmp_path / "masks.zarr").rglob("c/*/0/0/*"):
-        file.unlink()
+    shutil.rmtree(tmp_path / "masks/1-of-1")
     words = ["draw", "--landmarks", tmp_path / "landmarks.csv", "--part", "1-of-1"]
-    words += ["--out", tmp_path / "masks" / "1-of-1.json", *arguments(tmp_path)]
+    words += ["--out", tmp_path / "masks/1-of-1.json", "--shards", tmp_path / "masks/1-of-1"]
+    words += arguments(tmp_path)
     root = Path(stage_masks.__file__).parents[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.masks", *map(str, words)],
@@ -214,12 +227,11 @@ def test_a_killed_part_run_again_gives_the_same_bytes(tmp_path):
         env=os.environ | {"PYTHONPATH": str(root)},
         stderr=subprocess.DEVNULL,
     )
-    while process.poll() is None and not list(tmp_path.rglob("masks.zarr/masks/c/1/0/0/0")):
+    while process.poll() is None and not list(tmp_path.glob("masks/.*/masks/c/1/0/0/0")):
         time.sleep(0.001)
     process.kill()
     process.wait()
-    with pytest.raises(UserError, match="no whole store"):
-        open_masks(tmp_path / "masks.zarr")
+    assert not (tmp_path / "masks/1-of-1").exists()
     make(tmp_path, 1)
     assert contents(tmp_path) == before
 

@@ -2,6 +2,7 @@
 
 import runpy
 from collections.abc import Callable
+from dataclasses import make_dataclass
 from typing import Any
 
 import pytest
@@ -138,4 +139,5 @@ def test_a_model_that_does_without_a_gpu_asks_for_none():
     [(0, None, None), (0, 7, 7), (480, None, 465), (10, None, 5), (480, 60, 60), (60, 480, 45)],
 )
 def test_training_ends_itself_before_its_job_is_ended(job, own, expected):
-    assert in_time({"max_minutes": own}, job)["max_minutes"] == expected
+    settings = make_dataclass("Settings", ["max_minutes"])(own)
+    assert in_time(settings, job).max_minutes == expected

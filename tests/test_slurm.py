@@ -25,6 +25,9 @@ from small_training import SEED, entry, weights, write_data
 from test_resources import asked
 from test_train import STILL, assert_close, plain_training
 
+from pipeline.core.faces.store import faces_sha256
+from pipeline.core.masks.store import hash_shards, shards_sha256
+
 pytestmark = pytest.mark.slurm
 
 TINY = {
@@ -156,8 +159,10 @@ def by_two_tasks(folder: Path, _: Cluster) -> Project:
     )  # fmt: skip
     results = project.folder / "results/halves"
     write_data(results, train_faces=12)
-    for summary in ("faces.json", "masks.json"):
-        (results / summary).write_text("{}")
+    shards = shards_sha256(hash_shards(results / "masks.zarr"))
+    for name, digest in (("faces", faces_sha256(results / "faces")), ("masks", shards)):
+        (results / f"{name}.json").write_text(json.dumps({"sha256": digest}))
+    (results / "landmarks.json").write_text("{}")
     weights_file = f"results/halves/pair/seed-{SEED}/weights.safetensors"
     project.run(*SLURM, "--allowed-rules", "train", "--", weights_file)
     return project

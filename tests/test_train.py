@@ -28,7 +28,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from pipeline import train
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.faces.store import Face, open_faces, write_faces
+from pipeline.core.faces.store import Face, faces_sha256, open_faces, write_faces
 from pipeline.core.files import sha256
 from pipeline.core.masks.store import open_masks
 from pipeline.core.networks import build
@@ -183,7 +183,7 @@ def test_the_baseline_learns_from_attributes_alone(tmp_path):
 def test_the_account_names_inputs_settings_and_code(data, tmp_path):
     train_small(data, tmp_path, **STILL)
     account = json.loads((tmp_path / "run.json").read_text())
-    assert account["inputs_sha256"]["faces"] == sha256(data / "faces")
+    assert account["inputs_sha256"]["faces"] == faces_sha256(data / "faces")
     assert account["inputs_sha256"]["masks"] == sha256(data / "masks.zarr")
     assert account["settings"]["input_size"] == list(SIZE)
     assert account["settings"]["faces_size"] == list(SIZE)

@@ -17,6 +17,8 @@ from face_sets import official_set
 from scipy.optimize import linear_sum_assignment
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.faces.store import faces_sha256
+from pipeline.core.files import sha256
 from pipeline.core.masks.regions import attribute_masks, fill_polygons, region_polygons
 
 TINY = """
@@ -191,6 +193,110 @@ def test_a_model_is_evaluated_and_shown_on_another_data_set_too(finished):
     assert "train" not in finished_rules(run)
 
 
+def test_the_hash_of_the_faces_is_the_same_everywhere_whatever_others_leave_there(finished):
+    import datasets
+
+    results = finished.folder / "results/tiny"
+    datasets.load_from_disk(str(results / "faces")).filter(lambda face: face["Male"])
+    assert list((results / "faces").glob("cache-*.arrow"))
+    assert (results / "faces/.snakemake_timestamp").exists()
+    run = json.loads((results / "attparsenet/seed-64/run.json").read_text())
+    metrics = json.loads((results / "attparsenet/seed-64/on-tiny/metrics.json").read_text())
+    assert (
+        json.loads((results / "faces.json").read_text())["sha256"]
+        == run["inputs_sha256"]["faces"]
+        == metrics["data"]["faces_sha256"]
+        == metrics["data"]["trained_on_sha256"]
+        == faces_sha256(results / "faces")
+    )
+    assert "Nothing to be done" in finished.snakemake("train_attparsenet").stdout
+
+
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        (["masks.zarr"], {"masks_gather": 1}),
+        (["masks.zarr", "masks/1-of-2"], {"masks_part": 1, "masks_gather": 1}),
+        (
+            ["masks.zarr", "faces", "landmarks.csv"],
+            {"acquire": 1, "landmarks_gather": 1, "landmarks_summary": 1, "masks_gather": 1},
+        ),
+    ],
+)
+def test_what_is_deleted_is_made_again_by_the_same_command(finished, gone, expected):
+    results = finished.folder / "results/tiny"
+    hashes = {"masks.zarr": sha256, "faces": faces_sha256, "landmarks.csv": sha256}
+    before = {name: of(results / name) for name, of in hashes.items()}
+    for name in gone:
+        path = results / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert finished.ran("faces", "landmarks", "masks") == expected
+    assert before == {name: of(results / name) for name, of in hashes.items()}
+    assert "Nothing to be done" in finished.snakemake(*MADE).stdout
+
+
+def test_points_corrected_by_hand_are_used_and_kept(finished):
+    results = finished.folder / "results/tiny"
+    table, original = results / "landmarks.csv", (results / "landmarks.csv").read_bytes()
+    points = pd.read_csv(table)
+    points.loc[0, [f"x_{k}" for k in range(68)]] += 5
+    points.to_csv(table, index=False, float_format="%.3f", lineterminator="\n")
+    corrected = table.read_bytes()
+    assert finished.ran("masks") == {"landmarks_summary": 1, "masks_part": 2, "masks_gather": 1}
+
+    run = finished.snakemake("masks", "-R", "landmarks_part")
+    assert run.returncode == 0, run.stdout
+    assert "results/tiny/landmarks.csv has been changed by hand and is kept" in run.stdout
+    assert "masks_part" not in finished_rules(run)
+    assert table.read_bytes() == corrected
+
+    table.unlink()
+    finished.ran("masks")
+    assert table.read_bytes() == original
+    assert "Nothing to be done" in finished.snakemake("train_attparsenet").stdout
+
+
+def test_a_training_refuses_faces_that_are_not_those_of_their_summary(finished):
+    data = finished.folder / "results/tiny/faces/dataset_info.json"
+    before = data.read_bytes()
+    data.write_bytes(before + b" ")
+    weights = "results/tiny/attparsenet/seed-65/weights.safetensors"
+    try:
+        run = finished.snakemake(weights)
+    finally:
+        data.write_bytes(before)
+    stops(run, "results/tiny/faces is not as results/tiny/faces.json describes it")
+
+
+def test_a_photograph_that_is_replaced_is_predicted_again(finished):
+    folder = finished.folder / "holiday & family"
+    times = folder.stat()
+    shutil.copy(folder / "000002.jpg", folder / "000001.jpg")
+    os.utime(folder, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert finished.ran("predict") == {"predict_photographs": 1}
+
+
+def test_a_file_of_a_users_data_set_that_changed_is_read_again(project):
+    root = official(project)
+    assert project.snakemake("faces", overlay="dataset: official").returncode == 0
+    plan = project.snakemake("faces", "--dry-run", overlay="dataset: official")
+    assert "Nothing to be done" in plan.stdout
+    labels, times = root / "list_attr_celeba.txt", root.stat()
+    labels.write_text(labels.read_text())
+    os.utime(root, ns=(times.st_atime_ns, times.st_mtime_ns))
+    plan = project.snakemake("faces", "--dry-run", overlay="dataset: official")
+    assert re.search(r"\nacquire +1\n", plan.stdout)
+
+
+def test_deleting_all_output_is_refused_in_one_sentence(project):
+    stops(project.snakemake("faces", "--delete-all-output"), "rm -r results/")
+
+
+def test_a_list_can_be_given_on_the_command_line(project):
+    plan = project.snakemake("train_attparsenet", "--dry-run", "--config", "seeds=[65]")
+    assert "seed 65" in plan.stdout
+
+
 def points_of(table: pd.DataFrame) -> np.ndarray:
     """(N, 68, 2) of a table of landmarks."""
     return np.stack([table[[f"{axis}_{k}" for k in range(68)]] for axis in "xy"], axis=-1)
@@ -224,7 +330,10 @@ def test_row_i_is_the_same_face_everywhere(finished):
 @pytest.mark.parametrize(
     ("forced", "expected"),
     [
-        ("results/tiny/landmarks/2-of-2.csv", {"landmarks_part": 1, "landmarks_gather": 1}),
+        (
+            "results/tiny/landmarks/2-of-2.csv",
+            {"landmarks_part": 1, "landmarks_gather": 1, "landmarks_summary": 1},
+        ),
         ("results/tiny/masks/1-of-2.json", {"masks_part": 1, "masks_gather": 1}),
         ("train", {"train": 1, "evaluate": 1}),
     ],
@@ -239,7 +348,8 @@ def test_the_number_of_parts_changes_no_result(finished):
     run = finished.snakemake("landmarks", overlay="landmarks: {parts: 3}")
     assert "Finished jobid" in run.stdout
     assert (finished.folder / "results/tiny/landmarks.csv").read_bytes() == before
-    assert finished.ran("train_attparsenet") == {"landmarks_gather": 1}
+    run = finished.ran("train_attparsenet")
+    assert run.keys() <= {"landmarks_gather", "landmarks_summary"}
 
 
 def test_a_changed_stage_is_run_again(finished):
@@ -332,7 +442,7 @@ def test_a_mistake_ends_in_one_sentence_before_any_work(project, overlay, says):
         (
             "img_align_celeba.zip",
             lambda content: b"<!DOCTYPE html><html>Quota exceeded</html>",
-            "img_align_celeba.zip is no zip but an HTML page",
+            "it is an HTML page",
         ),
         (
             "list_attr_celeba.txt",

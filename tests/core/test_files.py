@@ -65,6 +65,45 @@ def test_a_folders_hash_knows_names_and_bytes_and_not_times(tmp_path: Path):
     assert files.sha256(one) != files.sha256(other)
 
 
+def test_a_folders_hash_leaves_out_what_others_put_there(tmp_path: Path):
+    write(tmp_path / "folder", "text", folder=True)
+    everything, named = files.sha256(tmp_path / "folder"), files.sha256(tmp_path / "folder", "file")
+    assert everything == named
+    (tmp_path / "folder/.snakemake_timestamp").touch()
+    assert files.sha256(tmp_path / "folder") == everything
+    (tmp_path / "folder/cache-1.arrow").touch()
+    assert files.sha256(tmp_path / "folder") != everything
+    assert files.sha256(tmp_path / "folder", "file") == named
+
+
+@pytest.mark.parametrize("change", ["replaced", "added below", "removed", "renamed"])
+def test_a_listing_changes_with_any_file_below(tmp_path: Path, change: str):
+    folder = tmp_path / "photographs"
+    files.write_text(folder / "a/b/one.jpg", "one")
+    (folder / "a/up").symlink_to(folder)
+    before = files.listing_sha256(folder)
+    assert files.listing_sha256(folder) == before
+    file, times = folder / "a/b/one.jpg", (folder / "a/b").stat()
+    if change == "replaced":
+        file.write_text("two")
+    elif change == "added below":
+        (folder / "a/b/two.jpg").touch()
+    elif change == "removed":
+        file.unlink()
+    else:
+        file.rename(file.with_name("two.jpg"))
+    os.utime(folder / "a/b", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert files.listing_sha256(folder) != before
+
+
+def test_an_artifact_that_is_not_as_its_summary_describes_it_is_refused(tmp_path: Path):
+    files.write_json(tmp_path / "faces.json", {"sha256": "ab"})
+    files.check_unchanged(tmp_path / "faces", "ab", tmp_path / "faces.json")
+    files.check_unchanged(tmp_path / "faces", "cd", None)
+    with pytest.raises(UserError, match=r"faces is not as .*faces\.json describes it.*remove"):
+        files.check_unchanged(tmp_path / "faces", "cd", tmp_path / "faces.json")
+
+
 def test_json_is_refused_that_no_other_reader_takes(tmp_path: Path):
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "x.json", {"value": float("nan")})

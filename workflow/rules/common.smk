@@ -3,13 +3,13 @@
 How a change travels from a stage to those after it. A big artifact is written together with a small
 summary of it, `faces` with `faces.json`; the rules after it take both:
 
-    landmarks_part ──> landmarks_gather ─┬─> landmarks.csv ─ ─ ancient ─ ─┬─> masks_part
-      1-of-2.csv         (checkpoint)    └─> landmarks.json ── whole() ───┘
-      2-of-2.csv
+                  ┌─> faces/ ─ ─ ─ ─ ─ ─ ─ ─ ancient ─ ─ ─ ─ ─ ─┐
+    acquire ──────┤                                             ├─> landmarks_part, masks_part,
+    (checkpoint)  └─> faces.json ─────────── whole() ───────────┘   train, evaluate, …
 
   ancient     the artifact has to be there; that it is newer reruns nothing. Snakemake compares only
               small files by what they hold, so equal bytes of a new date would rerun all after them.
-  whole()     the summary, which ends in the artifact's hash. It is small: made again with the same
+  whole()     the summary, in which the artifact's hash is. It is small: made again with the same
               bytes, it reruns nothing in a later call.
   checkpoint  the same within one call: what needs the summary of a stage that runs is planned anew
               once it has run, and then left out if the summary has kept its bytes.
@@ -19,6 +19,7 @@ import json
 import os
 import shlex
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,6 +38,7 @@ sys.path.insert(0, str(ROOT))
 
 from pipeline.core.configuration import complete, share_name
 from pipeline.core.errors import UserError
+from pipeline.core.files import listing_sha256
 from pipeline.core.model_settings import decisive, needs_masks, starts_from_imagenet
 from pipeline.core.provenance import Code
 
@@ -46,6 +48,13 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
     PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.getenv("PYTHONPATH")])]),
 )
+
+if "--delete-all-output" in sys.argv:
+    sys.exit(
+        "attparse: Snakemake's --delete-all-output leaves every folder and takes what was fetched;"
+        " to delete the results of a data set, rm -r results/<its name>; logs and benchmarks have"
+        " folders of that name too."
+    )
 
 with open(ROOT / "workflow/schemas/config.schema.yaml") as file:
     SCHEMA = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -132,14 +141,39 @@ def whole(*stages, dataset="dataset"):
 
 
 def option(flag, name):
-    """`--flag file` where a rule has the input `name`, else nothing; a store by its folder."""
+    """`--flag file` where a rule has the input `name`, else nothing."""
 
     def written(wildcards, input):
-        file = Path(input.get(name) or "")
-        folder = file.parent if file.name == "zarr.json" else file
-        return f"{flag} {shlex.quote(str(folder))}" if input.get(name) else ""
+        files = input.get(name, [])
+        return (
+            shlex.join([flag, *([files] if isinstance(files, str) else files)])
+            if files
+            else ""
+        )
 
     return written
+
+
+@cache
+def listing(folder):
+    """For params: a hash of the names, sizes and times of the files in a user's folder.
+
+    Snakemake looks at the time of the folder itself, which a file that is replaced, or added
+    further below, leaves as it is.
+    """
+    try:
+        return listing_sha256(Path(folder))
+    except OSError as error:  # the stage says what is wrong with the folder
+        return error.strerror
+
+
+def root_listing(wildcards):
+    root = config["datasets"][wildcards.dataset]["root"]
+    return listing(root) if root else ""
+
+
+def photographs_listing(wildcards):
+    return listing(config["predict"]["photographs"])
 
 
 def synthesized(wildcards):

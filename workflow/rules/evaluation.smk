@@ -9,10 +9,10 @@ rule evaluate:
         whole=whole("acquire", dataset="judged"),
         trained_on=ancient("results/{dataset}/faces"),
         trained_on_whole=whole("acquire"),
-        masks=branch(with_masks, then=ancient("results/{judged}/masks.zarr/zarr.json")),
+        masks=branch(with_masks, then=ancient("results/{judged}/masks.zarr")),
         masks_whole=branch(
             with_masks,
-            then=whole("landmarks_gather", "masks_gather", dataset="judged"),
+            then=whole("landmarks_summary", "masks_gather", dataset="judged"),
         ),
     output:
         predictions="results/{dataset}/{model}/seed-{seed}/on-{judged}/predictions.parquet",

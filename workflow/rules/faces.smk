@@ -51,6 +51,7 @@ checkpoint acquire:
     params:
         *code("acquire"),
         settings=settings("datasets/{dataset}"),
+        listing=root_listing,
         detectors=branch(aligned, then="", otherwise=DETECTORS),
         drawn=option("--drawn", "drawn"),
         model=option("--model", "model"),

@@ -45,6 +45,7 @@ def benchmarks(wildcards):
             parts = config[stage]["parts"]
             steps += [f"{stage}/{part}-of-{parts}" for part in range(1, parts + 1)]
             steps.append(f"{stage}_gather")
+        steps.append("landmarks_summary")
     for metrics in metrics_of(model, dataset):
         evaluated = Path(metrics).parent.relative_to(f"results/{dataset}")
         steps += [evaluated.parent / "train", evaluated / "evaluate"]

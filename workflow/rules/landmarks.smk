@@ -50,17 +50,19 @@ rule landmarks_part:
         " --log {log}"
 
 
-checkpoint landmarks_gather:
-    """Put the parts into one table, in the order of the faces, and count what was found."""
+rule landmarks_gather:
+    """Put the parts into one table, in the order of the faces."""
     input:
         faces=ancient("results/{dataset}/faces"),
         whole=whole("acquire"),
         parts=gather.landmarks("results/{{dataset}}/landmarks/{scatteritem}.csv"),
     output:
-        table="results/{dataset}/landmarks.csv",
-        summary="results/{dataset}/landmarks.json",
+        # Not deleted before the job, which keeps a table that a person has corrected. Should it fail,
+        # Snakemake restores the old table with a new time: that `done` lacks shows it to be stale.
+        table=update("results/{dataset}/landmarks.csv"),
+        done="results/{dataset}/landmarks/done",
     log:
-        "logs/{dataset}/landmarks.log",
+        "logs/{dataset}/landmarks_gather.log",
     benchmark:
         "benchmarks/{dataset}/landmarks_gather.tsv"
     localrule: True
@@ -69,9 +71,35 @@ checkpoint landmarks_gather:
     params:
         *code("landmarks"),
         settings=settings("landmarks", "detectors"),
+        written="results/{dataset}/landmarks/written.txt",
     message:
         "Gathering the landmarks of {wildcards.dataset}"
     shell:
         "python -m pipeline.landmarks gather --faces {input.faces} --parts {input.parts}"
-        " --settings {params.settings:q} --out {output.table} --summary {output.summary}"
-        " --log {log}"
+        " --settings {params.settings:q} --out {output.table} --written {params.written}"
+        " --done {output.done} --log {log}"
+
+
+checkpoint landmarks_summary:
+    """Describe the table as it is: points that a person corrects in it are used from here on."""
+    input:
+        faces=ancient("results/{dataset}/faces"),
+        whole=whole("acquire"),
+        table="results/{dataset}/landmarks.csv",
+        done=ancient("results/{dataset}/landmarks/done"),
+    output:
+        summary="results/{dataset}/landmarks.json",
+    log:
+        "logs/{dataset}/landmarks_summary.log",
+    benchmark:
+        "benchmarks/{dataset}/landmarks_summary.tsv"
+    localrule: True
+    conda:
+        "../../envs/attparse.yaml"
+    params:
+        *code("landmarks"),
+    message:
+        "Counting the landmarks of {wildcards.dataset}"
+    shell:
+        "python -m pipeline.landmarks summarise --faces {input.faces} --landmarks {input.table}"
+        " --out {output.summary} --log {log}"

@@ -6,9 +6,10 @@ rule masks_part:
     input:
         faces=ancient("results/{dataset}/faces"),
         landmarks=ancient("results/{dataset}/landmarks.csv"),
-        whole=whole("acquire", "landmarks_gather"),
+        whole=whole("acquire", "landmarks_summary"),
     output:
-        shards="results/{dataset}/masks/{scatteritem}.json",
+        shards=directory("results/{dataset}/masks/{scatteritem}"),
+        part="results/{dataset}/masks/{scatteritem}.json",
     log:
         "logs/{dataset}/masks/{scatteritem}.log",
     benchmark:
@@ -21,23 +22,23 @@ rule masks_part:
     params:
         *code("masks"),
         settings=settings("masks", "shard"),
-        store="results/{dataset}/masks.zarr",
     message:
         "Drawing masks for {wildcards.dataset}, part {wildcards.scatteritem}"
     shell:
         "python -m pipeline.masks draw --faces {input.faces} --landmarks {input.landmarks}"
-        " --part {wildcards.scatteritem} --settings {params.settings:q} --store {params.store}"
-        " --out {output.shards} --log {log}"
+        " --part {wildcards.scatteritem} --settings {params.settings:q}"
+        " --shards {output.shards} --out {output.part} --log {log}"
 
 
 checkpoint masks_gather:
-    """Check that every shard is in its place; only then does the store open."""
+    """Make the store of the parts' shards, by hard links."""
     input:
         faces=ancient("results/{dataset}/faces"),
-        whole=whole("acquire", "landmarks_gather"),
+        whole=whole("acquire", "landmarks_summary"),
         parts=gather.masks("results/{{dataset}}/masks/{scatteritem}.json"),
+        shards=ancient(gather.masks("results/{{dataset}}/masks/{scatteritem}")),
     output:
-        root="results/{dataset}/masks.zarr/zarr.json",
+        store=directory("results/{dataset}/masks.zarr"),
         summary="results/{dataset}/masks.json",
     log:
         "logs/{dataset}/masks.log",
@@ -49,10 +50,9 @@ checkpoint masks_gather:
     params:
         *code("masks"),
         settings=settings("masks", "shard", "repair_labels"),
-        store="results/{dataset}/masks.zarr",
     message:
-        "Checking that the masks of {wildcards.dataset} are whole"
+        "Gathering the masks of {wildcards.dataset}"
     shell:
-        "python -m pipeline.masks gather --store {params.store} --faces {input.faces}"
-        " --parts {input.parts} --settings {params.settings:q} --summary {output.summary}"
+        "python -m pipeline.masks gather --store {output.store} --faces {input.faces}"
+        " --parts {input.parts} --shards {input.shards} --settings {params.settings:q} --summary {output.summary}"
         " --log {log}"

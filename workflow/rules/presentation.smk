@@ -66,7 +66,7 @@ rule draw_landmarks:
     input:
         faces=ancient("results/{dataset}/faces"),
         landmarks=ancient("results/{dataset}/landmarks.csv"),
-        whole=whole("acquire", "landmarks_gather"),
+        whole=whole("acquire", "landmarks_summary"),
     output:
         random=data_figure(
             "landmarks/random.png", "landmarks", "2 Data", figure="points, any faces"
@@ -97,7 +97,7 @@ rule draw_masks:
     """Draw mean masks, a face with its masks, and faces with the masks of one attribute."""
     input:
         faces=ancient("results/{dataset}/faces"),
-        store=ancient("results/{dataset}/masks.zarr/zarr.json"),
+        store=ancient("results/{dataset}/masks.zarr"),
         whole=whole("acquire", "masks_gather"),
     output:
         mean=data_figure(
@@ -117,15 +117,14 @@ rule draw_masks:
         **LIGHT,
     params:
         *code("data_figures"),
-        store=subpath(input.store, parent=True),
     message:
         "Drawing the masks of {wildcards.dataset}"
     shell:
-        "python -m pipeline.data_figures mean_masks --store {params.store} --out {output.mean}"
+        "python -m pipeline.data_figures mean_masks --store {input.store} --out {output.mean}"
         " --log {log} && "
-        "python -m pipeline.data_figures face_masks --store {params.store}"
+        "python -m pipeline.data_figures face_masks --store {input.store}"
         " --faces {input.faces} --out {output.face} --log {log} && "
-        "python -m pipeline.data_figures sheet_masks --store {params.store}"
+        "python -m pipeline.data_figures sheet_masks --store {input.store}"
         " --faces {input.faces} --out {output.sheet} --log {log}"
 
 
@@ -133,7 +132,7 @@ rule draw_true_parts:
     """Compare the regions of drawn faces with the parts that they were drawn with."""
     input:
         parts="results/{dataset}/drawn",
-        store=ancient("results/{dataset}/masks.zarr/zarr.json"),
+        store=ancient("results/{dataset}/masks.zarr"),
         whole=whole("masks_gather"),
     output:
         data_figure(
@@ -147,11 +146,10 @@ rule draw_true_parts:
         **LIGHT,
     params:
         *code("data_figures"),
-        store=subpath(input.store, parent=True),
     message:
         "Comparing the regions of {wildcards.dataset} with the true parts"
     shell:
-        "python -m pipeline.data_figures true_parts --store {params.store} --drawn {input.parts}"
+        "python -m pipeline.data_figures true_parts --store {input.store} --drawn {input.parts}"
         " --out {output} --log {log}"
 
 
@@ -221,7 +219,7 @@ rule draw_maps:
     input:
         weights=f"{RUN}/weights.safetensors",
         faces=ancient("results/{judged}/faces"),
-        masks=ancient("results/{judged}/masks.zarr/zarr.json"),
+        masks=ancient("results/{judged}/masks.zarr"),
         whole=whole("acquire", "masks_gather", dataset="judged"),
         predictions=f"{EVALUATED}/predictions.parquet",
     output:
@@ -325,6 +323,7 @@ rule predict_photographs:
     params:
         *code("predict"),
         network=network_code("predict"),
+        listing=photographs_listing,
         out=subpath(output.table, parent=True),
         align="--align" if config["predict"]["align"] else "",
         detectors=DETECTORS if config["predict"]["align"] else "",

@@ -26,8 +26,9 @@ rule train:
     input:
         faces=ancient("results/{dataset}/faces"),
         whole=whole("acquire"),
-        masks=branch(with_masks, then=ancient("results/{dataset}/masks.zarr/zarr.json")),
-        masks_whole=branch(with_masks, then=whole("landmarks_gather", "masks_gather")),
+        masks=branch(with_masks, then=ancient("results/{dataset}/masks.zarr")),
+        landmarks_whole=branch(with_masks, then=whole("landmarks_summary")),
+        masks_whole=branch(with_masks, then=whole("masks_gather")),
         initial=initial_weights,
     output:
         weights="results/{dataset}/{model}/seed-{seed}/weights.safetensors",
@@ -57,11 +58,13 @@ rule train:
         imagenet=imagenet_hash,
         checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
         masks=option("--masks", "masks"),
+        masks_summary=option("--masks-summary", "masks_whole"),
         initial=option("--initial", "initial"),
     message:
         "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "{resources.launcher} python -m pipeline.train --faces {input.faces} {params.masks} {params.initial}"
+        "{resources.launcher} python -m pipeline.train --faces {input.faces} --faces-summary {input.whole}"
+        " {params.masks} {params.masks_summary} {params.initial}"
         " --seed {wildcards.seed} --threads {threads} --job-minutes {resources.runtime} --settings {params.settings:q}"
         " --checkpoints {params.checkpoints} --weights {output.weights}"
         " --history {output.history} --run {output.run} --log {log}"

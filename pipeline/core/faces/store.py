@@ -151,6 +151,14 @@ def face_writer(path: Path, size: tuple[int, int]) -> Iterator[FaceWriter]:
         write_json(folder / STATE, _state(sha256(folder / DATA)[:16]))
 
 
+def faces_sha256(path: Path) -> str:
+    """Hash of the faces in a folder: of the files written here, and of no other.
+
+    `datasets` leaves its caches in the folder, Snakemake its time.
+    """
+    return sha256(path, DATA, INFO, STATE)
+
+
 def write_faces(path: Path, faces: Iterable[Face], size: tuple[int, int]) -> None:
     """Write ``faces/`` from an iterable: ``face_writer`` in one call."""
     with face_writer(path, size) as writer:

@@ -20,6 +20,7 @@ an image checks that, so that nothing is read as another face's mask, or as none
 The group's own ``zarr.json`` comes last, so that a store that is not whole does not open.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -70,6 +71,18 @@ def write_shard(
         if [sha256(path) if path.exists() else None for path in paths] != hashes:
             (store / ROOT).unlink(missing_ok=True)
     return dict(zip(shard_names(number), hashes, strict=True))
+
+
+def hash_shards(store: Path) -> dict[str, str]:
+    """The sha256 of a store's shards by their names, as ``write_shard`` returned them."""
+    files = (file for array in ("masks", "regions") for file in (store / array / "c").rglob("*"))
+    return {f.relative_to(store).as_posix(): sha256(f) for f in files if f.is_file()}
+
+
+def shards_sha256(shards: dict[str, str]) -> str:
+    """One hash of all shards' names and hashes, in order of their names."""
+    text = "".join(f"{name} {shards[name]}\n" for name in sorted(shards))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def finish(
