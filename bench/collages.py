@@ -48,11 +48,11 @@ class Count(NamedTuple):
 def count(finder: Finder, picture: np.ndarray, truths: np.ndarray) -> Count:
     boxes = [portrait.box for portrait in finder.find(picture, (HEIGHT, WIDTH))]
     corners = np.array(boxes, float).reshape(-1, 2, 2)
-    hits = np.array([[same(box, truth) for truth in truths] for box in corners])
-    hits = hits.reshape(-1, len(truths))
-    times = hits.sum(axis=0)
+    matches = np.array([[same(box, truth) for truth in truths] for box in corners])
+    matches = matches.reshape(-1, len(truths))
+    times = matches.sum(axis=0)
     twice = (times - 1).clip(0).sum()
-    return Count(int((times > 0).sum()), int(twice), int((~hits.any(axis=1)).sum()))
+    return Count(int((times > 0).sum()), int(twice), int((~matches.any(axis=1)).sum()))
 
 
 def measure(

@@ -124,7 +124,7 @@ class Loader:
     Decoding and decompression leave Python's lock to others, so threads read as fast as processes
     would, with no fork, no shared memory and no signals of their own. ``device`` is what the
     batches go to: for a GPU they lie in pinned memory. ``stopping`` says whether the program has
-    been told to end: then a batch is waited for ``GRACE`` seconds, else ``SILENCE``.
+    received SIGTERM: then a batch is waited for ``GRACE`` seconds, else ``SILENCE``.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class Loader:
             silent = time.monotonic() - began
             if silent >= GRACE and self.stopping():
                 raise UserError(
-                    "training was told to end (SIGTERM) while its loaders were silent: run the same"
+                    "training received SIGTERM while its loaders were silent: run the same"
                     " command again and it resumes from its last checkpoint."
                 )
             if silent >= SILENCE:

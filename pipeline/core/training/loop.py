@@ -59,7 +59,7 @@ class Training:
         place = learner.epoch, learner.batch
         loader = self.data.train_dataloader(fabric, *place, self.stopping)
         if self.sigterm:
-            raise UserError("training was told to end (SIGTERM) before it began: run it again.")
+            raise UserError("training received SIGTERM before its first step: run it again.")
         learner.network.train()
         end, reported = learner.batch + len(loader), time.monotonic()
         with closing(iter(loader)) as batches, self.bar(batches, end) as bar:
@@ -111,7 +111,7 @@ class Training:
         """Why training should not go on now though it is not done, or nothing."""
         limit = self.settings.max_minutes
         if self.sigterm:
-            return "it was told to (SIGTERM)"
+            return "it received SIGTERM"
         if limit and time.monotonic() - self.began >= 60 * limit:
             return f"`max_minutes` ({limit:g}) have passed"
         return ""
