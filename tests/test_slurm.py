@@ -155,7 +155,8 @@ def by_two_tasks(folder: Path, _: Cluster) -> Project:
     halves = {"source": "synthetic", "images": 19}
     project = Project(
         folder / "project", dataset="halves", datasets={"halves": halves},
-        models={"pair": model, "other": model}, train=["pair"], compare={"pairs": [["pair", "other"]]},
+        models={"pair": model, "other": model}, train=["pair"],
+        compare={"pairs": [["pair", "other"]]},
     )  # fmt: skip
     results = project.folder / "results/halves"
     write_data(results, train_faces=12)
