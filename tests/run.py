@@ -79,8 +79,11 @@ def run(target: str, marks: str) -> Result:
 
 
 def count(report_file: Path) -> Counter[str]:
-    """Tests by outcome in a JUnit file of pytest's."""
-    suite = ElementTree.parse(report_file).getroot()[0].attrib
+    """Tests by outcome in a JUnit file of pytest's; one cut off (a full disk) is a failure."""
+    try:
+        suite = ElementTree.parse(report_file).getroot()[0].attrib
+    except ElementTree.ParseError:
+        return Counter(failed=1)
     failed, skipped = int(suite["failures"]) + int(suite["errors"]), int(suite["skipped"])
     return Counter(passed=int(suite["tests"]) - failed - skipped, failed=failed, skipped=skipped)
 

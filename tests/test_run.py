@@ -12,6 +12,9 @@ FILES = {
     "test_skipped.py": "import pytest\n\ndef test_one(): pytest.skip('not here')\n",
     "deep/test_broken.py": "import no_such_module\n",
     "deep/test_crashed.py": "import os\n\ndef test_one(): os.abort()\n",
+    "deep/test_cut_off.py": "import atexit, sys\n\ndef test_one():\n"
+    "    path = next(a for a in sys.argv if a.startswith('--junitxml=')).partition('=')[2]\n"
+    "    atexit.register(lambda: open(path, 'w').close())\n",
     "deep/test_slow.py": "import pytest\n\n@pytest.mark.slow\ndef test_one(): pass\n",
 }
 
@@ -35,9 +38,9 @@ def test_failures_errors_and_crashes_are_counted_and_named(folder):
     done = run(folder)
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[-1] == "4 passed, 3 failed, 1 skipped"
+    assert lines[-1] == "4 passed, 4 failed, 1 skipped"
     failed = {line.split("/")[-1] for line in lines if line.startswith("FAILED tests/")}
-    assert {"test_bad.py", "test_broken.py", "test_crashed.py"} <= failed
+    assert {"test_bad.py", "test_broken.py", "test_crashed.py", "test_cut_off.py"} <= failed
     assert not failed & {"test_good.py", "test_skipped.py", "test_slow.py"}
 
 
