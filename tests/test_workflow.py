@@ -131,7 +131,8 @@ def test_everything_is_made_and_then_nothing_is_to_be_done(finished):
     assert set(models) == {"attparsenet", "cnn_rnn", "majority rule"}
     (pair,) = json.loads((results / "comparisons/pairs.json").read_text())["pairs"]
     assert pair["says"].startswith("attparsenet against attparsenet_without_masks, 1 seed")
-    assert set(pair["maps"]["1"]["attparsenet"]) >= {"iou", "pixel_accuracy"}
+    # Only a model with maps has means of them, and so few test faces make none.
+    assert pair["maps"]["1"] == {"attparsenet": {}, "attparsenet_without_masks": None}
     assert (finished.folder / EXPORTED).with_name("model.onnx").exists()
     assert len(pd.read_csv(results / "attparsenet/seed-64/predict/faces.csv")) == 3
     assert "Nothing to be done" in finished.snakemake(*MADE).stdout
@@ -273,7 +274,8 @@ def test_a_photograph_that_is_replaced_is_predicted_again(finished):
     times = folder.stat()
     shutil.copy(folder / "000002.jpg", folder / "000001.jpg")
     os.utime(folder, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert finished.ran("predict") == {"predict_photographs": 1}
+    page = "results/tiny/attparsenet/seed-64/predict/index.html"
+    assert finished.ran(page) == {"predict_photographs": 1}
 
 
 def test_a_file_of_a_users_data_set_that_changed_is_read_again(project):
