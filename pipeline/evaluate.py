@@ -54,7 +54,9 @@ def evaluate(args: argparse.Namespace) -> None:
     faces, trained = open_faces(args.faces), open_faces(args.trained_on)
     require_proportions(faces, trained)
     rows = evaluated_rows(faces, args.faces)
-    logits, masks = infer(inference, faces, rows, args.masks, settings["min_class"], args.threads)
+    logits, agreement = infer(
+        inference, faces, rows, args.masks, settings["min_class"], args.threads
+    )
     predictions = Predictions(
         names=[faces.names[row] for row in rows],
         splits=faces.splits[rows],
@@ -73,7 +75,7 @@ def evaluate(args: argparse.Namespace) -> None:
     hashes = {path: faces_sha256(path) for path in {args.faces, args.trained_on}}
     summary = replace(
         summary,
-        masks=masks,
+        **agreement,
         model={"weights_sha256": predictions.weights, "settings": inference.settings.to_dict()},
         data={
             "faces_sha256": hashes[args.faces],
@@ -92,24 +94,30 @@ def infer(
     store: Path | None,
     min_class: int,
     threads: int,
-) -> tuple[np.ndarray, dict[str, Any] | None]:
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Logits (N, A) float32 of the faces ``rows``, and how well the maps agree with the masks.
 
-    The latter is None without a store of masks, or when the network makes no maps.
+    The latter is ``masks`` or, of a network without maps, ``class_activation`` of the summary; it
+    is empty without a store of masks.
     """
     metrics = MaskMetrics(store, faces, inference.columns, EVALUATED_SPLITS) if store else None
-    logits = []
-    for batch, _, output in inference.over(faces, rows, "evaluating", threads):
+    logits, own_maps = [], False
+    for batch, images, output in inference.over(faces, rows, "evaluating", threads):
         logits.append(output.logits.cpu().numpy())
-        if metrics and output.maps is not None:
-            metrics.add(batch, output.maps)
+        own_maps = output.maps is not None
+        if metrics:
+            maps = inference.class_activation(images) if output.maps is None else output.maps
+            metrics.add(batch, maps, output.region_maps)
     found = np.concatenate(logits)
     if not np.isfinite(found).all():
         raise UserError(
             "the network's outputs are not finite: its training diverged. Train it again with a"
             " lower learning rate, or in higher precision."
         )
-    return found, metrics.summary(inference.attributes, min_class) if metrics else None
+    if not metrics:
+        return found, {}
+    summary = metrics.summary(inference.attributes, min_class, own_maps)
+    return found, {"masks" if own_maps else "class_activation": summary}
 
 
 def require_proportions(faces: Faces, trained: Faces) -> None:

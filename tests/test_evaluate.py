@@ -18,11 +18,13 @@ from torch.nn.functional import interpolate
 from pipeline import evaluate, masks
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.evaluation import bootstrap, inference
+from pipeline.core.evaluation.mask_metrics import ENERGY
 from pipeline.core.evaluation.predictions import Predictions, read_predictions, write_predictions
 from pipeline.core.evaluation.summary import summarise
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.files import write_table
 from pipeline.core.landmarks.table import Landmarks, write_landmarks
+from pipeline.core.masks.regions import REGIONS
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights
 
@@ -324,13 +326,47 @@ def test_masks_of_other_faces_are_refused(tmp_path):
         call(tmp_path, "other", "--masks", str(tmp_path / "masks.zarr"))
 
 
-def test_a_network_without_maps_has_no_mask_metrics(tmp_path):
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"network": "backbone", "backbone": "resnet18"},
+        {"network": "cnn_rnn"},
+        {"network": "mask_guided", "pooling": "grid", "channels": [4, 6, 8, 10]},
+    ],
+    ids=lambda network: network["network"],
+)
+def test_a_network_without_maps_has_the_energy_of_its_class_activation_alone(tmp_path, network):
     make_faces(tmp_path / "faces", ["train", "valid", "test"])
     make_masks(tmp_path)
-    plain = {"network": "backbone", "backbone": "resnet18", "segmentation_weight": 0}
-    save_network(tmp_path / "weights.safetensors", **plain)
+    save_network(tmp_path / "weights.safetensors", segmentation_weight=0, **network)
     summary, _ = call(tmp_path, "faces", "--masks", str(tmp_path / "masks.zarr"))
     assert summary["masks"] is None
+    test = summary["class_activation"]["test"]
+    assert set(test["mean"]) == set(ENERGY)
+    assert all(0 < share < 1 for share in test["mean"].values())
+    assert call(tmp_path)[0]["class_activation"] is None
+
+
+def test_region_maps_are_compared_with_the_stores_regions(tmp_path):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    make_masks(tmp_path)
+    guided = {"network": "mask_guided", "pooling": "regions", "channels": [4, 6, 8, 10]}
+    save_network(tmp_path / "weights.safetensors", mask_loss="bce_dice", **guided)
+    summary, _ = call(tmp_path, "faces", "--masks", str(tmp_path / "masks.zarr"))
+    test = summary["masks"]["test"]
+    network, _ = load_network(tmp_path / "weights.safetensors")
+    faces = open_faces(tmp_path / "faces")
+    images = np.stack([faces.image(row) for row in range(40, 59)]).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        maps = network(torch.from_numpy(images / 255).float() * 2 - 1).region_maps.numpy() > 0.5
+    bits = zarr.open_group(tmp_path / "masks.zarr", mode="r")["regions"][40:59].astype(np.int32)
+    regions = torch.from_numpy((bits[:, None] >> np.arange(14)[:, None, None]) & 1).float()
+    truth = interpolate(regions, maps.shape[2:], mode="nearest-exact").bool().numpy()
+    for r, name in enumerate(REGIONS):
+        iou = reference.jaccard_score(truth[:, r].ravel(), maps[:, r].ravel(), zero_division=0)
+        assert (test["by_region"][name] or 0) == pytest.approx(iou, abs=1e-6)
+    found = [iou for iou in test["by_region"].values() if iou is not None]
+    assert test["region_iou"] == pytest.approx(np.mean(found), abs=1e-6)
 
 
 @pytest.mark.parametrize(

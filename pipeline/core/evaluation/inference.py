@@ -13,6 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from pipeline.core import stage
 from pipeline.core.attributes import columns_of
 from pipeline.core.errors import UserError
+from pipeline.core.evaluation.class_activation import class_activation_maps, last_features
 from pipeline.core.faces.store import Faces
 from pipeline.core.networks import Output
 from pipeline.core.networks.weights import load_network
@@ -60,12 +61,19 @@ class Inference:
     @torch.inference_mode()
     def predict(self, images: np.ndarray, attention: bool = False) -> Output:
         """The output for a batch of images (B, H, W, 3) uint8 RGB, float32 on the device."""
-        batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        prepared = prepare(self.fabric.to_device(torch.from_numpy(batch)), self.settings)
         asked = {"attention": True} if attention and self.has_attention else {}
-        output: Output = self.network(prepared, **asked)
+        output: Output = self.network(self._prepared(images), **asked)
         values = output._asdict().items()
         return Output(**{name: value.float() for name, value in values if value is not None})
+
+    def class_activation(self, images: np.ndarray) -> torch.Tensor:
+        """(B, A, h, w) float32 from 0, for a network without maps; see ``class_activation``."""
+        features = last_features(self.network.module)
+        return class_activation_maps(self.network, features, self._prepared(images)).float()
+
+    def _prepared(self, images: np.ndarray) -> torch.Tensor:
+        batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        return prepare(self.fabric.to_device(torch.from_numpy(batch)), self.settings)
 
     def over(
         self, faces: Faces, rows: np.ndarray, title: str, threads: int = 1, attention: bool = False

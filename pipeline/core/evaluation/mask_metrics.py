@@ -1,4 +1,8 @@
-"""How well predicted maps agree with the masks of a store, at the maps' resolution."""
+"""How well maps agree with the masks and regions of a store, at the maps' resolution.
+
+The maps are a network's own, of attributes and perhaps of regions, or the class activation maps
+of a network without any.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from pipeline.core.faces.store import Faces
-from pipeline.core.masks.store import Masks, open_masks_of
-from pipeline.core.training.transforms import expand, nearest
+from pipeline.core.masks.store import open_masks_of
+from pipeline.core.training.transforms import expand, nearest, separate
+
+PIXELS = (-2, -1)
+ENERGY = ("map_energy_positives", "map_energy_negatives", "map_energy_uniform")
 
 
 class MaskMetrics:
@@ -20,31 +28,64 @@ class MaskMetrics:
     ) -> None:
         """``columns``: where the maps' attributes lie among the 40."""
         self.masks = open_masks_of(store, faces)
-        self.splits, self.columns = faces.splits, columns
+        self.splits = faces.splits
+        self.labels = torch.from_numpy(self.masks.labels[:, columns])
+        self.table = torch.from_numpy(self.masks.table[columns])
         self.counts = {split: MaskCounts(len(columns)) for split in splits}
+        self.regions = {split: MaskCounts(len(self.masks.regions)) for split in splits}
 
-    def add(self, rows: np.ndarray, maps: torch.Tensor) -> None:
-        """Add the maps (B, A, h, w) of faces ``rows``; those without landmarks are left out."""
+    def add(self, rows: np.ndarray, maps: Tensor, region_maps: Tensor | None = None) -> None:
+        """Add the maps (B, A, h, w) and region maps (B, 14, h, w) of the faces ``rows``.
+
+        Faces without landmarks are left out.
+        """
         for split, counts in self.counts.items():
             at = np.flatnonzero((self.splits[rows] == split) & self.masks.found[rows])
             if len(at):
-                targets = target_masks(self.masks, rows[at], self.columns, maps)
-                counts.add(maps[torch.from_numpy(at).to(maps.device)], targets)
+                chosen = torch.from_numpy(at).to(maps.device)
+                labels = self.labels[rows[at]].to(maps.device)
+                bits = self._bits(rows[at], maps)
+                inside = expand(bits, torch.ones_like(labels), self.table.to(maps.device))
+                counts.add(maps[chosen], inside, labels)
+                if region_maps is not None:
+                    regions = separate(self._bits(rows[at], region_maps))
+                    every = torch.ones_like(regions[:, :, 0, 0])
+                    self.regions[split].add(region_maps[chosen], regions, every)
 
-    def summary(self, attributes: list[str], min_class: int) -> dict[str, Any] | None:
+    def _bits(self, rows: np.ndarray, maps: Tensor) -> Tensor:
+        """Region bits (B, h, w) int16 of faces ``rows`` at the maps' size, on their device."""
+        sides = zip(self.masks.size, maps.shape[-2:], strict=True)
+        y, x = (nearest(side, cells).numpy() for side, cells in sides)
+        bits = self.masks.region_bits(rows)[:, y[:, None], x].view(np.int16)
+        return torch.from_numpy(bits).to(maps.device)
+
+    def summary(
+        self, attributes: list[str], min_class: int, own_maps: bool
+    ) -> dict[str, Any] | None:
         """For each split: the number of faces, each attribute's metrics, and their mean.
 
-        The mean is over the attributes of which at least ``min_class`` faces have a mask.
+        The mean is over the attributes of which at least ``min_class`` faces have a mask. With
+        region maps also ``region_iou``, the mean of the regions' in ``by_region``. Class
+        activation maps (not ``own_maps``) have no scale, so that a threshold means nothing: of
+        these only the energy is kept.
         """
-        return {
-            split: _summary(counts, attributes, min_class)
-            for split, counts in self.counts.items()
-            if counts.faces
-        } or None
+        found = {}
+        for split, counts in self.counts.items():
+            if counts.faces:
+                found[split] = _summary(counts, attributes, min_class, own_maps)
+            if self.regions[split].faces:
+                iou = self.regions[split].metrics()["iou"]
+                by_region = _without_nan(dict(zip(self.masks.regions, iou, strict=True)))
+                found[split] |= {"region_iou": float(np.nanmean(iou)), "by_region": by_region}
+        return found or None
 
 
-def _summary(counts: "MaskCounts", attributes: list[str], min_class: int) -> dict[str, Any]:
+def _summary(
+    counts: "MaskCounts", attributes: list[str], min_class: int, own_maps: bool
+) -> dict[str, Any]:
     table = pd.DataFrame(counts.metrics(), index=attributes)
+    if not own_maps:
+        table = table[["positives", *ENERGY]]
     included = table[table["positives"] >= min_class].drop(columns="positives")
     return {
         "images": counts.faces,
@@ -59,18 +100,8 @@ def _without_nan(values: dict[Any, float]) -> dict[Any, float | None]:
     return {key: float(value) if np.isfinite(value) else None for key, value in values.items()}
 
 
-def target_masks(
-    masks: Masks, rows: np.ndarray, columns: list[int], maps: torch.Tensor
-) -> torch.Tensor:
-    """The masks (B, A, h, w) bool of faces ``rows`` at the maps' size, on their device."""
-    y, x = (nearest(*sides).numpy() for sides in zip(masks.size, maps.shape[-2:], strict=True))
-    bits = masks.region_bits(rows)[:, y[:, None], x].view(np.int16)
-    values = (bits, masks.labels[rows][:, columns], masks.table[columns])
-    return expand(*(torch.from_numpy(value).to(maps.device) for value in values))
-
-
 class MaskCounts:
-    """Pixels of maps and of their target masks, counted over many faces."""
+    """Agreement of maps with the regions where their attributes show, summed over faces."""
 
     def __init__(self, attributes: int) -> None:
         self.faces = 0
@@ -78,19 +109,37 @@ class MaskCounts:
         self.counts = np.zeros((3, attributes), np.int64)  # both, map or mask, equal
         self.positives = np.zeros((2, attributes))  # faces with a mask, and the sum of their IoU
         self.empty = np.zeros(attributes, np.int64)  # pixels that an empty map would have right
+        self.energy = np.zeros((3, attributes))  # sums of shares: positives, negatives, uniform
+        self.energy_faces = np.zeros((3, attributes), np.int64)
 
-    def add(self, maps: torch.Tensor, targets: torch.Tensor) -> None:
-        """Add ``maps`` (B, A, h, w), thresholded at 0.5, and ``targets`` (B, A, h, w) bool."""
-        predicted, pixels = maps > 0.5, (-2, -1)
-        both, either = (predicted & targets).sum(pixels), (predicted | targets).sum(pixels)
+    def add(self, maps: Tensor, inside: Tensor, labels: Tensor) -> None:
+        """Add ``maps`` (B, A, h, w) of faces with these labels (B, A) bool.
+
+        ``inside`` (B, A, h, w) bool: the attribute's regions, whatever the label. The target mask
+        is where both are true.
+        """
+        targets, predicted = inside & labels[:, :, None, None], maps > 0.5
+        both, either = (predicted & targets).sum(PIXELS), (predicted | targets).sum(PIXELS)
         masked = targets.any(dim=-1).any(dim=-1)
         overlap = torch.where(masked, both / either.clamp(min=1), 0)
-        same, empty = (predicted == targets).sum(pixels), (~targets).sum(pixels)
+        same, empty = (predicted == targets).sum(PIXELS), (~targets).sum(PIXELS)
         self.faces += len(maps)
         self.pixels = maps.shape[-2] * maps.shape[-1]
         self.counts += torch.stack([both, either, same]).sum(dim=1).cpu().numpy()
         self.positives += torch.stack([masked, overlap]).sum(dim=1).cpu().numpy()
         self.empty += empty.sum(dim=0).cpu().numpy()
+        self._add_energy(maps.clamp(min=0), inside, labels)
+
+    def _add_energy(self, maps: Tensor, inside: Tensor, labels: Tensor) -> None:
+        total = maps.sum(PIXELS)
+        share = (maps * inside).sum(PIXELS) / total.clamp(min=torch.finfo(maps.dtype).tiny)
+        area = inside.float().mean(PIXELS)
+        shown, visible = total > 0, area > 0
+        for i, (value, where) in enumerate(
+            [(share, shown & visible & labels), (share, shown & visible & ~labels), (area, visible)]
+        ):
+            self.energy[i] += torch.where(where, value, 0).sum(dim=0).cpu().numpy()
+            self.energy_faces[i] += where.sum(dim=0).cpu().numpy()
 
     def metrics(self) -> dict[str, np.ndarray]:
         """(A,) each, NaN where there is nothing to divide by.
@@ -98,7 +147,11 @@ class MaskCounts:
         ``positives``: faces with a mask. ``iou``: pixels in both over pixels in either, over all
         faces, so that a map where no mask should be lowers it. ``iou_positives``: the mean over
         faces with a mask. ``pixel_accuracy``: the share of pixels that agree;
-        ``pixel_accuracy_empty``: the same of maps without a pixel.
+        ``pixel_accuracy_empty``: the same of maps without a pixel. ``map_energy_positives`` and
+        ``map_energy_negatives``: of the sum of a map's values, the share inside the attribute's
+        regions (energy-based pointing game; Wang et al. 2020), the mean over faces with and
+        without the attribute; ``map_energy_uniform``: the same of a map that is even everywhere.
+        A map that is zero everywhere has no such share, nor has a face whose regions are hidden.
         """
         both, either, same = self.counts
         pixels = np.float64(self.faces * self.pixels)
@@ -109,4 +162,5 @@ class MaskCounts:
                 "iou_positives": self.positives[1] / self.positives[0],
                 "pixel_accuracy": same / pixels,
                 "pixel_accuracy_empty": self.empty / pixels,
+                **dict(zip(ENERGY, self.energy / self.energy_faces, strict=True)),
             }

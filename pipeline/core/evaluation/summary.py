@@ -19,7 +19,8 @@ class Summary:
 
     ``attributes`` is how many are in the ``means``, ``left_out`` names the others; ``intervals``
     says how they were made, then has the ends of each mean's. ``masks`` is what ``MaskMetrics``
-    summarises, by split. ``model``, ``data`` and ``settings`` say what was evaluated, and how.
+    summarises of the network's maps, by split; of a network without, ``class_activation``.
+    ``model``, ``data`` and ``settings`` say what was evaluated, and how.
     """
 
     images: int
@@ -33,6 +34,7 @@ class Summary:
     warnings: list[str]
     settings: dict[str, Any]
     masks: dict[str, Any] | None = None
+    class_activation: dict[str, Any] | None = None
     model: dict[str, Any] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
 
@@ -49,6 +51,7 @@ class Summary:
             "groups": _rounded(self.groups),
             "impossible": _rounded(self.impossible),
             "masks": _rounded(self.masks),
+            "class_activation": _rounded(self.class_activation),
             "warnings": self.warnings,
             "model": self.model,
             "data": self.data,

@@ -150,13 +150,14 @@ def test_a_threshold_is_found_however_small_all_probabilities_are():
 
 def test_mask_metrics_count_every_pixel_of_every_batch():
     rng = np.random.default_rng(3)
-    targets = rng.random((10, 3, 6, 5)) < 0.4
-    targets[:, 2] = False  # an attribute that no face has
-    targets[:4, 1] = False
+    inside = rng.random((10, 3, 6, 5)) < 0.4
+    labels = rng.random((10, 3)) < 0.6
+    labels[:, 2] = False  # an attribute that no face has
+    targets = inside & labels[:, :, None, None]
     maps = rng.normal(0.5, 1, targets.shape)
     counts = MaskCounts(3)
     for part in (slice(0, 7), slice(7, 10)):
-        counts.add(torch.from_numpy(maps[part]), torch.from_numpy(targets[part]))
+        counts.add(*(torch.from_numpy(values[part]) for values in (maps, inside, labels)))
     found, predicted = counts.metrics(), maps > 0.5
     for a in range(3):
         truth, guess = targets[:, a].reshape(10, -1), predicted[:, a].reshape(10, -1)
@@ -171,3 +172,21 @@ def test_mask_metrics_count_every_pixel_of_every_batch():
         ]
         expected = np.mean(each) if each else np.nan
         assert found["iou_positives"][a] == pytest.approx(expected, nan_ok=True)
+
+
+def test_map_energy_is_the_share_inside_the_regions_of_positives_and_of_negatives():
+    inside = np.zeros((3, 1, 2, 2), bool)
+    inside[:2, 0, 0] = True  # the upper half; the third face's regions are hidden
+    maps = np.zeros((3, 1, 2, 2), np.float32)
+    maps[0, 0] = [[3, 0], [1, -9]]  # what is below 0 is no energy
+    maps[1, 0] = [[0, 1], [4, 0]]
+    maps[2, 0] = 1
+    counts = MaskCounts(1)
+    counts.add(*map(torch.from_numpy, (maps, inside, np.array([[True], [False], [True]]))))
+    found = counts.metrics()
+    assert found["map_energy_positives"] == pytest.approx(3 / 4)
+    assert found["map_energy_negatives"] == pytest.approx(1 / 5)
+    assert found["map_energy_uniform"] == pytest.approx(1 / 2)
+    counts = MaskCounts(1)
+    counts.add(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2) > 0, torch.ones(1, 1) > 0)
+    assert np.isnan(counts.metrics()["map_energy_positives"])
