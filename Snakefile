@@ -27,7 +27,7 @@ rule all:
     """Every model of `train:`, trained, evaluated, compared and shown in figures."""
     default_target: True
     input:
-        [metrics_of(model) for model in config["train"]],
+        [of_evaluations(model, "metrics.json") for model in config["train"]],
         [shown(model) for model in config["train"]],
         f"results/{DATASET}/comparisons/models.json",
 
@@ -73,11 +73,7 @@ rule figures:
 rule gallery:
     """For each model of `train:` a page of faces that it predicts correctly and wrongly."""
     input:
-        [
-            metrics.replace("metrics.json", "figures/gallery.html")
-            for model in config["train"]
-            for metrics in metrics_of(model)
-        ],
+        [of_evaluations(model, "figures/gallery.html") for model in config["train"]],
 
 
 rule predict:
@@ -105,7 +101,7 @@ for model in config["models"]:
         name:
             f"train_{model}"
         input:
-            metrics_of(model),
+            of_evaluations(model, "metrics.json"),
 
     rule:
         name:

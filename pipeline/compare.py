@@ -23,7 +23,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.evaluation import bootstrap, comparison
 from pipeline.core.evaluation.comparison import MEAN, ModelMetrics
 from pipeline.core.evaluation.predictions import Predictions
-from pipeline.core.files import read_json, sha256, write_json, write_table
+from pipeline.core.evaluation.summary import read_metrics
+from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.presentation.comparison_text import as_text
 from pipeline.core.presentation.figures import comparison as figures
 
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     models = command("models", "any models and the majority rule")
     models.set_defaults(run=compare_models)
     models.add_argument(
-        "--predictions", type=named, action="append", required=True, metavar="NAME=FILE"
+        "--predictions", type=stage.named_file, action="append", required=True, metavar="NAME=FILE"
     )
     pairs = command("pairs", "pairs of models, at the same shares of train and seeds")
     pairs.set_defaults(run=compare_pairs)
@@ -58,14 +59,6 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with stage.running(args.log):
         args.run(args)
-
-
-def named(text: str) -> tuple[str, Path]:
-    """``NAME=FILE``."""
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"must be like name=predictions.parquet, not {text!r}")
-    return name, Path(path)
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -185,7 +178,7 @@ def compare_pairs(args: argparse.Namespace) -> None:
         for share, seeds in trained[model].items()
     }
     faces = about(predictions)
-    maps = mean_maps(args.runs)
+    maps = mean_maps(args.runs, {key: found.weights for key, found in of_key.items()})
     compared, tables, differences = [], [], {}
     for one, other in args.pair:
         of_pair = {
@@ -247,16 +240,20 @@ def seeds_by_share(
     return trained
 
 
-def mean_maps(runs: list[Run]) -> dict[tuple[str, float], dict[str, float]]:
-    """How well each model's maps fit the test masks: the metrics' means over attributes and seeds.
+def mean_maps(
+    runs: list[Run], weights: dict[tuple[str, float, int], str]
+) -> dict[tuple[str, float], dict[str, float]]:
+    """How well each model's maps agree with the test masks: means over attributes and seeds.
 
-    By model and share; a model without maps has no entry.
+    By model and share. Of a model without maps these are its class activation maps; one that was
+    evaluated without masks has no entry.
     """
     found: dict[tuple[str, float], list[dict[str, float]]] = {}
     for run in runs:
-        of_test = (read_json(run.metrics).get("masks") or {}).get("test")
-        if of_test:
-            found.setdefault(run.key[:2], []).append(of_test["mean"])
+        metrics = read_metrics(run.metrics, weights[run.key])
+        maps = metrics.get("masks") or metrics.get("class_activation") or {}
+        if "test" in maps:
+            found.setdefault(run.key[:2], []).append(maps["test"]["mean"])
     tables = {key: pd.DataFrame(of_seeds, dtype=float) for key, of_seeds in found.items()}
     return {
         key: {str(name): round(value, 6) for name, value in table.mean().dropna().items()}

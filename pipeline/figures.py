@@ -74,9 +74,10 @@ def arguments() -> argparse.ArgumentParser:
     costs = command("costs", draw_costs, "time and memory of each rule")
     costs.add_argument(
         "--benchmarks",
-        type=Path,
+        type=stage.named_file,
         nargs="+",
         required=True,
+        metavar="RULE=FILE",
         help="Snakemake's benchmark files; those that are not there are left out",
     )
     about = command("configuration", draw_configuration, "the configuration as a page")
@@ -114,9 +115,10 @@ def draw_numbers(args: argparse.Namespace) -> None:
 def draw_costs(args: argparse.Namespace) -> None:
     """From Snakemake's benchmark files; a job that did not run here has left none."""
     tables: dict[str, list[pd.DataFrame]] = {}
-    for file in filter(Path.is_file, args.benchmarks):
-        jobs = read_table(file, "s", "max_rss", separator="\t")
-        tables.setdefault(rule_of(file), []).append(jobs)
+    for rule, file in args.benchmarks:
+        if file.is_file():
+            jobs = read_table(file, "s", "max_rss", separator="\t")
+            tables.setdefault(rule, []).append(jobs)
     joined = {rule: pd.concat(parts) for rule, parts in tables.items()}
     runs.costs(joined, args.out / "costs.svg")
 
@@ -138,17 +140,6 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from leaves(below, f"{key}.{name}" if key else name)
     else:
         yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def rule_of(benchmark: Path) -> str:
-    """``landmarks/3-of-16.tsv`` → landmarks; ``attparsenet/seed-64/train.tsv`` → its model too."""
-    if "-of-" in benchmark.stem:
-        return benchmark.parent.name
-    folders = [part for part in benchmark.parts if part.startswith(("seed-", "on-"))]
-    if folders:
-        at = benchmark.parts.index(folders[0])
-        return f"{benchmark.stem} {benchmark.parts[at - 1]}"
-    return benchmark.stem
 
 
 def draw_where(args: argparse.Namespace) -> None:

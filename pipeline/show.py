@@ -20,10 +20,9 @@ from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_table
 from pipeline.core.presentation.comparison_text import as_text
-from pipeline.core.presentation.metric_names import NAMES, SHORT_NAMES
+from pipeline.core.presentation.metric_names import MAP_NAMES, NAMES, SHORT_NAMES
 
 BOLD, FAINT, YELLOW = "1", "2", "33"
-MEANS = tuple(name for name in NAMES if name != "iou")
 COLUMNS = ("majority_accuracy", "accuracy", "balanced_accuracy", "f1", "auroc")  # of metrics.csv
 SIDE_BY_SIDE = ("accuracy", "balanced_accuracy", "auroc")
 ARTIFACTS = {  # below results/{dataset}: what it is
@@ -137,15 +136,17 @@ def means(summary: dict[str, Any]) -> list[str]:
         "",
         f"{mean:<36}   95 % interval",
     ]
-    for name in MEANS:
+    for name, words in NAMES.items():
         if summary[name] is not None:
             low_high = intervals.get(name)
             ends = f"   {low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
-            lines.append(f"  {NAMES[name]:<25}{summary[name]:>9.3f}{ends}")
-    maps = (summary["masks"] or {}).get("test")
-    if maps and maps["attributes"]:
-        of = f"   maps of {maps['attributes']} attributes"
-        lines.append(f"  {NAMES['iou']:<25}{maps['mean']['iou']:>9.3f}{of}")
+            lines.append(f"  {words:<25}{summary[name]:>9.3f}{ends}")
+    for key, kind in (("masks", "maps"), ("class_activation", "class activation")):
+        maps = (summary.get(key) or {}).get("test")
+        if maps and maps["attributes"]:
+            of = f"   {kind} of {maps['attributes']} attributes"
+            values = [(words, maps["mean"].get(name)) for name, words in MAP_NAMES.items()]
+            lines += [f"  {words:<25}{value:>9.3f}{of}" for words, value in values if value]
     return lines
 
 

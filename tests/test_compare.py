@@ -14,6 +14,7 @@ from pipeline.core.evaluation.predictions import Predictions, write_predictions
 from pipeline.core.files import sha256
 from pipeline.core.presentation.comparison_text import as_text
 
+MODELS = ("guided", "plain")
 SETTINGS = {"min_class": 10, "draws": 64, "seed": 3}
 
 
@@ -149,7 +150,7 @@ def test_a_comparison_carries_the_warnings_of_its_models(tmp_path, capsys):
         assert f"Warning: {warning}." in printed
         assert f"Warning: {warning}." in drawn
     files = [("a", one), ("b", other)]
-    flags = [f"--run={name}/1/1={file},{map_metrics(tmp_path, name)}" for name, file in files]
+    flags = [f"--run={name}/1/1={file},{map_metrics(file, 'masks')}" for name, file in files]
     summary, _ = call("pairs", tmp_path, ["--pair=a,b", *flags])
     assert summary["judged"]["warnings"] == found
     for warning in found:
@@ -168,7 +169,7 @@ def test_a_summary_names_its_settings_and_the_hashes_of_what_it_read(models, tmp
     assert summary["inputs_sha256"]["good"] == [sha256(folder / "good.parquet")]
     summary, _ = call("pairs", tmp_path, flags_of_pair(tmp_path, {0.1: 0.2}, seeds=1))
     assert summary["settings"] == SETTINGS
-    digests = [sha256(tmp_path / name) for name in ("guided-0.1-0.parquet", "guided.json")]
+    digests = [sha256(tmp_path / name) for name in ("guided-0.1-0.parquet", "guided-0.1-0.json")]
     assert summary["inputs_sha256"]["guided/0.1/0"] == digests
 
 
@@ -180,25 +181,27 @@ def test_equal_inputs_give_equal_bytes(models):
     assert {file.name: file.read_bytes() for file in folder.glob("out.*")} == first
 
 
-def map_metrics(folder: Path, model: str, iou: float | None = None) -> Path:
-    """A ``metrics.json`` with the map IoU of the test split, or of a model without maps."""
-    path = folder / f"{model}.json"
-    of_test = {"test": {"mean": {"iou": iou, "iou_positives": None}}}
-    path.write_text(json.dumps({"masks": None if iou is None else of_test}))
+def map_metrics(predictions: Path, key: str, **mean: float | None) -> Path:
+    """A ``metrics.json`` beside predictions, with these means of maps over the test split."""
+    content = {"model": {"weights_sha256": predictions.stem}, "thresholds": {}, "masks": None}
+    path = predictions.with_suffix(".json")
+    path.write_text(json.dumps(content | {key: {"test": {"mean": mean}}}))
     return path
 
 
 def flags_of_pair(folder: Path, gain: dict[float, float], seeds: int) -> list[str]:
     """A guided model whose skill is greater by ``gain``, and a plain one, at each share."""
     flags = ["--pair=guided,plain"]
-    for model, iou in (("guided", 0.4), ("plain", None)):
-        metrics = map_metrics(folder, model, iou)
-        for share, more in gain.items():
-            for seed in range(seeds):
-                path = folder / f"{model}-{share}-{seed}.parquet"
-                guided = model == "guided"
-                predictions(path, 0.9 + more * guided, noise=100 * seed + guided)
-                flags.append(f"--run={model}/{share}/{seed}={path},{metrics}")
+    for share, more in gain.items():
+        for seed in range(seeds):
+            guided, plain = (folder / f"{name}-{share}-{seed}.parquet" for name in MODELS)
+            predictions(guided, 0.9 + more, noise=100 * seed + 1)
+            predictions(plain, 0.9, noise=100 * seed)
+            maps = {"iou": 0.4 + 0.2 * seed, "map_energy_positives": 0.8}
+            own = map_metrics(guided, "masks", **maps, iou_positives=None)
+            activation = map_metrics(plain, "class_activation", map_energy_positives=0.3)
+            flags.append(f"--run=guided/{share}/{seed}={guided},{own}")
+            flags.append(f"--run=plain/{share}/{seed}={plain},{activation}")
     return flags
 
 
@@ -220,10 +223,23 @@ def test_a_pair_says_where_a_difference_is_seen_and_where_none(tmp_path, capsys)
     assert set(table["seeds"]) == {3}
 
 
-def test_a_pair_reports_maps_where_a_model_has_them(tmp_path, capsys):
+def test_a_pair_reports_the_maps_of_both_models(tmp_path, capsys):
     summary, _ = call("pairs", tmp_path, flags_of_pair(tmp_path, {0.1: 0.2}, seeds=2))
-    assert summary["pairs"][0]["maps"] == {"0.1": {"guided": {"iou": 0.4}, "plain": None}}
-    assert "guided, 10 % of train: map IoU 0.400" in capsys.readouterr().out.splitlines()
+    assert summary["pairs"][0]["maps"]["0.1"] == {
+        "guided": {"iou": 0.5, "map_energy_positives": 0.8},  # the mean over seeds
+        "plain": {"map_energy_positives": 0.3},
+    }
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["guided,", "10", "%", "of", "train", "0.500", "–", "0.800", "–"] in printed
+    assert ["plain,", "10", "%", "of", "train", "–", "–", "0.300", "–"] in printed
+
+
+def test_the_metrics_of_other_weights_are_refused(tmp_path):
+    flags = flags_of_pair(tmp_path, {0.1: 0.2}, seeds=1)
+    map_metrics(tmp_path / "another.parquet", "masks", iou=0.4)
+    other = flags[1].split(",")[0] + f",{tmp_path / 'another.json'}"
+    with pytest.raises(SystemExit, match=r"another\.json evaluates other weights"):
+        call("pairs", tmp_path, [flags[0], other, flags[2]])
 
 
 def test_several_pairs_share_their_models(tmp_path):

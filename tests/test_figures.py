@@ -154,13 +154,17 @@ def test_attention_is_shown_relative_to_an_even_share():
 
 def test_costs_add_up_the_jobs_of_a_rule(tmp_path):
     folder, files = tmp_path / "benchmarks/d", []
-    for name, seconds in (("landmarks/1-of-2", 5), ("landmarks/2-of-2", 7), ("acquire", 3)):
+    for rule, name, seconds in (
+        ("landmarks", "landmarks/1-of-2", 5),
+        ("landmarks", "landmarks/2-of-2", 7),
+        ("acquire", "acquire", 3),
+    ):
         path = folder / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tmax_rss\n{seconds}\t2048\n")
-        files.append(str(path))
+        files.append(f"{rule}={path}")
     (folder / "of_another_model.tsv").write_text("s\tmax_rss\n99\t2048\n")
-    words = ["costs", "--benchmarks", *files, str(folder / "none.tsv"), "--out", str(tmp_path)]
+    words = ["costs", "--benchmarks", *files, f"masks={folder}/none.tsv", "--out", str(tmp_path)]
     figures.main(words)
     text = (tmp_path / "costs.svg").read_text()
     for words in ("landmarks (2)", "acquire (1)", "12 s", "2.0 GiB", "n = 3 jobs"):

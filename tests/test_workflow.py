@@ -177,10 +177,10 @@ def test_the_costs_of_a_model_are_those_of_its_own_jobs(finished):
     folder = "benchmarks/tiny"
     run = f"{folder}/cnn_rnn/seed-64"
     assert named == [
-        f"{folder}/synthesize.tsv",
-        f"{folder}/acquire.tsv",
-        f"{run}/train.tsv",
-        f"{run}/on-tiny/evaluate.tsv",
+        f"synthesize={folder}/synthesize.tsv",
+        f"acquire={folder}/acquire.tsv",
+        f"train={run}/train.tsv",
+        f"evaluate={run}/on-tiny/evaluate.tsv",
     ]
 
 

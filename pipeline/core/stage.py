@@ -75,6 +75,14 @@ def settings(text: str) -> dict[str, Any]:
     return value
 
 
+def named_file(text: str) -> tuple[str, Path]:
+    """The type of a flag that takes ``NAME=FILE``."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"must be like name=file, not {text!r}")
+    return name, Path(path)
+
+
 def at_least(fewest: int) -> Callable[[str], int]:
     """The type of a flag that takes a whole number from ``fewest`` on."""
 

@@ -202,6 +202,19 @@ def with_masks(wildcards):
     return learns_from_masks(wildcards.model)
 
 
+def evaluated_with_masks(wildcards):
+    """A model that learns from masks, or one that is compared with such a model."""
+    pairs = [
+        {share_name(name, share) for name in pair}
+        for pair in config["compare"]["pairs"]
+        for share in config["compare"]["shares"]
+    ]
+    models = {wildcards.model}.union(
+        *(pair for pair in pairs if wildcards.model in pair)
+    )
+    return any(map(learns_from_masks, models))
+
+
 def from_imagenet(wildcards):
     """The backbone whose ImageNet weights a model starts from, if it does."""
     model = config["models"][wildcards.model]
@@ -220,10 +233,12 @@ def imagenet_hash(wildcards):
     return config["imagenet"].get(from_imagenet(wildcards), {}).get("sha256", "")
 
 
-def metrics_of(model, dataset=DATASET):
-    """The metrics of every seed of a model, on its own data set and on those of `judge_on:`."""
+def of_evaluations(model, file, dataset=DATASET, root="results"):
+    """A file of every evaluation of a model: each seed, on its own data set and `judge_on:`'s."""
     return expand(
-        "results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.json",
+        "{root}/{dataset}/{model}/seed-{seed}/on-{judged}/{file}",
+        root=root,
+        file=file,
         dataset=dataset,
         model=model,
         seed=config["seeds"],

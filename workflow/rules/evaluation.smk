@@ -9,9 +9,9 @@ rule evaluate:
         whole=whole("acquire", dataset="judged"),
         trained_on=ancient("results/{dataset}/faces"),
         trained_on_whole=whole("acquire"),
-        masks=branch(with_masks, then=ancient("results/{judged}/masks.zarr")),
+        masks=branch(evaluated_with_masks, then=ancient("results/{judged}/masks.zarr")),
         masks_whole=branch(
-            with_masks,
+            evaluated_with_masks,
             then=whole("landmarks_summary", "masks_gather", dataset="judged"),
         ),
     output:

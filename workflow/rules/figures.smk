@@ -21,9 +21,9 @@ def shown(model, dataset=DATASET):
             data.append("true_parts.csv")
     return [
         *[
-            metrics.replace("metrics.json", f"figures/{name}")
-            for metrics in metrics_of(model, dataset)
+            path
             for name in one_each
+            for path in of_evaluations(model, f"figures/{name}", dataset)
         ],
         *[f"results/{dataset}/figures/{name}" for name in data],
         f"results/{dataset}/{model}/costs.svg",
@@ -31,25 +31,27 @@ def shown(model, dataset=DATASET):
 
 
 def evaluations(wildcards):
-    return metrics_of(wildcards.model, wildcards.dataset)
+    return of_evaluations(wildcards.model, "metrics.json", wildcards.dataset)
 
 
 def benchmarks(wildcards):
-    """The benchmark files of the jobs that lead to a model's evaluation."""
+    """RULE=FILE for the benchmark of each job that leads to a model's evaluation."""
     model, dataset = wildcards.model, wildcards.dataset
-    steps = ["acquire"]
+    folder, jobs = f"benchmarks/{dataset}", ["acquire"]
     if config["datasets"][dataset]["source"] == "synthetic":
-        steps.insert(0, "synthesize")
+        jobs.insert(0, "synthesize")
+    files = [f"{job}={folder}/{job}.tsv" for job in jobs]
     if learns_from_masks(model):
         for stage in ("landmarks", "masks"):
             parts = config[stage]["parts"]
-            steps += [f"{stage}/{part}-of-{parts}" for part in range(1, parts + 1)]
-            steps.append(f"{stage}_gather")
-        steps.append("landmarks_summary")
-    for metrics in metrics_of(model, dataset):
-        evaluated = Path(metrics).parent.relative_to(f"results/{dataset}")
-        steps += [evaluated.parent / "train", evaluated / "evaluate"]
-    return [f"benchmarks/{dataset}/{step}.tsv" for step in dict.fromkeys(steps)]
+            for part in range(1, parts + 1):
+                files.append(f"{stage}={folder}/{stage}/{part}-of-{parts}.tsv")
+            files.append(f"{stage}_gather={folder}/{stage}_gather.tsv")
+        files.append(f"landmarks_summary={folder}/landmarks_summary.tsv")
+    for seed in config["seeds"]:
+        files.append(f"train={folder}/{model}/seed-{seed}/train.tsv")
+    evaluations = of_evaluations(model, "evaluate.tsv", dataset, "benchmarks")
+    return files + [f"evaluate={file}" for file in evaluations]
 
 
 def data_figure(name, caption, category, **labels):

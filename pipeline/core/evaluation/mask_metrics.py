@@ -65,7 +65,7 @@ class MaskMetrics:
         """For each split: the number of faces, each attribute's metrics, and their mean.
 
         The mean is over the attributes of which at least ``min_class`` faces have a mask. With
-        region maps also ``region_iou``, the mean of the regions' in ``by_region``. Class
+        region maps it has ``region_iou`` too, the mean of the regions in ``by_region``. Class
         activation maps (not ``own_maps``) have no scale, so that a threshold means nothing: of
         these only the energy is kept.
         """
@@ -75,8 +75,9 @@ class MaskMetrics:
                 found[split] = _summary(counts, attributes, min_class, own_maps)
             if self.regions[split].faces:
                 iou = self.regions[split].metrics()["iou"]
-                by_region = _without_nan(dict(zip(self.masks.regions, iou, strict=True)))
-                found[split] |= {"region_iou": float(np.nanmean(iou)), "by_region": by_region}
+                found[split]["mean"]["region_iou"] = float(np.nanmean(iou))
+                by_region = dict(zip(self.masks.regions, iou, strict=True))
+                found[split]["by_region"] = _without_nan(by_region)
         return found or None
 
 

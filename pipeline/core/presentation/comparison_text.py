@@ -4,7 +4,7 @@ from textwrap import wrap
 from typing import Any
 
 from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.presentation.metric_names import COMPARED, SHORT_NAMES
+from pipeline.core.presentation.metric_names import COMPARED, MAP_SHORT_NAMES, SHORT_NAMES
 
 
 def as_text(summary: dict[str, Any]) -> str:
@@ -45,12 +45,20 @@ def pairs(summary: dict[str, Any]) -> list[str]:
         for share, values in pair["differences"].items():
             name = f"{100 * float(share):.4g} % of train ({values['attributes']})"
             lines += line(name, cells(values, 25, signed=True), 5)
-        for share, models in pair["maps"].items():
-            for name, maps in models.items():
-                if maps:
-                    text = f"map IoU {maps['iou']:.3f}"
-                    lines += [f"{name}, {100 * float(share):.4g} % of train: {text}"]
+        lines += map_lines(pair["maps"])
     return lines
+
+
+def map_lines(shares: dict[str, dict[str, Any]]) -> list[str]:
+    """By share and model how well maps agree with masks; energy of positives +, negatives −."""
+    lines = line("maps", "".join(f"{name:>10}" for name in MAP_SHORT_NAMES.values()), 40)
+    for share, models in shares.items():
+        for name, maps in models.items():
+            if maps:
+                values = (maps.get(key) for key in MAP_SHORT_NAMES)
+                text = "".join(f"{'–' if v is None else format(v, '.3f'):>10}" for v in values)
+                lines += line(f"{name}, {100 * float(share):.4g} % of train", text, 40)
+    return lines if len(lines) > 1 else []
 
 
 def line(name: str, text: str, width: int) -> list[str]:

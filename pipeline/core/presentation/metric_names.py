@@ -8,7 +8,19 @@ NAMES = {
     "average_precision": "average precision",
     "auroc": "AUROC",
     "ece": "calibration error",
+}
+MAP_NAMES = {
     "iou": "mask IoU",
+    "region_iou": "region IoU",
+    "map_energy_positives": "map energy, positives",
+    "map_energy_negatives": "map energy, negatives",
+    "map_energy_uniform": "map energy, even map",
 }
 SHORT_NAMES = NAMES | {"majority_accuracy": "majority", "balanced_accuracy": "balanced"}
+MAP_SHORT_NAMES = {
+    "iou": "mask IoU",
+    "region_iou": "regions",
+    "map_energy_positives": "energy +",
+    "map_energy_negatives": "energy −",
+}
 COMPARED = ("accuracy", "balanced_accuracy", "auroc")  # what comparisons show

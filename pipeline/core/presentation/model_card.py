@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core.model_settings import ModelSettings
-from pipeline.core.presentation.metric_names import NAMES
+from pipeline.core.presentation.metric_names import MAP_NAMES, NAMES
 
 LIMITS = """\
 - It predicts how CelebA's annotators would have labelled a picture. Some attributes (Attractive,
@@ -107,7 +107,7 @@ def _numbers(metrics: dict[str, Any] | None) -> str:
         lines.append(f"| {NAMES[name]} | {value} | {ends} |")
     maps = (metrics["masks"] or {}).get("test")
     if maps and maps["attributes"]:
-        name = f"{NAMES['iou']} of {maps['attributes']} maps"
+        name = f"{MAP_NAMES['iou']} of {maps['attributes']} maps"
         lines.append(f"| {name} | {maps['mean']['iou']:.3f} | |")
     for group in (group for group in metrics["groups"] if group["worst"]):
         kind = ", ".join(f"{k}={v}" for k, v in group["worst"]["group"].items())
