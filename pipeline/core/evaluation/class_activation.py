@@ -39,5 +39,5 @@ def class_activation_maps(network: nn.Module, features: nn.Module, images: Tenso
             ]
     finally:
         handle.remove()
-    answers = torch.where(logits > 0, 1.0, -1.0)[:, :, None, None]
-    return (torch.stack(contributions, 1) * answers).clamp(min=0).detach()
+    signs = torch.where(logits > 0, 1.0, -1.0)[:, :, None, None]
+    return (torch.stack(contributions, 1) * signs).clamp(min=0).detach()
