@@ -264,13 +264,13 @@ def make_masks(folder: Path) -> None:
     points[-1] = np.nan
     detectors = ["drawn"] * (len(faces) - 1) + [""]
     write_landmarks(folder / "landmarks.csv", Landmarks(faces.names, points, detectors))
-    common = f"--faces {folder}/faces --store {folder}/masks.zarr"
+    common = f"--faces {folder}/faces --shards {folder}/part"
     given = ["--settings", json.dumps({"shard": 32, "repair_labels": False})]
     part = f"{folder}/part.json"
     draw = f"draw {common} --landmarks {folder}/landmarks.csv --part 1-of-1 --out {part}"
     masks.main([*draw.split(), *given])
-    gather = f"gather {common} --parts {part} --summary {folder}/masks.json"
-    masks.main([*gather.split(), *given])
+    gather = f"gather {common} --parts {part} --store {folder}/masks.zarr"
+    masks.main([*gather.split(), "--summary", f"{folder}/masks.json", *given])
 
 
 def test_maps_are_compared_with_the_stores_masks_face_by_face(tmp_path):
