@@ -140,6 +140,16 @@ def whole(*stages, dataset="dataset"):
     return summaries
 
 
+def masks_summary(wildcards):
+    """`--masks-summary file`, for a model with masks.
+
+    By its path: in a job of a cluster, whose Snakemake has not seen the checkpoints run, an input
+    that `whole` finds has no value yet.
+    """
+    path = f"results/{wildcards.dataset}/masks.json"
+    return f"--masks-summary {path}" if with_masks(wildcards) else ""
+
+
 def option(flag, name):
     """`--flag file` where a rule has the input `name`, else nothing."""
 

@@ -58,12 +58,12 @@ rule train:
         imagenet=imagenet_hash,
         checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
         masks=option("--masks", "masks"),
-        masks_summary=option("--masks-summary", "masks_whole"),
+        masks_summary=masks_summary,
         initial=option("--initial", "initial"),
     message:
         "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "{resources.launcher} python -m pipeline.train --faces {input.faces} --faces-summary {input.whole}"
+        "{resources.launcher} python -m pipeline.train --faces {input.faces} --faces-summary results/{wildcards.dataset}/faces.json"
         " {params.masks} {params.masks_summary} {params.initial}"
         " --seed {wildcards.seed} --threads {threads} --job-minutes {resources.runtime} --settings {params.settings:q}"
         " --checkpoints {params.checkpoints} --weights {output.weights}"
