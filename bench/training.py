@@ -140,7 +140,7 @@ def make_learner(args: argparse.Namespace) -> Learner:
     network = build(settings)
     if args.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    learner = Learner(network, settings, TABLE, seed=0)
+    learner = Learner(network, settings, TABLE, seed=0, steps=1)
     if not args.fused:
         for group in learner.optimizer.param_groups:
             group["fused"] = False
@@ -168,8 +168,12 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
         epochs=1,
         batch_size=args.batch,
         accumulate=1,
-        optimizer=OptimizerSettings("sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-4),
-        schedule=ScheduleSettings("constant", gamma=1.0, patience=0, factor=1.0),
+        optimizer=OptimizerSettings(
+            "sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-4, decay_norms=True
+        ),
+        schedule=ScheduleSettings("constant", gamma=1.0, patience=0, factor=1.0, warmup=0.1),
+        gradient_clip=None,
+        ema=None,
         augmentation=AugmentationSettings(flip=True, shift=8, brightness=0.0, contrast=0.0),
         input_size=tuple(args.size),
         faces_size=SIZE,

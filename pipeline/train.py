@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -67,10 +66,7 @@ def train(args: argparse.Namespace) -> None:
     settings = resolve(args.settings, faces, args.masks, args.initial)
     masks = args.masks if needs_masks(args.settings) else None
     data = FaceData(faces, settings, args.seed, masks)
-    learner = new_learner(in_time(settings, args.job_minutes), args.seed, args.initial, data.table)
-    if settings.pooling == "mean_regions":
-        mean: Any = learner.network.mean_regions
-        mean.copy_(data.mean_regions(mean.shape[1:]))
+    learner = new_learner(in_time(settings, args.job_minutes), data, args.initial)
     account = describe(learner.network, data, checked_inputs(args, masks))
 
     folder = args.checkpoints / fingerprint(account)[:12]
@@ -134,17 +130,19 @@ def in_time(settings: TrainingSettings, job_minutes: float) -> TrainingSettings:
     return replace(settings, max_minutes=min(end, settings.max_minutes or end))
 
 
-def new_learner(
-    settings: TrainingSettings, seed: int, initial: Path | None, table: np.ndarray
-) -> Learner:
+def new_learner(settings: TrainingSettings, data: FaceData, initial: Path | None) -> Learner:
     """The network before its first step, with what trains it."""
-    torch.manual_seed(seed)
+    torch.manual_seed(data.seed)
     network = build(settings)
+    if settings.pooling == "mean_regions":
+        mean: Any = network.mean_regions
+        mean.copy_(data.mean_regions(mean.shape[1:]))
     if initial:
         start_from(network, initial)
     if settings.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = Learner(network, settings, table, seed)
+    steps = len(data.splits["train"]) // settings.batch_size
+    learner = Learner(network, settings, data.table, data.seed, steps)
     if settings.compile:
         network.compile()
     return learner

@@ -40,6 +40,14 @@ CNN_RNN = {
 }
 
 
+BY_STEP = {  # what changes at every step: the rate, the momentum, the average of the weights
+    "optimizer": {"name": "adamw", "learning_rate": 1e-3, "decay_norms": False},
+    "schedule": {"name": "one_cycle"},
+    "ema": 0.9,
+    "gradient_clip": 1.0,
+}
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
@@ -47,9 +55,10 @@ def data(tmp_path_factory):
     return folder
 
 
-def test_killed_in_mid_epoch_and_run_again_equals_an_undisturbed_run(tmp_path):
+@pytest.mark.parametrize("changes", [{}, BY_STEP], ids=["published", "by step"])
+def test_killed_in_mid_epoch_and_run_again_equals_an_undisturbed_run(tmp_path, changes):
     write_data(tmp_path, train_faces=160)
-    often = {"epochs": 1, "checkpoint_minutes": 1e-9}
+    often = {"epochs": 1, "checkpoint_minutes": 1e-9, **changes}
     train_small(tmp_path, tmp_path / "undisturbed", **often)
     flags = command(tmp_path, tmp_path / "killed", **often)
     process = start(flags)
@@ -67,7 +76,11 @@ def test_killed_in_mid_epoch_and_run_again_equals_an_undisturbed_run(tmp_path):
         assert killed.read_bytes() == undisturbed.read_bytes(), name
 
 
-@pytest.mark.parametrize("changes", [{"epochs": 2, "accumulate": 2}, CNN_RNN])
+@pytest.mark.parametrize(
+    "changes",
+    [{"epochs": 2, "accumulate": 2}, CNN_RNN, BY_STEP, BY_STEP | {"schedule": {"name": "cosine"}}],
+    ids=["published", "cnn_rnn", "one_cycle", "cosine"],
+)
 def test_stopped_after_every_step_it_still_reaches_the_same_weights(data, tmp_path, changes):
     train_small(data, tmp_path / "whole", **changes)
     steps = 20 // changes.get("batch_size", 4) * 2

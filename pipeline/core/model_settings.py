@@ -16,6 +16,7 @@ class OptimizerSettings:
     learning_rate: float
     momentum: float
     weight_decay: float
+    decay_norms: bool
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ScheduleSettings:
     gamma: float
     patience: int
     factor: float
+    warmup: float
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class ModelSettings:
     accumulate: int
     optimizer: OptimizerSettings
     schedule: ScheduleSettings
+    gradient_clip: float | None
+    ema: float | None
     augmentation: AugmentationSettings
     input_size: Size
     faces_size: Size

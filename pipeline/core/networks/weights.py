@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -16,9 +17,13 @@ from pipeline.core.networks import build
 
 SETTINGS = "attparse"  # the one key of a file's metadata: several would have no fixed order
 # What a file means by a missing key, which was written before there was such a setting.
-WITHOUT_KEY = {
+WITHOUT_KEY: dict[str, Any] = {
     "faces_size": [HEIGHT, WIDTH],
     "mask_loss": "mse",
+    "optimizer": {"decay_norms": True},
+    "schedule": {"warmup": None},
+    "gradient_clip": None,
+    "ema": None,
     # These are of mask_guided, and such a file is of another network.
     **{"channels": None, "map_channels": None, "pooling": None, "dropout": None},
 }
@@ -41,7 +46,8 @@ def load_network(path: Path) -> tuple[nn.Module, ModelSettings]:
     try:
         with safetensors.safe_open(path, "pt") as file:
             kept = json.loads((file.metadata() or {})[SETTINGS])
-        settings = ModelSettings.from_dict({**WITHOUT_KEY, **kept})
+        below = {key: {**WITHOUT_KEY[key], **kept[key]} for key in ("optimizer", "schedule")}
+        settings = ModelSettings.from_dict({**WITHOUT_KEY, **kept, **below})
     except (OSError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{path} is no weights file of attparse ({error or 'unreadable'}); expected a"

@@ -52,6 +52,8 @@ class Checkpoints:
         learner.optimizer.load_state_dict(self.state["optimizer"])
         if learner.schedule is not None:
             learner.schedule.load_state_dict(self.state["schedule"])
+        if learner.average:
+            learner.average.load_state_dict(self.state["average"])
         fabric.strategy.precision.load_state_dict(self.state["precision"])
         learner.epoch, learner.batch = self.state["epoch"], self.state["batch"]
         if fabric.is_global_zero:  # the sums of all processes: one of them continues from there
@@ -68,6 +70,7 @@ class Checkpoints:
             "network": learner.network.state_dict(),
             "optimizer": learner.optimizer.state_dict(),
             "schedule": learner.schedule.state_dict() if learner.schedule is not None else None,
+            "average": learner.average.state_dict() if learner.average else None,
             "precision": fabric.strategy.precision.state_dict(),
             "epoch": learner.epoch,
             "batch": learner.batch,
@@ -83,7 +86,7 @@ class Checkpoints:
         epochs, keep = ranked(self.history, learner.settings), learner.settings.keep
         if fabric.is_global_zero and learner.epoch in epochs[:keep]:
             path = epoch_file(self.folder, learner.epoch)
-            save_weights(path, learner.network, learner.settings)
+            save_weights(path, learner.kept, learner.settings)
         self.save(fabric, learner)
         if fabric.is_global_zero:
             for name, value in row.items():

@@ -1,5 +1,8 @@
-"""How a network learns from a batch: the losses, the optimiser, what is counted on the way."""
+"""How a network learns from a batch: losses, optimiser, schedule, average, the epoch's sums."""
 
+import math
+from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,37 +11,54 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pipeline.core.model_settings import OptimizerSettings, TrainingSettings
+from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.training.losses import mask_losses
 from pipeline.core.training.transforms import Batch, draw_augmentation, prepare
 
+# Schedules that change the learning rate after a step, not after an epoch.
+BY_STEP = {"cosine", "one_cycle"}
 SUMS = ("attribute_loss", "mask_loss", "correct", "faces", "faces_with_masks")
 
 
 class Learner:
     """A network with its losses, its optimiser and its place in the training.
 
-    ``table`` (A, 14) bool: the regions of each of the network's attributes. ``epoch`` and
-    ``batch`` say where training stands, counted over all runs of a training that was resumed.
+    ``table`` (A, 14) bool: the regions of each of the network's attributes; ``steps``: of the
+    optimiser in an epoch. ``epoch`` and ``batch`` say where training stands, counted over all runs
+    of a training that was resumed.
     """
 
     def __init__(
-        self, network: nn.Module, settings: TrainingSettings, table: np.ndarray, seed: int
+        self,
+        network: nn.Module,
+        settings: TrainingSettings,
+        table: np.ndarray,
+        seed: int,
+        steps: int,
     ) -> None:
         self.network, self.settings, self.seed = network, settings, seed
         self.table = torch.from_numpy(table)
         self.epoch = self.batch = 0
-        self.optimizer: torch.optim.Optimizer = make_optimizer(network, settings.optimizer)
-        self.schedule = make_schedule(self.optimizer, settings)
+        self.optimizer = make_optimizer(network, settings)
+        self.schedule = make_schedule(self.optimizer, settings, steps)
+        self.average: Average | None = None
         self.train_sums = self.valid_sums = torch.zeros(len(SUMS))
 
     def setup(self, fabric: Fabric) -> None:
         """Move everything to the device; ``model`` is the network in Fabric's hands."""
         self.fabric = fabric
+        if self.settings.ema:
+            self.average = Average(self.network, self.settings.ema)
+            self.average.network.to(fabric.device)
         self.model, self.fabric_optimizer = fabric.setup(self.network, self.optimizer)
         self.table = self.table.to(fabric.device)
         self.train_sums = self.train_sums.to(fabric.device)
         self.valid_sums = torch.zeros_like(self.train_sums)
+
+    @property
+    def kept(self) -> nn.Module:
+        """What is validated and kept: the average of the weights, or they themselves."""
+        return self.average.network if self.average else self.network
 
     def training_step(self, batch: Batch) -> Tensor:
         """The loss of a batch."""
@@ -59,11 +79,29 @@ class Learner:
         return loss
 
     def optimizer_step(self) -> None:
+        """A step with the gradients that have been gathered; what follows every step."""
+        if limit := self.settings.gradient_clip:
+            self.fabric.clip_gradients(
+                self.model, self.fabric_optimizer, max_norm=limit, error_if_nonfinite=False
+            )
+        self.learning_rate: float = self.optimizer.param_groups[0]["lr"]
         self.fabric_optimizer.step()
         self.fabric_optimizer.zero_grad()
+        if self.settings.schedule.name in BY_STEP:
+            self.schedule.step()
+        if self.average:
+            self.average.update(self.network)
+
+    def before_validation(self) -> None:
+        self.kept.eval()
+        if self.average and self.fabric.world_size > 1:  # else it is in Fabric's hands
+            for buffer in self.kept.buffers():
+                buffer.copy_(self.fabric.broadcast(buffer))
 
     def validation_step(self, batch: Batch) -> None:
-        output = self.model(prepare(batch.images, self.settings))
+        images = prepare(batch.images, self.settings)
+        with self.fabric.autocast():
+            output = self.kept(images) if self.average else self.model(images)
         attribute_loss, mask_loss = self.losses(batch, output, None)
         self.count(self.valid_sums, batch, output.logits, attribute_loss, mask_loss)
 
@@ -85,11 +123,8 @@ class Learner:
             sums.add_(torch.stack([part.sum() for part in parts]))
 
     def end_epoch(self) -> dict[str, float]:
-        """The finished epoch as a row of the history; then the next one's learning rate."""
-        row = {
-            "epoch": float(self.epoch + 1),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-        }
+        """The finished epoch as a row of the history, with its last learning rate."""
+        row = {"epoch": float(self.epoch + 1), "learning_rate": self.learning_rate}
         for name, sums in (("train", self.train_sums), ("valid", self.valid_sums)):
             total = dict(zip(SUMS, self.over_processes(sums).tolist(), strict=True))
             attribute = total["attribute_loss"] / total["faces"]
@@ -100,7 +135,7 @@ class Learner:
             sums.zero_()
         if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self.schedule.step(row[self.settings.select_by])
-        elif self.schedule is not None:
+        elif self.schedule is not None and self.settings.schedule.name not in BY_STEP:
             self.schedule.step()
         self.epoch, self.batch = self.epoch + 1, 0
         return row
@@ -110,25 +145,63 @@ class Learner:
         return self.fabric.all_reduce(sums.clone(), reduce_op="sum")  # type: ignore[return-value]
 
 
-def make_optimizer(network: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
+class Average:
+    """An exponential moving average of a network's weights and batch statistics.
+
+    The decay of step n is at most (1 + n) / (10 + n), so that the random weights of the beginning
+    are soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = deepcopy(network).requires_grad_(False)
+        self.decay, self.steps = decay, 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take in the weights after a step."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        averages, values = (part.state_dict().values() for part in (self.network, network))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - decay)
+            else:  # a count of batches
+                average.copy_(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.steps = state["steps"]
+
+
+def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW, over the weights that are not frozen.
 
-    Both in their fused form: one pass over the weights, with the same arithmetic.
+    Without ``decay_norms`` vectors (biases, and the weights of normalisation layers) have no
+    weight decay. Both optimisers in their fused form: one pass over the weights, with the same
+    arithmetic; but Fabric can clip no gradients that a fused step unscales.
     """
+    chosen = settings.optimizer
     weights = [weight for weight in network.parameters() if weight.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": weights}]
+    if not chosen.decay_norms:
+        matrices, vectors = ([w for w in weights if (w.ndim > 1) is many] for many in (True, False))
+        groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
     shared: dict[str, Any] = {
-        "lr": settings.learning_rate,
-        "weight_decay": settings.weight_decay,
-        "fused": True,
+        "lr": chosen.learning_rate,
+        "weight_decay": chosen.weight_decay,
+        "fused": not (settings.gradient_clip and settings.precision == "16-mixed"),
     }
-    if settings.name == "adamw":
-        return torch.optim.AdamW(weights, **shared)
-    return torch.optim.SGD(weights, momentum=settings.momentum, **shared)
+    if chosen.name == "adamw":
+        return torch.optim.AdamW(groups, **shared)
+    return torch.optim.SGD(groups, momentum=chosen.momentum, **shared)
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> Any:
-    """How the learning rate changes after each epoch, or None."""
-    schedule = settings.schedule
+def make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int) -> Any:
+    """How the learning rate changes, or None; ``steps`` in an epoch."""
+    schedule, total = settings.schedule, settings.epochs * steps
     if schedule.name == "exponential":
         return torch.optim.lr_scheduler.ExponentialLR(optimizer, schedule.gamma)
     if schedule.name == "plateau":
@@ -138,4 +211,20 @@ def make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings) 
             factor=schedule.factor,
             patience=schedule.patience,
         )
+    if schedule.name == "cosine":
+        factor = partial(warmup_cosine, total=total, warmup=round(schedule.warmup * total))
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    if schedule.name == "one_cycle":
+        total = max(2, total)
+        rising = max(schedule.warmup, 1.5 / total)  # torch divides by zero where it is one step
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, settings.optimizer.learning_rate, total, pct_start=rising
+        )
     return None
+
+
+def warmup_cosine(step: int, total: int, warmup: int) -> float:
+    """Factor of the learning rate: up to 1 in ``warmup`` steps, then half a cosine to 0."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))

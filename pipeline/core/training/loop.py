@@ -81,7 +81,7 @@ class Training:
 
     @torch.inference_mode()
     def validate(self) -> None:
-        self.learner.network.eval()
+        self.learner.before_validation()
         for batch in self.data.val_dataloader(self.fabric, self.stopping):
             self.learner.validation_step(self.fabric.to_device(batch))
 
