@@ -1,7 +1,7 @@
-"""Train a network to tell the attributes of faces, and, with masks, where each one shows.
+"""Train a network to predict the attributes of faces and, with masks, where each one shows.
 
 What is best on the valid split becomes the weights; the test split is not looked at. A training
-that was killed, or that stopped itself at ``max_minutes``, goes on from its checkpoint when the
+that was killed, or that stopped itself at ``max_minutes``, resumes from its checkpoint when the
 same command is run again.
 """
 
@@ -58,7 +58,7 @@ PACKAGES = (
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train, or go on training, and write the weights, the history and the account of the run."""
+    """Train, or resume a training; write the weights, the history and the account of the run."""
     began = time.monotonic()
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -1,4 +1,4 @@
-"""Killed anywhere, training goes on and reaches the weights of an undisturbed run."""
+"""Killed anywhere, training resumes and reaches the weights of an undisturbed run."""
 
 import os
 import re
@@ -107,8 +107,8 @@ def test_the_log_beside_the_checkpoints_still_says_why_the_last_start_ended(data
         train_small(data, tmp_path, epochs=1, max_minutes=1e-9)
     train_small(data, tmp_path, epochs=1)
     log = (tmp_path / "checkpoints/train.log").read_text()
-    told = re.findall("started: |stopped: .* run the same command again|going on after", log)
-    assert [words[:8] for words in told] == ["started:", "stopped:", "started:", "going on"]
+    found = re.findall("started: |stopped: .* run the same command again|resuming after", log)
+    assert [words[:8] for words in found] == ["started:", "stopped:", "started:", "resuming"]
 
 
 def test_processes_wait_for_each_other_before_a_finished_trainings_checkpoint_goes(
@@ -122,8 +122,8 @@ def test_processes_wait_for_each_other_before_a_finished_trainings_checkpoint_go
     flags = command(tmp_path, tmp_path, epochs=1, devices=2)
     (tmp_path / "history.csv").mkdir()  # no file can take this name: it ends there
     process = start(flags)
-    _, said = process.communicate(timeout=120)
-    assert "history.csv" in said
+    _, stderr = process.communicate(timeout=120)
+    assert "history.csv" in stderr
     before = last(tmp_path)
     (tmp_path / "history.csv").rmdir()
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -137,8 +137,8 @@ def test_processes_wait_for_each_other_before_a_finished_trainings_checkpoint_go
     monkeypatch.setenv("LOCAL_RANK", "1")
     second = start(flags)
     for process in (first, second):
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
     assert not before.exists()
     assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [1]
     assert not (before.parent / "epoch-002.safetensors").exists()
@@ -213,7 +213,7 @@ def test_a_checkpoint_that_needs_code_to_be_read_is_refused_and_runs_nothing(dat
     assert not trap.exists()
 
 
-PLACES = {  # where it is told to end: the method, and which of its calls
+PLACES = {  # where SIGTERM arrives: the method, and which of its calls
     "before the first step": (FaceData, "train_dataloader", 1),
     "in mid-accumulate": (Learner, "training_step", 3),
     "in the last batch": (Learner, "training_step", 10),
@@ -228,12 +228,12 @@ def test_told_to_end_anywhere_it_keeps_what_it_did_and_says_so(data, tmp_path, m
     owner, name, call = PLACES[place]
     method, calls = getattr(owner, name), count(1)
 
-    def told(*given):
+    def signalled(*given):
         if next(calls) == call:
             os.kill(os.getpid(), signal.SIGTERM)
         return method(*given)
 
-    monkeypatch.setattr(owner, name, told)
+    monkeypatch.setattr(owner, name, signalled)
     with pytest.raises(SystemExit, match="SIGTERM"):
         train_small(data, tmp_path / "out", **changes)
     monkeypatch.undo()
@@ -254,10 +254,10 @@ def test_told_to_end_while_threads_read_it_says_so_and_keeps_a_checkpoint(tmp_pa
         assert process.poll() is None, "it ended before there was a checkpoint"
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "SIGTERM" in said
-    assert "Traceback" not in said
+    assert "SIGTERM" in stderr
+    assert "Traceback" not in stderr
     assert last(tmp_path)
 
 

@@ -96,8 +96,8 @@ def plain_training(folder, parts_of, weight=1.0, steps=3, batch_size=4):
 
 
 def assert_close(found, network, tolerance):
-    for name, wanted in network.named_parameters():
-        torch.testing.assert_close(found[name], wanted.detach(), atol=tolerance, rtol=0)
+    for name, expected in network.named_parameters():
+        torch.testing.assert_close(found[name], expected.detach(), atol=tolerance, rtol=0)
 
 
 def test_three_steps_are_those_of_plain_torch(tmp_path):
@@ -131,8 +131,8 @@ def test_two_processes_average_the_gradients_of_their_halves_also_when_stopped(t
     flags = command(tmp_path, tmp_path / "out", **STILL, devices=2, max_minutes=1e-9)
     for expected in (1, 0):
         process = start(flags)
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == expected, said
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == expected, stderr
         assert (last(tmp_path / "out") is None) == (expected == 0)
     halves = plain_training(tmp_path, lambda rows: [rows[0::2], rows[1::2]], steps=11)
     network, attribute_loss = halves

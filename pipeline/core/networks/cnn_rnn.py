@@ -37,7 +37,7 @@ class CnnRnn(nn.Module):
         self.attributes = nn.Sequential(
             nn.Linear(CHANNELS, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, attributes)
         )
-        self.train()  # from the start: Lightning leaves modules in the mode in which it finds them
+        self.train()
 
     def train(self, mode: bool = True) -> Self:
         """Frozen layers keep their batch statistics too, not only their weights."""

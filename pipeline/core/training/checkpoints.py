@@ -134,7 +134,7 @@ def read_checkpoint(folder: Path, may_write: bool) -> dict[str, Any] | None:
         return None
     try:
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
-        log.info("going on after epoch %d, batch %d", state["epoch"], state["batch"])
+        log.info("resuming after epoch %d, batch %d", state["epoch"], state["batch"])
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise UserError(

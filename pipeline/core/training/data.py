@@ -36,10 +36,10 @@ class FaceData:
         columns = columns_of(settings.attributes)
         labels = faces.attributes[:, columns]
         store = open_store(masks, faces) if masks else None
-        drawn = store.labels[:, columns] if store else labels
+        mask_labels = store.labels[:, columns] if store else labels
         self.store = store
         learnt = store if settings.segmentation_weight > 0 else None
-        self.train_faces = FaceBatches(faces, drawn, learnt)
+        self.train_faces = FaceBatches(faces, mask_labels, learnt)
         self.valid_faces = FaceBatches(faces, labels, learnt)
         self.found = store.found if store else None
         self.table = (store.table if store else TABLE)[columns]  # (A, 14) bool
@@ -87,8 +87,8 @@ def split_rows(faces: Faces, settings: TrainingSettings, seed: int) -> dict[str,
         rows = stratified(faces, rows["train"], first, settings.stratified_subset, seed)
     elif settings.share < 1:
         count = max(1, round(settings.share * len(rows["train"])))
-        drawn = np.random.default_rng(seed).choice(rows["train"], count, replace=False)
-        rows["train"] = np.sort(drawn)
+        sample = np.random.default_rng(seed).choice(rows["train"], count, replace=False)
+        rows["train"] = np.sort(sample)
     if not len(rows["valid"]):
         raise UserError(
             f"{faces.path} has no face in the split valid, by which the best epoch is chosen;"

@@ -121,8 +121,8 @@ class Training:
         if self.any_process(bool(reason)):
             raise UserError(
                 f"training stopped itself because {reason or 'another process did'}; its checkpoint"
-                f" is {self.checkpoints.folder / LAST}: run the same command again and it goes on"
-                " from there."
+                f" is {self.checkpoints.folder / LAST}: run the same command again and it"
+                " resumes from there."
             )
 
     def any_process(self, condition: bool) -> bool:

@@ -88,9 +88,9 @@ def test_masks_at_the_maps_size_are_the_moved_masks_resized_to_the_nearest(seed,
     bits, positive = regions(seed), labels(seed)
     rows = [int(Fraction(2 * i + 1, 2 * size[0]) * HEIGHT) for i in range(size[0])]
     columns = [int(Fraction(2 * i + 1, 2 * size[1]) * WIDTH) for i in range(size[1])]
-    wanted = moved(attribute_masks(bits, positive), *move)[:, rows][:, :, columns]
+    expected = moved(attribute_masks(bits, positive), *move)[:, rows][:, :, columns]
     made = masks_for(batch_of(bits, positive), torch.from_numpy(TABLE), size, change(*move))
-    assert np.array_equal(made[0].numpy(), wanted)
+    assert np.array_equal(made[0].numpy(), expected)
 
 
 @given(st.integers(0, 2**32), moves, st.sampled_from([(HEIGHT, WIDTH), (8, 6), (15, 11)]))
@@ -98,19 +98,19 @@ def test_masks_at_the_maps_size_are_the_moved_masks_resized_to_the_nearest(seed,
 def test_regions_move_as_masks_do_and_a_mirrored_face_swaps_its_sides(seed, move, size):
     bits, table = regions(seed), torch.eye(14, dtype=torch.bool)
     batch = batch_of(bits, np.ones(14, bool))
-    wanted = masks_for(batch, table, size, change(*move))[0]
+    expected = masks_for(batch, table, size, change(*move))[0]
     made = regions_for(batch, size, change(*move))[0]
     for number, name in enumerate(REGIONS):
         side, _, rest = name.partition("_")
         if move[0] and side in ("left", "right"):
             number = REGIONS.index(f"{'right' if side == 'left' else 'left'}_{rest}")
-        assert torch.equal(made[REGIONS.index(name)], wanted[number])
+        assert torch.equal(made[REGIONS.index(name)], expected[number])
 
 
 def test_the_nearest_pixels_at_the_published_sizes_are_torchs():
     planes = torch.arange(218 * 178, dtype=torch.float64).view(1, 1, 218, 178)
-    wanted = interpolate(planes, (96, 76), mode="nearest-exact")[0, 0]
-    assert torch.equal(planes[0, 0][nearest(218, 96)][:, nearest(178, 76)], wanted)
+    expected = interpolate(planes, (96, 76), mode="nearest-exact")[0, 0]
+    assert torch.equal(planes[0, 0][nearest(218, 96)][:, nearest(178, 76)], expected)
 
 
 @given(st.integers(0, 2**32), moves)
@@ -148,16 +148,16 @@ def test_brightness_and_contrast_are_torchvisions():
     plain = settings(
         input_size=[HEIGHT, WIDTH], normalization={"mean": [0, 0, 0], "std": [1, 1, 1]}
     )
-    wanted = published.adjust_contrast(published.adjust_brightness(images / 255, 1.2), 0.8)
-    torch.testing.assert_close(prepare(images, plain, change(False, 0, 0, 1.2, 0.8)), wanted)
+    expected = published.adjust_contrast(published.adjust_brightness(images / 255, 1.2), 0.8)
+    torch.testing.assert_close(prepare(images, plain, change(False, 0, 0, 1.2, 0.8)), expected)
 
 
 def test_without_augmentation_an_image_is_only_normalised():
     images = torch.randint(0, 256, (2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
     normalization = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.5]}
     chosen = settings(input_size=[HEIGHT, WIDTH], normalization=normalization)
-    wanted = published.normalize(images / 255, **normalization)
-    torch.testing.assert_close(prepare(images, chosen), wanted)
+    expected = published.normalize(images / 255, **normalization)
+    torch.testing.assert_close(prepare(images, chosen), expected)
 
 
 def test_an_image_of_another_size_is_resized_to_the_networks():
