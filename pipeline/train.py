@@ -181,6 +181,7 @@ def describe(network: nn.Module, data: FaceData, inputs: dict[str, str | None]) 
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in PACKAGES},
+            "torch": str(torch.__version__),  # its build too, which metadata may lack
         },
         "code_sha256": digest(Code(root).of("train", data.settings.network)),
         "git_revision": git_revision(),

@@ -40,9 +40,12 @@ CLUSTER = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", "sh 
 def snakemake(tmp_path: Path) -> Callable[..., str]:
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     (tmp_path / "submit").write_text(SUBMIT)
+    # Snakemake does not quote its Python's path in a job: one without spaces.
+    python = tmp_path / "environment/bin/python"
+    (tmp_path / "environment").symlink_to(sys.prefix)
 
     def run(*arguments: str, setting: int = 1) -> str:
-        command = [sys.executable, "-m", "snakemake", *arguments, "--config", f"setting={setting}"]
+        command = [python, "-m", "snakemake", *arguments, "--config", f"setting={setting}"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -481,6 +481,21 @@ def test_a_project_in_a_folder_with_braces_is_refused_in_one_sentence(tmp_path):
     stops(run, "move it to a folder without { and }")
 
 
+def test_a_cluster_and_a_python_in_a_folder_with_a_space_are_refused_in_one_sentence(
+    project, tmp_path
+):
+    (tmp_path / "a b").symlink_to(sys.prefix)
+    python = tmp_path / "a b/bin/python"
+    flags = ["--jobs", "1", "--executor", "cluster-generic"]
+    flags += ["--cluster-generic-submit-cmd", "true", "--dry-run", "faces"]
+    run = subprocess.run(
+        [python, "-m", "snakemake", *flags], cwd=project.folder, capture_output=True, text=True
+    )
+    assert run.returncode != 0
+    assert "move the project to a folder without spaces" in run.stdout + run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+
+
 EDITS = {  # the file, what is replaced by what, and the models that are then trained anew
     "a comment": ("files.py", "import hashlib\n", "import hashlib  # of every result\n", set()),
     "a docstring": (

@@ -6,6 +6,13 @@ def on_cluster():
     return workflow.remote_exec or workflow.resource_settings.nodes is not None
 
 
+if on_cluster() and any(map(str.isspace, sys.executable)):
+    sys.exit(
+        f"attparse: Python lies in {sys.executable}, and Snakemake does not quote its path in the jobs"
+        " of a cluster; move the project to a folder without spaces."
+    )
+
+
 def limit_of(resource):
     """What `--resources` or a profile allows of a resource for all jobs together, None if nothing."""
     limit = workflow.global_resources.get(resource)
