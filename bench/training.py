@@ -181,6 +181,7 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
         share=1.0,
         stratified_subset=None,
         select_by="valid_loss",
+        groups=(),
         keep=1,
         early_stopping=None,
         precision=args.precision,

@@ -67,6 +67,7 @@ def train(args: argparse.Namespace) -> None:
     masks = args.masks if needs_masks(args.settings) else None
     data = FaceData(faces, settings, args.seed, masks)
     learner = new_learner(in_time(settings, args.job_minutes), data, args.initial)
+    learner.valid_predictions.require_defined(data.valid_labels)
     account = describe(learner.network, data, checked_inputs(args, masks))
 
     folder = args.checkpoints / fingerprint(account)[:12]
@@ -89,7 +90,7 @@ def resolve(
     settings: dict[str, Any], faces: Faces, masks: Path | None, initial: Path | None
 ) -> TrainingSettings:
     """The settings as they hold: every attribute named, sizes in numbers, checked together."""
-    for name in settings["attributes"]:
+    for name in (*settings["attributes"], *settings["groups"]):
         if name not in ATTRIBUTES:
             raise UserError(f"there is no attribute {name!r}; CelebA spells them like {ATTRIBUTES}")
     if found := misfit(settings):

@@ -10,15 +10,19 @@ import cv2
 import numpy as np
 import pandas as pd
 import safetensors.torch
+import torch
 import yaml
 from conftest import ROOT
 
 from pipeline import train
+from pipeline.core.attributes import columns_of
 from pipeline.core.configuration import complete
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.masks.regions import attribute_masks
 from pipeline.core.masks.store import finish, write_shard
 from pipeline.core.model_settings import TrainingSettings
+from pipeline.core.networks.weights import load_network
+from pipeline.core.training.transforms import prepare
 
 SIZE = (44, 40)  # AttParseNet's maps of it are 9×7
 SEED = 5
@@ -125,6 +129,16 @@ def weights(out: Path) -> dict[str, Any]:
 def splits(data: Path) -> tuple[np.ndarray, np.ndarray]:
     faces = open_faces(data / "faces")
     return faces.rows("train"), faces.rows("valid")
+
+
+def valid_predictions(data: Path, out: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (N, A) bool and logits (N, A) of the split valid, by the weights in ``out``."""
+    network, kept = load_network(out / "weights.safetensors")
+    faces, rows = open_faces(data / "faces"), splits(data)[1]
+    images = torch.from_numpy(np.stack([faces.image(row) for row in rows]).transpose(0, 3, 1, 2))
+    with torch.inference_mode():
+        logits = network(prepare(images, kept)).logits.numpy()
+    return faces.attributes[rows][:, columns_of(kept.attributes)], logits
 
 
 class Harmful:

@@ -45,6 +45,7 @@ BY_STEP = {  # what changes at every step: the rate, the momentum, the average o
     "schedule": {"name": "one_cycle"},
     "ema": 0.9,
     "gradient_clip": 1.0,
+    "select_by": "valid_auroc",
 }
 
 

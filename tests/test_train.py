@@ -21,6 +21,7 @@ from small_training import (
     splits,
     start,
     train_small,
+    valid_predictions,
     weights,
     write_data,
 )
@@ -28,6 +29,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from pipeline import train
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.evaluation.metrics import measure
 from pipeline.core.faces.store import Face, faces_sha256, open_faces, write_faces
 from pipeline.core.files import sha256
 from pipeline.core.masks.store import open_masks
@@ -128,7 +130,8 @@ def test_parts_of_a_batch_seen_one_after_another_average_their_gradients(tmp_pat
 def test_two_processes_average_the_gradients_of_their_halves_also_when_stopped(tmp_path):
     """At the tenth of the eleven steps they ask each other whether to stop."""
     write_data(tmp_path, train_faces=44)
-    flags = command(tmp_path, tmp_path / "out", **STILL, devices=2, max_minutes=1e-9)
+    by_metric = STILL | {"select_by": "valid_balanced_accuracy", "max_minutes": 1e-9}
+    flags = command(tmp_path, tmp_path / "out", **by_metric, devices=2)
     for expected in (1, 0):
         process = start(flags)
         _, stderr = process.communicate(timeout=120)
@@ -139,6 +142,9 @@ def test_two_processes_average_the_gradients_of_their_halves_also_when_stopped(t
     assert_close(weights(tmp_path / "out"), network, 1e-5)
     history = pd.read_csv(tmp_path / "out" / "history.csv")
     assert history["train_attribute_loss"][0] == pytest.approx(attribute_loss, abs=1e-5)
+    values = measure(*valid_predictions(tmp_path, tmp_path / "out"), np.full(3, 0.5))
+    expected = np.nanmean(values["balanced_accuracy"])
+    assert history["valid_balanced_accuracy"][0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_without_segmentation_the_masks_are_never_opened(data, tmp_path, monkeypatch):

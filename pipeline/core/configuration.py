@@ -157,7 +157,8 @@ def _check_names(config: Config) -> None:
     pointers += [("compare.pairs", name, models) for name in compared_models(config)]
     pointers += [("predict.model", config["predict"]["model"], models)]
     for name, model in config["models"].items():
-        pointers += [(f"models.{name}.attributes", a, attributes) for a in model["attributes"]]
+        for key in ("attributes", "groups"):
+            pointers += [(f"models.{name}.{key}", a, attributes) for a in model[key]]
     for name, dataset in config["datasets"].items():
         pointers += [(f"datasets.{name}.filter", a, attributes) for a in dataset["filter"]]
     for group in config["evaluate"]["groups"]:

@@ -76,6 +76,7 @@ class ModelSettings:
     share: float
     stratified_subset: float | None
     select_by: str
+    groups: tuple[str, ...]
     keep: int
     early_stopping: int | None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -158,12 +159,26 @@ def misfit(model: dict[str, Any]) -> tuple[str, str] | None:
         return "pooling", f"is {name!r}, and {network} has no choice of it; leave it out"
     if model["stratified_subset"] and model["share"] < 1:
         return "stratified_subset", "is set, and so is share, which it overrides; leave one out"
+    if (found := misfit_of_groups(model)) is not None:
+        return found
     parts = model["accumulate"] * model["devices"] * model["nodes"]
     if model["batch_size"] % parts:
         return "batch_size", (
             f"is {model['batch_size']}, which cannot be cut into {parts} equal parts (accumulate ×"
             " devices × nodes); set a multiple of that"
         )
+    return None
+
+
+def misfit_of_groups(model: dict[str, Any]) -> tuple[str, str] | None:
+    """As ``misfit``, for the groups of faces that training looks at."""
+    groups, attributes = model["groups"], model["attributes"]
+    if model["select_by"] == "valid_worst_group_accuracy" and not groups:
+        why = "is valid_worst_group_accuracy, and there are no groups; write groups: [Blond_Hair,"
+        return "select_by", f"{why} Male], or others"
+    for name in groups if attributes else ():
+        if name not in attributes:
+            return "groups", f"names {name}, which the model does not predict; add it to attributes"
     return None
 
 

@@ -85,6 +85,12 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
         (lambda c: c["models"]["attparsenet"]["optimizer"].update(momntum=1), "mean 'momentum'"),
         (lambda c: c.update(dataset="celebra"), "did you mean 'celeba'"),
         (lambda c: c["models"]["cnn_rnn"].update(attributes=["Mal"]), "did you mean 'Male'"),
+        (lambda c: c["models"]["cnn_rnn"].update(groups=["Mal"]), "did you mean 'Male'"),
+        (lambda c: c["models"]["cnn_rnn"].update(groups=["Young"]), "add it to attributes"),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(select_by="valid_worst_group_accuracy"),
+            "there are no groups",
+        ),
         (lambda c: c["models"].update(x={"like": "nothing"}), "models.x.like names 'nothing'"),
         (lambda c: c["models"].update(x={"like": "x"}), "not another model"),
         (lambda c: c.pop("models"), "'models' is a required property"),

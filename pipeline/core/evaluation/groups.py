@@ -1,12 +1,12 @@
 """What a mean hides: accuracy in groups of faces, and predictions that contradict each other."""
 
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from pipeline.core.attributes import ATTRIBUTES, columns_of
+from pipeline.core.classification import group_labels, group_numbers
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,9 @@ def by_group(
     truth = labels[:, columns_of(attributes)]
     correct = predicted == truth
     groups: list[dict[str, Any]] = []
-    for values in product([True, False], repeat=len(group_by)):
-        where = np.ones(len(labels), bool)
-        for name, value in zip(group_by, values, strict=True):
-            where &= labels[:, ATTRIBUTES.index(name)] == value
+    numbers = group_numbers(labels[:, columns_of(group_by)])
+    for number, values in enumerate(group_labels(len(group_by))):
+        where = numbers == number
         accuracy = correct[where].mean(axis=0) if where.any() else np.full(len(attributes), np.nan)
         groups.append(
             {

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torchmetrics.functional import classification
 
+from pipeline.core.classification import Ranking, from_counts, without_undefined
+
 METRICS: tuple[str, ...] = (
     "accuracy",
     "accuracy_positives",
@@ -29,9 +31,6 @@ METRICS: tuple[str, ...] = (
 # Those with an interval. The calibration error grows by chance in a sample, and again in a resample
 # of it: no interval that was tried held the truth in more than 9 of 10 samples.
 BOOTSTRAPPED = METRICS[:-1]
-NEED_POSITIVES = {"accuracy_positives", "precision", "recall", "f1", "average_precision"}
-NEED_NEGATIVES = {"accuracy_negatives"}
-NEED_BOTH = {"balanced_accuracy", "mcc", "auroc"}
 BINS = 15  # of equal width, for the expected calibration error (Naeini et al., 2015)
 
 
@@ -67,7 +66,7 @@ def measure(
         rows = [_measure(*column) for column in columns]
     positives = labels.sum(axis=0)
     values = {name: np.array([row[name] for row in rows], np.float64) for name in METRICS}
-    return _without_undefined(values, positives, len(labels) - positives)
+    return without_undefined(values, positives, len(labels) - positives)
 
 
 def _measure(
@@ -137,61 +136,6 @@ def precision_recall_curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.n
     return correct[last] / (last + 1), correct[last] / max(correct[-1], 1)
 
 
-def _without_undefined(
-    values: dict[str, np.ndarray], positives: np.ndarray, negatives: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Replace metrics that need an absent class by NaN."""
-    for names, absent in (
-        (NEED_POSITIVES, positives == 0),
-        (NEED_NEGATIVES, negatives == 0),
-        (NEED_BOTH, (positives == 0) | (negatives == 0)),
-    ):
-        for name in names:
-            values[name] = np.where(absent, np.nan, values[name])
-    return values
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """One attribute's faces by falling score, and where its positives stand among them."""
-
-    order: np.ndarray  # (N,) faces by falling score
-    positives: np.ndarray  # (P,) positive faces, in that order
-    above: np.ndarray  # (2, P) for each: faces of a higher score, and of a higher or equal one
-    positives_above: np.ndarray  # (2, P) the positives among these
-
-    @classmethod
-    def of(cls, labels: np.ndarray, scores: np.ndarray) -> "Ranking":
-        order = np.argsort(-scores, kind="stable")
-        falling = -scores[order]
-        where = np.flatnonzero(labels[order])
-        value = falling[where]
-        above = np.stack([np.searchsorted(falling, value, side) for side in ("left", "right")])
-        return cls(order, order[where], above, np.searchsorted(where, above, "left"))
-
-    def evaluate(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Average precision and AUROC under each column of ``weights`` (N, D): (D,), (D,)."""
-        total = _cumulative(weights[self.order])
-        own = weights[self.positives]
-        positive = _cumulative(own)
-        higher, higher_positive = total[self.above[0]], positive[self.positives_above[0]]
-        same, same_positive = total[self.above[1]], positive[self.positives_above[1]]
-        positives, negatives = positive[-1], total[-1] - positive[-1]
-        precision = same_positive / np.maximum(same, 1)
-        false = 0.5 * (higher - higher_positive + same - same_positive)  # a tie weighs half
-        with np.errstate(invalid="ignore", divide="ignore"):
-            average_precision = np.einsum("pd,pd->d", own, precision) / positives
-            auroc = 1 - np.einsum("pd,pd->d", own, false) / (positives * negatives)
-        return average_precision, auroc
-
-
-def _cumulative(values: np.ndarray) -> np.ndarray:
-    """Sums of the first 0, 1, …, N rows."""
-    sums = np.zeros((len(values) + 1, *values.shape[1:]))
-    np.cumsum(values, axis=0, out=sums[1:])
-    return sums
-
-
 class Sample:
     """Labels and logits prepared once for metrics under many weightings of their faces."""
 
@@ -222,22 +166,8 @@ class Sample:
         """Each of ``BOOTSTRAPPED`` as (D, A), for the clusters' ``weights`` (D, U)."""
         images, positives = weights @ self.images, weights @ self.positives
         predicted, found = weights @ self.predicted, weights @ self.true_positives
-        negatives = images - positives
-        true_negatives = images - predicted - positives + found
-        with np.errstate(invalid="ignore", divide="ignore"):
-            recall, specificity = found / positives, true_negatives / negatives
-            spread = np.sqrt(positives * negatives * predicted * (images - predicted))
-            values = {
-                "accuracy": (found + true_negatives) / images,
-                "accuracy_positives": recall,
-                "accuracy_negatives": specificity,
-                "balanced_accuracy": (recall + specificity) / 2,
-                "precision": found / np.maximum(predicted, 1),
-                "recall": recall,
-                "f1": 2 * found / np.maximum(predicted + positives, 1),
-                "mcc": (found * images - predicted * positives) / np.where(spread, spread, np.inf),
-            }
+        values = from_counts(images, positives, predicted, found)
         faces = np.ascontiguousarray(weights.T)[self.cluster_of].astype(np.float64)
         ranked = np.array([ranking.evaluate(faces) for ranking in self.rankings])  # (A, 2, D)
         values["average_precision"], values["auroc"] = ranked[:, 0].T, ranked[:, 1].T
-        return _without_undefined(values, positives, negatives)
+        return without_undefined(values, positives, images - positives)

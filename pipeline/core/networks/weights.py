@@ -24,6 +24,7 @@ WITHOUT_KEY: dict[str, Any] = {
     "schedule": {"warmup": None},
     "gradient_clip": None,
     "ema": None,
+    "groups": [],
     # These are of mask_guided, and such a file is of another network.
     **{"channels": None, "map_channels": None, "pooling": None, "dropout": None},
 }

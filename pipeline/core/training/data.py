@@ -44,6 +44,12 @@ class FaceData:
         self.found = store.found if store else None
         self.table = (store.table if store else TABLE)[columns]  # (A, 14) bool
 
+    @property
+    def valid_labels(self) -> np.ndarray:
+        """(N, A) bool, of the split valid."""
+        labels: np.ndarray = self.valid_faces.labels[self.splits["valid"]]
+        return labels
+
     def mean_regions(self, size: tuple[int, int]) -> torch.Tensor:
         """(14, h, w) float: in which share of the faces trained on each place lies in a region."""
         assert self.store is not None

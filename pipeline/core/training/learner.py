@@ -13,6 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.training.losses import mask_losses
+from pipeline.core.training.selection import ValidPredictions
 from pipeline.core.training.transforms import Batch, draw_augmentation, prepare
 
 # Schedules that change the learning rate after a step, not after an epoch.
@@ -43,6 +44,7 @@ class Learner:
         self.schedule = make_schedule(self.optimizer, settings, steps)
         self.average: Average | None = None
         self.train_sums = self.valid_sums = torch.zeros(len(SUMS))
+        self.valid_predictions = ValidPredictions(settings)
 
     def setup(self, fabric: Fabric) -> None:
         """Move everything to the device; ``model`` is the network in Fabric's hands."""
@@ -104,6 +106,7 @@ class Learner:
             output = self.kept(images) if self.average else self.model(images)
         attribute_loss, mask_loss = self.losses(batch, output, None)
         self.count(self.valid_sums, batch, output.logits, attribute_loss, mask_loss)
+        self.valid_predictions.add(batch, output.logits)
 
     def losses(self, batch: Batch, output: Any, augmentation: Any) -> tuple[Tensor, Tensor]:
         """Each face's attribute loss (BCE, the mean over attributes) and mask loss, both (B,)."""
@@ -133,6 +136,7 @@ class Learner:
             row[f"{name}_attribute_loss"], row[f"{name}_mask_loss"] = attribute, mask
             row[f"{name}_accuracy"] = total["correct"] / total["faces"]
             sums.zero_()
+        row |= self.valid_predictions.metric(self.fabric)
         if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self.schedule.step(row[self.settings.select_by])
         elif self.schedule is not None and self.settings.schedule.name not in BY_STEP:

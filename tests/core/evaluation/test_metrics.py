@@ -10,15 +10,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from pipeline.core.classification import NEED_BOTH, NEED_NEGATIVES, NEED_POSITIVES
 from pipeline.core.evaluation import metrics, thresholds
 from pipeline.core.evaluation.mask_metrics import MaskCounts
-from pipeline.core.evaluation.metrics import (
-    BOOTSTRAPPED,
-    METRICS,
-    NEED_BOTH,
-    NEED_NEGATIVES,
-    NEED_POSITIVES,
-)
+from pipeline.core.evaluation.metrics import BOOTSTRAPPED, METRICS
 
 
 def attribute_by_sklearn(labels, logits, threshold) -> dict[str, float]:
