@@ -76,7 +76,11 @@ def evaluate(args: argparse.Namespace) -> None:
     summary = replace(
         summary,
         **agreement,
-        model={"weights_sha256": predictions.weights, "settings": inference.settings.to_dict()},
+        model={
+            "weights_sha256": predictions.weights,
+            "settings": inference.settings.to_dict(),
+            "trained_on": inference.trained_on and inference.trained_on.to_dict(),
+        },
         data={
             "faces_sha256": hashes[args.faces],
             "trained_on_sha256": hashes[args.trained_on],

@@ -25,8 +25,9 @@ from pipeline.core.evaluation.summary import read_metrics
 from pipeline.core.evaluation.thresholds import DEFAULT
 from pipeline.core.files import read_json, read_table, replacing, sha256, write_text
 from pipeline.core.model_settings import ModelSettings
-from pipeline.core.networks.weights import load_network
+from pipeline.core.networks.weights import load_network, read_metadata
 from pipeline.core.presentation.model_card import model_card
+from pipeline.core.trained_on import TrainedOn, read_trained_on, statement
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +56,14 @@ def main(argv: list[str] | None = None) -> None:
 def export(args: argparse.Namespace) -> None:
     """Write ``model.onnx`` once it has been checked, then ``model_card.md``."""
     network, settings = load_network(args.weights)
-    digest = sha256(args.weights)
+    trained_on, digest = read_trained_on(read_metadata(args.weights)), sha256(args.weights)
     metrics = read_metrics(args.metrics, digest) if args.metrics else None
     run = read_json(args.run, *RUN_KEYS) if args.run else None
     table = read_table(args.table, *TABLE_COLUMNS) if args.table else None
     terms = read_terms(args.terms) if args.terms else None
     model = DeployedModel(network, settings).eval()
     with replacing(args.out / "model.onnx") as partial:
-        write_onnx(model, partial, metadata(settings, digest, metrics))
+        write_onnx(model, partial, metadata(settings, trained_on, digest, metrics))
         difference = largest_difference(model, partial)
         if not difference <= TOLERANCE:
             raise UserError(
@@ -71,7 +72,7 @@ def export(args: argparse.Namespace) -> None:
                 " this is a fault of attparse."
             )
     log.info("ONNX equals torch to %.1e", difference)
-    card = model_card(settings, digest, difference, run, metrics, table, terms)
+    card = model_card(settings, trained_on, digest, difference, run, metrics, table, terms)
     write_text(args.out / "model_card.md", card)
 
 
@@ -115,7 +116,10 @@ class DeployedModel(nn.Module):
 
 
 def metadata(
-    settings: ModelSettings, digest: str, metrics: dict[str, Any] | None
+    settings: ModelSettings,
+    trained_on: TrainedOn | None,
+    digest: str,
+    metrics: dict[str, Any] | None,
 ) -> dict[str, str]:
     """Names and numbers as JSON."""
     names, (height, width) = settings.attributes, settings.faces_size
@@ -126,6 +130,7 @@ def metadata(
         "input": json.dumps({"layout": "NHWC", "colours": "RGB", "size": settings.input_size}),
         "geometry": f"CelebA's aligned faces, made by python -m pipeline.align --size {height}"
         f" {width}, then resized to the input's size",
+        "trained_on": statement(trained_on),
         "weights_sha256": digest,
     }
 

@@ -16,6 +16,7 @@ from pipeline.core.evaluation.inference import Inference, heat_maps
 from pipeline.core.presentation import pages
 from pipeline.core.presentation.figures.faces import most_confident, overlay
 from pipeline.core.presentation.style import as_percent, readable
+from pipeline.core.trained_on import statement
 
 KINDS = {  # of ``most_confident``: heading, explanation
     "true positive": ("Found", "labelled and predicted (true positives)"),
@@ -61,6 +62,7 @@ def write_gallery(
         attributes=[describe(test, k, kinds, maps) for k, kinds in enumerate(chosen)],
         faces=images,
         weights=test.predictions.weights,
+        about=statement(inference.trained_on),
     )
 
 

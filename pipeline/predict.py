@@ -32,6 +32,7 @@ from pipeline.core.landmarks.portraits import Finder, Portrait, open_finder, who
 from pipeline.core.presentation import pages
 from pipeline.core.presentation.figures.faces import overlay
 from pipeline.core.presentation.style import as_percent, readable
+from pipeline.core.trained_on import statement
 from pipeline.fetch import fetch
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ def predict(args: argparse.Namespace) -> None:
         raise UserError(f"{args.photographs} holds no image: put JPEGs or PNGs there.")
     if args.align:
         fetch_model(args.model)
+    about = statement(inference.trained_on)
+    log.warning("%s", about)
     page = Page(args.shown, inference.attributes, thresholds)
     with (
         open_finder(args.model) if args.align else nullcontext() as finder,
@@ -121,6 +124,7 @@ def predict(args: argparse.Namespace) -> None:
         cards=page.cards,
         faults=page.faults,
         attention=inference.has_attention,
+        about=about,
     )
 
 

@@ -21,6 +21,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_table
 from pipeline.core.presentation.comparison_text import as_text
 from pipeline.core.presentation.metric_names import MAP_NAMES, NAMES, SHORT_NAMES
+from pipeline.core.trained_on import faces_of, read_trained_on
 
 BOLD, FAINT, YELLOW = "1", "2", "33"
 COLUMNS = ("majority_accuracy", "accuracy", "balanced_accuracy", "f1", "auroc")  # of metrics.csv
@@ -122,7 +123,16 @@ def evaluation(metrics: Path, table: Path, title: str, paint: Paint) -> list[str
         for warning in summary["warnings"]
         for line in textwrap.wrap(f"Warning: {warning}.", 80)
     ]
-    return ["", paint(title, BOLD), *means(summary), "", *attributes(rows, paint), *warnings]
+    about = textwrap.wrap(f"trained on {faces_of(read_trained_on(summary.get('model', {})))}", 80)
+    return [
+        "",
+        paint(title, BOLD),
+        *about,
+        *means(summary),
+        "",
+        *attributes(rows, paint),
+        *warnings,
+    ]
 
 
 def means(summary: dict[str, Any]) -> list[str]:

@@ -37,6 +37,7 @@ from pipeline.core.model_settings import (
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import start_from
 from pipeline.core.provenance import Code
+from pipeline.core.trained_on import SOURCES, TrainedOn
 from pipeline.core.training.checkpoints import (
     LAST,
     Checkpoints,
@@ -69,10 +70,12 @@ def train(args: argparse.Namespace) -> None:
     learner = new_learner(in_time(settings, args.job_minutes), data, args.initial)
     learner.valid_predictions.require_defined(data.valid_labels)
     account = describe(learner.network, data, checked_inputs(args, masks))
+    trained_on = TrainedOn(args.data_set, args.source, account["images"])
+    account["trained_on"] = trained_on.to_dict()
 
     folder = args.checkpoints / fingerprint(account)[:12]
     state = read_checkpoint(folder, may_write=RANK == 0)
-    checkpoints = Checkpoints(folder, state)
+    checkpoints = Checkpoints(folder, state, trained_on)
     # Also where no epoch is left: there all processes meet, so all have read the checkpoint by now.
     Training(learner, data, checkpoints, began).run()
     if RANK == 0:
@@ -211,6 +214,8 @@ def git_revision() -> str | None:
 def main(argv: list[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--faces", type=Path, required=True, help="folder of faces")
+    parser.add_argument("--data-set", required=True, help="the name of the data set of --faces")
+    parser.add_argument("--source", choices=SOURCES, required=True, help="and where it came from")
     parser.add_argument("--masks", type=Path, help="store of masks, unless trained without")
     parser.add_argument("--faces-summary", type=Path, help="faces.json, to check --faces against")
     parser.add_argument("--masks-summary", type=Path, help="masks.json, to check --masks against")

@@ -83,8 +83,9 @@ def make_model(folder: Path, name: str, settings: Any, evaluation: Any) -> None:
     run, faces = folder / name / "seed-64", folder / "faces"
     store = {"masks": folder / "masks.zarr"} if settings["segmentation_weight"] else {}
     weights = run / "weights.safetensors"
-    call(train, settings, faces=faces, checkpoints=run / "checkpoints", weights=weights,
-         history=run / "history.csv", run=run / "run.json", seed=64, **store)  # fmt: skip
+    call(train, settings, faces=faces, data_set="synthetic", source="synthetic",
+         checkpoints=run / "checkpoints", weights=weights, history=run / "history.csv",
+         run=run / "run.json", seed=64, **store)  # fmt: skip
     evaluated = run / "on-synthetic"
     call(evaluate, evaluation, weights=weights, faces=faces, trained_on=faces, **store,
          predictions=evaluated / "predictions.parquet", metrics=evaluated / "metrics.json",

@@ -92,6 +92,8 @@ def command(data: Path, out: Path, *, masks: bool = True, **changes: Any) -> lis
         "weights": out / "weights.safetensors",
         "history": out / "history.csv",
         "run": out / "run.json",
+        "data-set": "small",
+        "source": "folder",
         "seed": SEED,
         "threads": 1,
         "settings": json.dumps(entry(**changes)),

@@ -93,7 +93,8 @@ def test_the_card_has_data_split_numbers_limits_and_terms(exported):
     card = (out / "model_card.md").read_text()
     metrics = json.loads(files["metrics"].read_text())
     for words in ("## Data", "## Limits", "Synthetic faces, drawn by attparse", "test faces",
-                  f"{metrics['accuracy']:.3f}", metrics["model"]["weights_sha256"]):  # fmt: skip
+                  "learnt its attributes from drawings alone", f"{metrics['accuracy']:.3f}",
+                  metrics["model"]["weights_sha256"]):  # fmt: skip
         assert words in card
     table = pd.read_csv(files["table"])
     for row in table.to_dict("records"):

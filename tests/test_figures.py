@@ -220,9 +220,10 @@ def test_figures_are_drawn_where_no_attribute_is_in_the_means(tmp_path):
     table = pd.read_csv(files["table"]).assign(counted=False)
     performance.reliability(test, np.zeros(40, bool), tmp_path / "reliability.svg")
     performance.precision_recall(test, table, tmp_path / "curves.svg")
-    performance.bars(table, ["a split that overlaps"], tmp_path / "bars.svg")
+    performance.bars(table, "Trained on faces", ["a split that overlaps"], tmp_path / "bars.svg")
     assert "n = 0 predictions" in (tmp_path / "reliability.svg").read_text()
-    assert "Warning: a split that overlaps." in (tmp_path / "bars.svg").read_text()
+    for line in ("Trained on faces", "Warning: a split that overlaps."):
+        assert line in (tmp_path / "bars.svg").read_text()
 
 
 @pytest.mark.parametrize(

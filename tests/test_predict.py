@@ -24,6 +24,7 @@ from pipeline.core.geometry import PLACES, places, similarity
 from pipeline.core.landmarks.photographs import align_photograph, open_detectors
 from pipeline.core.landmarks.portraits import Finder, box_of, same, whole
 from pipeline.core.networks.weights import load_network, save_weights
+from pipeline.core.trained_on import TrainedOn
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,28 @@ def test_a_found_face_comes_to_the_geometry_that_it_was_drawn_in(finder, face):
     portrait = finder.find(scene(face, at=((200, 150, 1.5),)), (218, 178))[0]
     difference = abs(portrait.image.astype(int) - face)
     assert difference[80:180, 50:130].mean() < 25
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("synthetic", "learnt its attributes from drawings alone"),
+        ("celeba", "how the labels of mine would describe a picture"),
+        (None, "unknown faces: these weights do not say which"),
+    ],
+)
+def test_page_and_terminal_say_what_the_network_was_trained_on(
+    tmp_path, face, source, says, capsys
+):
+    network, settings = load_network(model()["weights"])
+    trained_on = source and TrainedOn("mine", source, {"train": 1234, "valid": 5})
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, network, settings, trained_on)
+    write(tmp_path / "in/face.png", face)
+    call(predict, None, weights=weights, photographs=tmp_path / "in", out=tmp_path / "out")
+    for text in ((tmp_path / "out/index.html").read_text(), capsys.readouterr().err):
+        assert says in " ".join(text.split())
+        assert bool(source) == ("1,234 faces of the split train of mine" in text)
 
 
 def test_names_are_shown_as_text_and_never_as_markup(tmp_path, face):

@@ -16,6 +16,7 @@ from pipeline.core.evaluation.predictions import Predictions
 from pipeline.core.evaluation.summary import summarise
 from pipeline.core.files import write_table
 from pipeline.core.presentation.model_card import model_card
+from pipeline.core.trained_on import TrainedOn
 
 MODEL = "attparsenet_without_masks_share_0.01"
 SETTINGS = {"min_class": 10, "draws": 20, "seed": 1, "groups": [["Male"]]}
@@ -129,6 +130,9 @@ def test_another_json_ends_in_one_sentence(results, tmp_path):
         show.main(["--comparison", str(folder / "metrics.json")])
 
 
+TRAINED_ON = TrainedOn("somebody", "folder", {"train": 8, "valid": 2})
+
+
 def test_the_card_names_the_data_set_its_split_and_the_maps(results):
     summary = json.loads((results / MODEL / "seed-64/on-synthetic/metrics.json").read_text())
     summary["data"] = {"faces_sha256": "ab"}
@@ -139,11 +143,21 @@ def test_the_card_names_the_data_set_its_split_and_the_maps(results):
     def card(**settings) -> str:
         account = run | {"settings": {"share": 1, "stratified_subset": None} | settings}
         return model_card(
-            model_settings(attributes=["Male"]), "ef", 1e-6, account, summary, None, terms
+            model_settings(attributes=["Male"]),
+            TRAINED_ON,
+            "ef",
+            1e-6,
+            account,
+            summary,
+            None,
+            terms,
         )
 
+    assert "CelebA shows celebrities" not in card()
     for words in (
         "Data set: Faces of somebody.",
+        "Trained on 8 faces of the split train of somebody (images and labels of a user's own",
+        "how the labels of somebody would describe a picture",
         "Split: the one that the data set came with.",
         "Evaluated on other faces: sha256 `ab`",
         "| mask IoU of 31 maps | 0.432 |",

@@ -34,7 +34,7 @@ from pipeline.core.faces.store import Face, faces_sha256, open_faces, write_face
 from pipeline.core.files import sha256
 from pipeline.core.masks.store import open_masks
 from pipeline.core.networks import build
-from pipeline.core.networks.weights import load_network
+from pipeline.core.networks.weights import load_network, read_metadata
 from pipeline.core.training.checkpoints import finished, ranked
 from pipeline.core.training.data import split_rows
 from pipeline.core.training.loaders import once, shuffled
@@ -195,6 +195,12 @@ def test_the_account_names_inputs_settings_and_code(data, tmp_path):
     assert account["settings"]["faces_size"] == list(SIZE)
     assert account["seed"] == SEED
     assert account["images"] == {"train": 20, "valid": 7}
+    assert account["trained_on"] == {
+        "data_set": "small",
+        "source": "folder",
+        "faces": {"train": 20, "valid": 7},
+    }
+    assert read_metadata(tmp_path / "weights.safetensors")["trained_on"] == account["trained_on"]
     assert account["images_with_masks"] == {"train": 16, "valid": 5}
     assert account["versions"]["torch"] == str(torch.__version__)
     assert account["git_revision"] is None or len(account["git_revision"]) == 40

@@ -177,6 +177,10 @@ def listing(folder):
         return error.strerror
 
 
+def source(wildcards):
+    return config["datasets"][wildcards.dataset]["source"]
+
+
 def root_listing(wildcards):
     root = config["datasets"][wildcards.dataset]["root"]
     return listing(root) if root else ""

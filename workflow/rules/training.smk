@@ -55,6 +55,8 @@ rule train:
         network=network_code("train"),
         decisive=decisive_settings,
         settings=unwatched(settings("models/{model}")),
+        # The same faces from another source train nothing anew.
+        source=unwatched(source),
         imagenet=imagenet_hash,
         checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
         masks=option("--masks", "masks"),
@@ -64,6 +66,7 @@ rule train:
         "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "{resources.launcher} python -m pipeline.train --faces {input.faces} --faces-summary results/{wildcards.dataset}/faces.json"
+        " --data-set {wildcards.dataset} --source {params.source}"
         " {params.masks} {params.masks_summary} {params.initial}"
         " --seed {wildcards.seed} --threads {threads} --job-minutes {resources.runtime} --settings {params.settings:q}"
         " --checkpoints {params.checkpoints} --weights {output.weights}"

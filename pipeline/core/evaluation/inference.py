@@ -16,7 +16,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.evaluation.class_activation import class_activation_maps, last_features
 from pipeline.core.faces.store import Faces
 from pipeline.core.networks import Output
-from pipeline.core.networks.weights import load_network
+from pipeline.core.networks.weights import load_network, read_metadata
+from pipeline.core.trained_on import read_trained_on
 from pipeline.core.training.transforms import prepare
 
 FULL_ATTENTION = 4  # times an even share: shown as 1, so that even attention is shown as 1/4
@@ -25,7 +26,8 @@ FULL_ATTENTION = 4  # times an even share: shown as 1, so that even attention is
 class Inference:
     """A network from its weights file, on a GPU where there is one.
 
-    ``settings`` are those it was trained with, ``attributes`` its A attributes, ``columns`` where
+    ``settings`` are those it was trained with, ``trained_on`` names the faces (None where an old
+    file does not), ``attributes`` its A attributes, ``columns`` where
     these lie among the 40, ``size`` (height, width) that of the faces it was trained on, and
     ``has_attention`` says whether it can show its attention.
     """
@@ -38,6 +40,7 @@ class Inference:
         batch_size: int = 16,
     ) -> None:
         network, self.settings = load_network(weights)
+        self.trained_on = read_trained_on(read_metadata(weights))
         self.attributes = list(self.settings.attributes)
         self.columns = columns_of(self.attributes)
         self.size = self.settings.faces_size

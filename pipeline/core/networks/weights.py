@@ -14,6 +14,7 @@ from pipeline.core.files import replacing
 from pipeline.core.geometry import HEIGHT, WIDTH
 from pipeline.core.model_settings import ModelSettings, decisive
 from pipeline.core.networks import build
+from pipeline.core.trained_on import TrainedOn, read_trained_on
 
 SETTINGS = "attparse"  # the one key of a file's metadata: several would have no fixed order
 # What a file means by a missing key, which was written before there was such a setting.
@@ -30,10 +31,15 @@ WITHOUT_KEY: dict[str, Any] = {
 }
 
 
-def save_weights(path: Path, network: nn.Module, settings: ModelSettings) -> None:
+def save_weights(
+    path: Path, network: nn.Module, settings: ModelSettings, trained_on: TrainedOn | None = None
+) -> None:
     """Write weights with the resolved settings inside: the file alone suffices to predict."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    text = json.dumps(decisive(settings.to_dict()), sort_keys=True)
+    about = decisive(settings.to_dict())
+    if trained_on:
+        about["trained_on"] = trained_on.to_dict()
+    text = json.dumps(about, sort_keys=True)
     with replacing(path) as partial:
         safetensors.torch.save_file(tensors, partial, metadata={SETTINGS: text})
 
@@ -45,8 +51,9 @@ def load_network(path: Path) -> tuple[nn.Module, ModelSettings]:
     ours is a ``UserError``.
     """
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            kept = json.loads((file.metadata() or {})[SETTINGS])
+        kept = read_metadata(path)
+        read_trained_on(kept)  # its form is checked with the rest
+        kept.pop("trained_on", None)
         below = {key: {**WITHOUT_KEY[key], **kept[key]} for key in ("optimizer", "schedule")}
         settings = ModelSettings.from_dict({**WITHOUT_KEY, **kept, **below})
     except (OSError, KeyError, TypeError, safetensors.SafetensorError) as error:
@@ -57,6 +64,13 @@ def load_network(path: Path) -> tuple[nn.Module, ModelSettings]:
     network = build(settings)
     fill(network, load_state(path), path)
     return network.eval(), settings
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What ``save_weights`` wrote beside the tensors."""
+    with safetensors.safe_open(path, "pt") as file:
+        kept: dict[str, Any] = json.loads((file.metadata() or {})[SETTINGS])
+    return kept
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:

@@ -6,12 +6,16 @@ import pandas as pd
 
 from pipeline.core.model_settings import ModelSettings
 from pipeline.core.presentation.metric_names import MAP_NAMES, NAMES
+from pipeline.core.trained_on import TrainedOn, faces_of, meaning
 
+CELEBA = """\
+- Some of CelebA's attributes (Attractive, Young, Chubby) are opinions; many of its labels are wrong
+  (Wu et al. 2023, arXiv:2210.07356).
+- CelebA shows celebrities, mostly posed and mostly light-skinned.
+"""
 LIMITS = """\
-- It predicts how CelebA's annotators would have labelled a picture. Some attributes (Attractive,
-  Young, Chubby) are opinions; many labels are wrong (Wu et al. 2023, arXiv:2210.07356).
-- CelebA shows celebrities, mostly posed and mostly light-skinned. On other people, other cameras
-  and other poses it is worse, by an amount that has not been measured.
+- On other people, other cameras and other poses than those trained on it is worse, by an amount
+  that has not been measured.
 - It knows nothing of a person: Male is a label of looks, not of gender. Do not decide about
   people by it, and do not identify or sort them.
 - It expects faces in CelebA's aligned geometry; others give numbers without meaning.
@@ -20,6 +24,7 @@ LIMITS = """\
 
 def model_card(
     settings: ModelSettings,
+    trained_on: TrainedOn | None,
     digest: str,
     difference: float,
     run: dict[str, Any] | None,
@@ -29,18 +34,20 @@ def model_card(
 ) -> str:
     """Markdown; what is not given is written as not known.
 
+    ``trained_on`` is what the weights say.
     ``run``, ``metrics`` and ``table`` are what run.json, metrics.json and metrics.csv hold; the
     first line of ``terms`` names the data set.
     """
     parts = [
         f"# {settings.network}: {len(settings.attributes)} attributes of a face",
         _what(settings, digest, difference),
-        "## Data\n\n" + _data(run, metrics, terms),
+        f"## Data\n\n- Trained on {faces_of(trained_on)}.\n" + _data(run, metrics, terms),
         "## How good it is\n\n" + _numbers(metrics),
     ]
     if table is not None:
         parts.append(_table(table))
-    parts.append("## Limits\n\n" + LIMITS)
+    of_celeba = trained_on is not None and trained_on.source in ("celeba", "huggingface")
+    parts.append(f"## Limits\n\n- {meaning(trained_on)}\n{CELEBA * of_celeba}{LIMITS}")
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -60,7 +67,7 @@ def _what(settings: ModelSettings, digest: str, difference: float) -> str:
 
 def _data(run: dict[str, Any] | None, metrics: dict[str, Any] | None, terms: str | None) -> str:
     text = terms or "Not known: none were given."
-    lines = ["Not known: no run.json was given."]
+    lines = ["- Seed and split: not known, no run.json was given."]
     if run:
         trained_on = run["inputs_sha256"]["faces"]
         images = ", ".join(f"{count:,} {split}" for split, count in run["images"].items())

@@ -21,6 +21,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import remove, replacing, write_table
 from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.networks.weights import save_weights
+from pipeline.core.trained_on import TrainedOn
 from pipeline.core.training.learner import Learner
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,12 @@ LAST, HISTORY = "last.ckpt", "history.csv"
 class Checkpoints:
     """The folder of one training.
 
-    ``state`` is what ``read_checkpoint`` found there, or None for a new training.
+    ``state`` is what ``read_checkpoint`` found there, or None for a new training. ``trained_on``
+    goes into the weights.
     """
 
-    def __init__(self, folder: Path, state: dict[str, Any] | None) -> None:
-        self.folder, self.state = folder, state
+    def __init__(self, folder: Path, state: dict[str, Any] | None, trained_on: TrainedOn) -> None:
+        self.folder, self.state, self.trained_on = folder, state, trained_on
         self.history: History = state["history"] if state else []
         self.saved = time.monotonic()
 
@@ -86,7 +88,7 @@ class Checkpoints:
         epochs, keep = ranked(self.history, learner.settings), learner.settings.keep
         if fabric.is_global_zero and learner.epoch in epochs[:keep]:
             path = epoch_file(self.folder, learner.epoch)
-            save_weights(path, learner.kept, learner.settings)
+            save_weights(path, learner.kept, learner.settings, self.trained_on)
         self.save(fabric, learner)
         if fabric.is_global_zero:
             for name, value in row.items():

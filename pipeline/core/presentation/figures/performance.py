@@ -1,6 +1,7 @@
 """Plots of how well a model does: from its predictions and metrics alone, without a network."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,16 @@ PALE = "#BFD9EA"  # too few faces to be in a mean
 MIN_POSITIVES = 10  # with fewer, a row of the confusion is left blank
 
 
-def bars(table: pd.DataFrame, warnings: list[str], path: Path) -> None:
+def bars(table: pd.DataFrame, about: str, warnings: list[str], path: Path) -> None:
     """A bar an attribute with its interval, sorted: accuracy beside the majority rule's, and
-    balanced accuracy beside chance. ``table`` is ``metrics.csv``; ``warnings`` are those of
-    ``metrics.json``, which stand below the title.
+    balanced accuracy beside chance. ``table`` is ``metrics.csv``; ``about`` the model and the
+    ``warnings`` of ``metrics.json`` stand below the title.
     """
     order = table.sort_values(
         ["counted", "balanced_accuracy"], ascending=False, na_position="last", ignore_index=True
     )
     images = int(order["images"].max())
-    lines = style.warning_lines(warnings)
+    lines = [*wrap(about, 100), *style.warning_lines(warnings)]
     title = style.with_n("How well each attribute is predicted", images, "test faces")
     with style.saved_figure(path, height=1.4 + 0.19 * len(order) + 0.18 * len(lines)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
