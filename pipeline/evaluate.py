@@ -21,8 +21,9 @@ from pipeline.core.evaluation.mask_metrics import MaskMetrics
 from pipeline.core.evaluation.predictions import Predictions, write_predictions
 from pipeline.core.evaluation.summary import summarise
 from pipeline.core.faces import split_checks
-from pipeline.core.faces.store import Faces, faces_sha256, open_faces
+from pipeline.core.faces.store import Faces, checked_faces, open_faces
 from pipeline.core.files import sha256, write_json, write_table
+from pipeline.core.masks.store import check_masks
 
 log = logging.getLogger(__name__)
 EVALUATED_SPLITS = ("valid", "test")
@@ -35,6 +36,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--faces", type=Path, required=True, help="the faces to evaluate on")
     parser.add_argument("--trained-on", type=Path, required=True, help="the faces trained on")
     parser.add_argument("--masks", type=Path, help="masks of --faces, to evaluate maps")
+    parser.add_argument("--faces-summary", type=Path, help="faces.json, to check --faces against")
+    parser.add_argument("--trained-on-summary", type=Path, help="faces.json of --trained-on")
+    parser.add_argument("--masks-summary", type=Path, help="masks.json, to check --masks against")
     parser.add_argument("--predictions", type=Path, required=True, help="write: labels and logits")
     parser.add_argument("--metrics", type=Path, required=True, help="write: means, as JSON")
     parser.add_argument("--table", type=Path, required=True, help="write: a row an attribute")
@@ -48,6 +52,10 @@ def main(argv: list[str] | None = None) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Write the three results; ``metrics.json`` last, when the others are whole."""
     settings = args.settings
+    summaries = {args.trained_on: args.trained_on_summary, args.faces: args.faces_summary}
+    hashes = {path: checked_faces(path, summary) for path, summary in summaries.items()}
+    if args.masks:
+        check_masks(args.masks, args.masks_summary)
     inference = Inference(
         args.weights, settings["accelerator"], settings["precision"], settings["batch_size"]
     )
@@ -72,7 +80,6 @@ def evaluate(args: argparse.Namespace) -> None:
     warnings = find_warnings(trained, faces, predictions, settings)
     predictions = replace(predictions, warnings=tuple(warnings))
     summary, table = summarise(predictions, settings, args.threads)
-    hashes = {path: faces_sha256(path) for path in {args.faces, args.trained_on}}
     summary = replace(
         summary,
         **agreement,

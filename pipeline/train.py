@@ -24,9 +24,9 @@ from torch import nn
 from pipeline.core import stage
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
-from pipeline.core.faces.store import Faces, faces_sha256, open_faces
-from pipeline.core.files import check_unchanged, remove, replacing, sha256, write_json
-from pipeline.core.masks.store import hash_shards, shards_sha256
+from pipeline.core.faces.store import Faces, checked_faces, open_faces
+from pipeline.core.files import remove, replacing, sha256, write_json
+from pipeline.core.masks.store import check_masks
 from pipeline.core.model_settings import (
     TrainingSettings,
     decisive,
@@ -154,12 +154,10 @@ def new_learner(settings: TrainingSettings, data: FaceData, initial: Path | None
 
 def checked_inputs(args: argparse.Namespace, masks: Path | None) -> dict[str, str | None]:
     """The hash of each input, which must be the one in the summary that was written with it."""
-    faces = faces_sha256(args.faces)
-    check_unchanged(args.faces, faces, args.faces_summary)
-    if masks and args.masks_summary:
-        check_unchanged(masks, shards_sha256(hash_shards(masks)), args.masks_summary)
+    if masks:
+        check_masks(masks, args.masks_summary)
     return {
-        "faces": faces,
+        "faces": checked_faces(args.faces, args.faces_summary),
         "masks": sha256(masks) if masks else None,
         "initial": sha256(args.initial) if args.initial else None,
     }

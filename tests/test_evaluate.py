@@ -22,7 +22,7 @@ from pipeline.core.evaluation.mask_metrics import ENERGY
 from pipeline.core.evaluation.predictions import Predictions, read_predictions, write_predictions
 from pipeline.core.evaluation.summary import summarise
 from pipeline.core.faces.store import Face, open_faces, write_faces
-from pipeline.core.files import write_table
+from pipeline.core.files import write_json, write_table
 from pipeline.core.landmarks.table import Landmarks, write_landmarks
 from pipeline.core.masks.regions import REGIONS
 from pipeline.core.networks import build
@@ -324,6 +324,22 @@ def test_masks_of_other_faces_are_refused(tmp_path):
     save_network(tmp_path / "weights.safetensors")
     with pytest.raises(SystemExit, match="holds the masks of other faces"):
         call(tmp_path, "other", "--masks", str(tmp_path / "masks.zarr"))
+
+
+@pytest.mark.parametrize("artifact", ["faces", "trained-on", "masks"])
+def test_an_artifact_that_is_not_that_of_its_summary_is_refused_before_the_work(tmp_path, artifact):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    save_network(tmp_path / "weights.safetensors")
+    write_json(tmp_path / "summary.json", {"sha256": "ab"})
+    make_faces(tmp_path / "other", ["valid", "test"])
+    other = "other" if artifact == "trained-on" else "faces"
+    flags = [f"--{artifact}-summary", str(tmp_path / "summary.json")]
+    if artifact == "masks":
+        make_masks(tmp_path)
+        flags += ["--masks", str(tmp_path / "masks.zarr")]
+    with pytest.raises(SystemExit, match=r"is not as .*summary\.json describes it"):
+        call(tmp_path, other, *flags)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,12 @@ def masks_summary(wildcards):
     return f"--masks-summary {path}" if with_masks(wildcards) else ""
 
 
+def evaluation_masks_summary(wildcards):
+    """The same for the masks that a model is evaluated with."""
+    path = f"results/{wildcards.judged}/masks.json"
+    return f"--masks-summary {path}" if evaluated_with_masks(wildcards) else ""
+
+
 def option(flag, name):
     """`--flag file` where a rule has the input `name`, else nothing."""
 

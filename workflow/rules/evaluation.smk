@@ -34,11 +34,14 @@ rule evaluate:
         network=network_code("evaluate"),
         settings=settings("evaluate"),
         masks=option("--masks", "masks"),
+        masks_summary=evaluation_masks_summary,
     message:
         "Evaluating {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
     shell:
         "python -m pipeline.evaluate --weights {input.weights} --faces {input.faces}"
-        " --trained-on {input.trained_on} {params.masks} --threads {threads} --settings {params.settings:q}"
+        " --faces-summary results/{wildcards.judged}/faces.json --trained-on {input.trained_on}"
+        " --trained-on-summary results/{wildcards.dataset}/faces.json"
+        " {params.masks} {params.masks_summary} --threads {threads} --settings {params.settings:q}"
         " --predictions {output.predictions} --metrics {output.metrics} --table {output.table}"
         " --log {log}"
 

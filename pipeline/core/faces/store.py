@@ -22,7 +22,7 @@ import pyarrow as pa
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.decoding import decode
-from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.files import check_unchanged, replacing, sha256, write_json
 
 SPLITS = ("train", "valid", "test")
 ROWS_PER_BATCH = 256  # rows in memory while writing
@@ -157,6 +157,13 @@ def faces_sha256(path: Path) -> str:
     `datasets` leaves its caches in the folder, Snakemake its time.
     """
     return sha256(path, DATA, INFO, STATE)
+
+
+def checked_faces(path: Path, summary: Path | None) -> str:
+    """The hash of the faces, which must be the one in the summary that was written with them."""
+    found = faces_sha256(path)
+    check_unchanged(path, found, summary)
+    return found
 
 
 def write_faces(path: Path, faces: Iterable[Face], size: tuple[int, int]) -> None:

@@ -34,7 +34,7 @@ from zarr.codecs import ZstdCodec
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
-from pipeline.core.files import remove, replacing, sha256
+from pipeline.core.files import check_unchanged, remove, replacing, sha256
 from pipeline.core.masks.regions import ATTRIBUTE_REGIONS, REGIONS
 from pipeline.core.masks.shards import LEVEL, Shard, ShardWriter, crc32c, damaged
 
@@ -83,6 +83,12 @@ def shards_sha256(shards: dict[str, str]) -> str:
     """One hash of all shards' names and hashes, in order of their names."""
     text = "".join(f"{name} {shards[name]}\n" for name in sorted(shards))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_masks(store: Path, summary: Path | None) -> None:
+    """``UserError`` unless the shards are those of the summary that was written with them."""
+    if summary:
+        check_unchanged(store, shards_sha256(hash_shards(store)), summary)
 
 
 def finish(
