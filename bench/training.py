@@ -27,6 +27,7 @@ from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.masks.regions import TABLE
 from pipeline.core.model_settings import (
     AugmentationSettings,
+    LossSettings,
     NormalizationSettings,
     OptimizerSettings,
     ScheduleSettings,
@@ -140,7 +141,7 @@ def make_learner(args: argparse.Namespace) -> Learner:
     network = build(settings)
     if args.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    learner = Learner(network, settings, TABLE, seed=0, steps=1)
+    learner = Learner(network, settings, TABLE, np.ones((2, len(TABLE))), seed=0, steps=1)
     if not args.fused:
         for group in learner.optimizer.param_groups:
             group["fused"] = False
@@ -182,6 +183,9 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
         stratified_subset=None,
         select_by="valid_loss",
         groups=(),
+        loss="bce",
+        loss_parameters=LossSettings(0.9999, 2.0, None, 0.0, 4.0, 0.05),
+        logit_adjustment=0.0,
         keep=1,
         early_stopping=None,
         precision=args.precision,

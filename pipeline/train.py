@@ -146,7 +146,7 @@ def new_learner(settings: TrainingSettings, data: FaceData, initial: Path | None
     if settings.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = len(data.splits["train"]) // settings.batch_size
-    learner = Learner(network, settings, data.table, data.seed, steps)
+    learner = Learner(network, settings, data.table, data.class_counts, data.seed, steps)
     if settings.compile:
         network.compile()
     return learner

@@ -46,6 +46,8 @@ BY_STEP = {  # what changes at every step: the rate, the momentum, the average o
     "ema": 0.9,
     "gradient_clip": 1.0,
     "select_by": "valid_auroc",
+    "loss": "asymmetric",
+    "logit_adjustment": 1.0,
 }
 
 

@@ -20,6 +20,18 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True)
+class LossSettings:
+    """The parameters of the attribute losses; see ``training.attribute_losses``."""
+
+    beta: float
+    gamma: float
+    alpha: float | None
+    gamma_positives: float
+    gamma_negatives: float
+    margin: float
+
+
+@dataclass(frozen=True)
 class ScheduleSettings:
     name: str
     gamma: float
@@ -60,6 +72,9 @@ class ModelSettings:
     pretrained: bool
     initial_weights: str | None
     frozen_layers: int
+    loss: str
+    loss_parameters: LossSettings
+    logit_adjustment: float
     segmentation_weight: float
     mask_loss: str
     epochs: int

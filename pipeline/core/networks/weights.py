@@ -1,6 +1,7 @@
 """Weights of networks: kept as safetensors with their settings, read back from the file alone."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 from pipeline.core.errors import UserError
 from pipeline.core.files import replacing
 from pipeline.core.geometry import HEIGHT, WIDTH
-from pipeline.core.model_settings import ModelSettings, decisive
+from pipeline.core.model_settings import LossSettings, ModelSettings, decisive
 from pipeline.core.networks import build
 from pipeline.core.trained_on import TrainedOn, read_trained_on
 
@@ -26,6 +27,9 @@ WITHOUT_KEY: dict[str, Any] = {
     "gradient_clip": None,
     "ema": None,
     "groups": [],
+    "loss": "bce",
+    "loss_parameters": {field.name: None for field in fields(LossSettings)},
+    "logit_adjustment": 0.0,
     # These are of mask_guided, and such a file is of another network.
     **{"channels": None, "map_channels": None, "pooling": None, "dropout": None},
 }

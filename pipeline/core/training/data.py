@@ -45,6 +45,12 @@ class FaceData:
         self.table = (store.table if store else TABLE)[columns]  # (A, 14) bool
 
     @property
+    def class_counts(self) -> np.ndarray:
+        """(2, A): how many of the faces trained on lack, and have, each attribute."""
+        labels = self.train_faces.labels[self.splits["train"]]
+        return np.stack([(~labels).sum(axis=0), labels.sum(axis=0)])
+
+    @property
     def valid_labels(self) -> np.ndarray:
         """(N, A) bool, of the split valid."""
         labels: np.ndarray = self.valid_faces.labels[self.splits["valid"]]

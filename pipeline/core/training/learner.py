@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pipeline.core.model_settings import TrainingSettings
+from pipeline.core.training.attribute_losses import AttributeLoss
 from pipeline.core.training.losses import mask_losses
 from pipeline.core.training.selection import ValidPredictions
 from pipeline.core.training.transforms import Batch, draw_augmentation, prepare
@@ -24,8 +24,9 @@ SUMS = ("attribute_loss", "mask_loss", "correct", "faces", "faces_with_masks")
 class Learner:
     """A network with its losses, its optimiser and its place in the training.
 
-    ``table`` (A, 14) bool: the regions of each of the network's attributes; ``steps``: of the
-    optimiser in an epoch. ``epoch`` and ``batch`` say where training stands, counted over all runs
+    ``table`` (A, 14) bool: the regions of each of the network's attributes; ``class_counts``
+    (2, A): the faces of train that lack and that have each; ``steps``: of the optimiser in an
+    epoch. ``epoch`` and ``batch`` say where training stands, counted over all runs
     of a training that was resumed.
     """
 
@@ -34,11 +35,13 @@ class Learner:
         network: nn.Module,
         settings: TrainingSettings,
         table: np.ndarray,
+        class_counts: np.ndarray,
         seed: int,
         steps: int,
     ) -> None:
         self.network, self.settings, self.seed = network, settings, seed
         self.table = torch.from_numpy(table)
+        self.attribute_loss = AttributeLoss(settings, class_counts)
         self.epoch = self.batch = 0
         self.optimizer = make_optimizer(network, settings)
         self.schedule = make_schedule(self.optimizer, settings, steps)
@@ -54,6 +57,7 @@ class Learner:
             self.average.network.to(fabric.device)
         self.model, self.fabric_optimizer = fabric.setup(self.network, self.optimizer)
         self.table = self.table.to(fabric.device)
+        self.attribute_loss.to(fabric.device)
         self.train_sums = self.train_sums.to(fabric.device)
         self.valid_sums = torch.zeros_like(self.train_sums)
 
@@ -109,10 +113,9 @@ class Learner:
         self.valid_predictions.add(batch, output.logits)
 
     def losses(self, batch: Batch, output: Any, augmentation: Any) -> tuple[Tensor, Tensor]:
-        """Each face's attribute loss (BCE, the mean over attributes) and mask loss, both (B,)."""
+        """Each face's attribute loss (the mean over attributes) and mask loss, both (B,)."""
         logits = output.logits.float()
-        targets = batch.labels.to(logits.dtype)
-        attribute_loss = binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
+        attribute_loss = self.attribute_loss(logits, batch.labels.to(logits.dtype)).mean(1)
         return attribute_loss, mask_losses(output, batch, self.settings, self.table, augmentation)
 
     @staticmethod
