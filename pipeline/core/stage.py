@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,21 @@ DISK_FAULTS = {
     errno.EACCES: ("may not be read or written by you", "have its rights changed"),
     errno.EIO: ("could not be read or written: the disk reports an error", "have it checked"),
 }
+INTERRUPTED = "attparse: interrupted; run the same command again."
 log = logging.getLogger(__name__)
+
+
+def end_on_interrupt() -> None:
+    """Until ``running`` takes over: end at once and in one sentence on Ctrl-C.
+
+    Libraries take seconds to be imported, and an exception there comes out as anything.
+    """
+
+    def end(*_: object) -> None:
+        os.write(sys.stderr.fileno(), f"{INTERRUPTED}\n".encode())
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, end)
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -113,11 +128,13 @@ def running(*log_files: Path | None) -> Iterator[None]:
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(True)
     log.info("started: %s", shlex.join(sys.orig_argv))
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", "") == __name__:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         log.info("interrupted")
-        print("attparse: interrupted; run the same command again.", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         sentence = str(error) if isinstance(error, UserError) else disk_fault(error)

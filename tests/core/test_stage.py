@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,22 @@ def test_an_interrupt_is_one_sentence_with_status_130(tmp_path, capsys):
     assert end.value.code == 130
     assert capsys.readouterr().err == "attparse: interrupted; run the same command again.\n"
     assert "interrupted" in (tmp_path / "log").read_text()
+
+
+def test_an_interrupt_while_a_stage_imports_its_libraries_is_one_sentence_too(tmp_path):
+    """The library that is slow to import here is torch, of which only the name is needed."""
+    (tmp_path / "torch.py").write_text(
+        "import time; print('importing', flush=True); time.sleep(60)"
+    )
+    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert run.stdout.readline() == "importing\n"
+    run.send_signal(signal.SIGINT)
+    assert run.communicate(timeout=30)[1] == "attparse: interrupted; run the same command again.\n"
+    assert run.returncode == 130
 
 
 def test_a_fault_of_ours_keeps_its_traceback(tmp_path):
