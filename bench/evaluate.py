@@ -32,7 +32,7 @@ class SimulatedInference:
     """In place of the network: logits that follow the labels."""
 
     def __init__(self, *_: object) -> None:
-        self.attributes, self.columns, self.settings = list(ATTRIBUTES), list(range(40)), {}
+        self.attributes, self.settings = list(ATTRIBUTES), {}
 
     def over(self, faces: Faces, rows: np.ndarray, *_: object) -> Iterator[tuple]:
         noise = np.random.default_rng(1).standard_normal((len(rows), 40))

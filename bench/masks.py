@@ -29,21 +29,20 @@ import pandas as pd
 import torch
 import zarr
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, CELEBA, REGIONS
 from pipeline.core.faces.store import Faces, open_faces
 from pipeline.core.landmarks.table import Landmarks, read_landmarks
 from pipeline.core.masks.regions import (
-    ATTRIBUTE_REGIONS,
     POLYGONS,
-    REGIONS,
-    TABLE,
     attribute_masks,
+    codes,
     fill_polygons,
     region_polygons,
 )
 from pipeline.core.masks.store import finish, open_masks, write_shard
 from pipeline.core.training.transforms import Batch, draw_augmentation, masks_for, nearest
 
+CODES = codes(CELEBA.table)
 MAPS = (96, 76)  # AttParseNet's maps of a 218×178 face
 BATCH = 40
 SHIFT = 8
@@ -71,7 +70,7 @@ class Reference:
             attribute: sorted(
                 set().union(*({c for c in POLYGONS[r] if c < 68} | ALSO.get(r, set()) for r in rs))
             )
-            for attribute, rs in ATTRIBUTE_REGIONS.items()
+            for attribute, rs in CELEBA.to_json().items()
         }
 
     def mask(self, row: int, attribute: str) -> np.ndarray:
@@ -80,7 +79,7 @@ class Reference:
             points[i] = [self.frame.at[self.names[row], f"{axis}_{i}"] for axis in "xy"]  # noqa: PD008
         mask = np.zeros(self.size, np.uint8)
         polygons = region_polygons(points, self.size)
-        for region in ATTRIBUTE_REGIONS[attribute]:
+        for region in CELEBA.to_json()[attribute]:
             if region in polygons:
                 cv2.fillPoly(mask, [polygons[region]], 255)
         return mask
@@ -135,11 +134,11 @@ class Ours:
         self.random = np.random.default_rng(0)
         self.room = np.empty((BATCH, len(ATTRIBUTES), *MAPS), bool)  # used again for each batch
         self.generator = torch.Generator().manual_seed(0)
-        self.table = torch.from_numpy(TABLE)
+        self.table = torch.from_numpy(CELEBA.table)
 
     def draw(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         bits = self.regions(row)
-        return attribute_masks(bits, self.labels[row]), bits
+        return attribute_masks(bits, self.labels[row], CODES), bits
 
     def regions(self, row: int) -> np.ndarray:
         return fill_polygons(region_polygons(self.points[row], self.size), self.size)
@@ -173,7 +172,7 @@ class Ours:
             view = np.ix_(
                 (down + top).clip(0, self.size[0] - 1), (columns + left).clip(0, self.size[1] - 1)
             )
-            masks[:] = attribute_masks(face[view], self.labels[row])
+            masks[:] = attribute_masks(face[view], self.labels[row], CODES)
         return made
 
     def drawn_bits(self, rows: np.ndarray) -> np.ndarray:

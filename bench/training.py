@@ -23,8 +23,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.masks.regions import TABLE
+from pipeline.core.attributes import ATTRIBUTES, CELEBA
 from pipeline.core.model_settings import (
     AugmentationSettings,
     LossSettings,
@@ -141,7 +140,9 @@ def make_learner(args: argparse.Namespace) -> Learner:
     network = build(settings)
     if args.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    learner = Learner(network, settings, TABLE, np.ones((2, len(TABLE))), seed=0, steps=1)
+    learner = Learner(
+        network, settings, CELEBA.table, np.ones((2, len(CELEBA.table))), seed=0, steps=1
+    )
     if not args.fused:
         for group in learner.optimizer.param_groups:
             group["fused"] = False
@@ -161,6 +162,7 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
         dropout=0.2,
         backbone=args.backbone,
         attributes=ATTRIBUTES,
+        attribute_regions=CELEBA.regions,
         pretrained=False,
         initial_weights=None,
         frozen_layers=0,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core import stage
+from pipeline.core.attributes import AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources import Source, open_source
 from pipeline.core.faces.sources.labels import Labels, is_subset, select
@@ -70,8 +71,8 @@ class Outputs(NamedTuple):
 def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int = 1) -> None:
     """Verify the selected images of a source and write every file of ``out``."""
     height, width = settings["size"]
-    labels = source.labels
-    rows = select(labels, settings)
+    labels, attributes = source.labels, AttributeSet.of(settings["attributes"])
+    rows = select(labels, attributes, settings)
     unmatched = [] if is_subset(settings) else source.unmatched
     rejected = RejectedImages(len(rows) + len(unmatched), settings["max_rejected"])
     for name, reason in unmatched:
@@ -80,7 +81,7 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
         log.warning("%s", warning)
     counts = dict.fromkeys(SPLITS, 0)
     with (
-        face_writer(out.faces, (height, width)) as faces,
+        face_writer(out.faces, (height, width), attributes) as faces,
         csv_rows(out.manifest, ["image_name", "sha256", "bytes", "split"]) as write_row,
     ):
         verified = verify_images(source, rows, (height, width), threads)

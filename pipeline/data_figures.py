@@ -53,7 +53,7 @@ def arguments() -> argparse.ArgumentParser:
     mean.add_argument(
         "--images", type=stage.at_least(0), default=5000, help="faces to average, 0 for all"
     )
-    face = command(face_masks, "one face with its 40 masks", PICTURE, **faces, **store)
+    face = command(face_masks, "one face with its masks", PICTURE, **faces, **store)
     face.add_argument("--name", help="of the image, such as 000001.jpg; else the first")
     sheet = command(
         sheet_masks, "faces with one attribute, each with its mask", PICTURE, **faces, **store
@@ -113,7 +113,7 @@ def sheet_masks(args: argparse.Namespace) -> None:
     name = args.attribute or masks.attributes[masks.labels.sum(axis=0).argmax()]
     if name not in masks.attributes:
         raise UserError(
-            f"--attribute {name} is none of the 40: write it as CelebA does, one of"
+            f"--attribute {name} is none of the data set's: choose one of"
             f" {', '.join(masks.attributes)}."
         )
     k = masks.attributes.index(name)

@@ -7,6 +7,7 @@ they were computed from. The test split chooses nothing: thresholds come from va
 
 import argparse
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,12 @@ def evaluate(args: argparse.Namespace) -> None:
         names=[faces.names[row] for row in rows],
         splits=faces.splits[rows],
         identities=faces.identities[rows],
+        label_names=list(faces.attribute_set.names),
         labels=faces.attributes[rows],
         attributes=inference.attributes,
         logits=logits,
         thresholds=np.full(len(inference.attributes), thresholds.DEFAULT),
-        train_positives=train_positives(trained, args.trained_on),
+        train_positives=train_positives(trained, args.trained_on, faces.attribute_set.names),
         weights=sha256(args.weights),
     )
     predictions = with_thresholds(predictions, settings)
@@ -111,7 +113,7 @@ def infer(
     The latter is ``masks`` or, of a network without maps, ``class_activation`` of the summary; it
     is empty without a store of masks.
     """
-    metrics = MaskMetrics(store, faces, inference.columns, EVALUATED_SPLITS) if store else None
+    metrics = MaskMetrics(store, faces, inference.attributes, EVALUATED_SPLITS) if store else None
     logits, own_maps = [], False
     for batch, images, output in inference.over(faces, rows, "evaluating", threads):
         logits.append(output.logits.cpu().numpy())
@@ -154,16 +156,20 @@ def evaluated_rows(faces: Faces, path: Path) -> np.ndarray:
     return np.flatnonzero(np.isin(faces.splits, EVALUATED_SPLITS))
 
 
-def train_positives(faces: Faces, path: Path) -> np.ndarray:
-    """(40,) share of positives in the split train, which the majority rule goes by."""
+def train_positives(faces: Faces, path: Path, names: Sequence[str]) -> np.ndarray:
+    """(A,) share of positives in the split train, which the majority rule goes by.
+
+    Of the attributes ``names``; NaN where the faces trained on do not have one.
+    """
     rows = faces.rows("train")
     if not len(rows):
         raise UserError(
             f"{path} has no face in the split train, so nothing was trained on it: name with"
             " --trained-on the faces that the weights were trained on."
         )
-    share: np.ndarray = faces.attributes[rows].mean(axis=0)
-    return share
+    means = faces.attributes[rows].mean(axis=0)
+    share = dict(zip(faces.attribute_set.names, means, strict=True))
+    return np.array([share.get(name, np.nan) for name in names])
 
 
 def with_thresholds(predictions: Predictions, settings: dict[str, Any]) -> Predictions:

@@ -92,7 +92,8 @@ def draw_data(args: argparse.Namespace) -> None:
     landmarks = read_json(args.landmarks, *LANDMARK_KEYS) if args.landmarks else None
     empty = read_json(args.masks, EMPTY_MASKS)[EMPTY_MASKS] if args.masks else None
     data.counts(data.steps(faces.splits, rejected, landmarks), empty, args.out / "counts.svg")
-    data.balance(faces.attributes, faces.splits, args.out / "balance.svg")
+    names = faces.attribute_set.names
+    data.balance(faces.attributes, names, faces.splits, args.out / "balance.svg")
 
 
 def draw_numbers(args: argparse.Namespace) -> None:

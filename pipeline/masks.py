@@ -1,4 +1,4 @@
-"""Draw the 40 masks of every face from its landmarks and labels.
+"""Draw the masks of every face from its landmarks and labels.
 
 ``draw`` writes the shards of one part of the faces into a folder, ``gather`` checks that all are
 there and makes the store of them, which has the same files under a second name (hard links).
@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import stage
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import REGIONS, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, open_faces
 from pipeline.core.files import replacing, sha256, write_json
 from pipeline.core.landmarks.table import Landmarks, read_landmarks
-from pipeline.core.masks.regions import REGIONS, attribute_masks, fill_polygons, region_polygons
+from pipeline.core.masks.regions import attribute_masks, codes, fill_polygons, region_polygons
 from pipeline.core.masks.store import finish, shards_sha256, write_shard
 from pipeline.core.partition import part_rows
 
@@ -34,12 +34,19 @@ class Drawing:
     """Draws the masks of faces, and counts what could not be drawn, or not whole.
 
     ``without_landmarks`` rows; ``empty`` attribute → rows that are positive and have landmarks,
-    and whose mask has no pixel; ``absent`` and ``clipped`` region → faces on which it does not
-    exist, or leaves the image.
+    and whose mask has no pixel, though the attribute has regions; ``absent`` and ``clipped``
+    region → faces on which it does not exist, or leaves the image.
     """
 
-    def __init__(self, landmarks: Landmarks, labels: np.ndarray, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        landmarks: Landmarks,
+        labels: np.ndarray,
+        size: tuple[int, int],
+        attributes: AttributeSet,
+    ) -> None:
         self.landmarks, self.labels, self.size = landmarks, labels, size
+        self.attributes, self.codes = attributes, codes(attributes.table)
         self.found = landmarks.found
         self.without_landmarks: list[int] = []
         self.empty: dict[str, list[int]] = {}
@@ -47,10 +54,10 @@ class Drawing:
         self.clipped: Counter[str] = Counter()
 
     def draw(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """The masks (40, H, W) bool and regions (H, W) uint16 of one face."""
+        """The masks (A, H, W) bool and regions (H, W) uint16 of one face."""
         polygons = region_polygons(self.landmarks.points[row], self.size)
         bits = fill_polygons(polygons, self.size)
-        masks = attribute_masks(bits, self.labels[row])
+        masks = attribute_masks(bits, self.labels[row], self.codes)
         if self.found[row]:
             self._count(row, polygons, masks)
         else:
@@ -62,8 +69,8 @@ class Drawing:
         border = self.size[::-1]
         self.clipped.update(n for n, p in polygons.items() if (p < 0).any() or (p >= border).any())
         for k in np.flatnonzero(self.labels[row]):
-            if not masks[k].any():
-                self.empty.setdefault(ATTRIBUTES[k], []).append(row)
+            if self.codes[k] and not masks[k].any():
+                self.empty.setdefault(self.attributes.names[k], []).append(row)
 
 
 def draw_part(
@@ -71,7 +78,7 @@ def draw_part(
 ) -> dict[str, Any]:
     """Write a part's shards; return their hashes and counts, which ``gather`` needs."""
     rows = part_rows(part, len(faces), shard)
-    drawing = Drawing(landmarks, faces.attributes, faces.size)
+    drawing = Drawing(landmarks, faces.attributes, faces.size, faces.attribute_set)
     drawn = (drawing.draw(row) for row in stage.progress(rows, len(rows), "masks"))
     shards = {}
     for first in rows[::shard]:
@@ -100,18 +107,20 @@ def gather_parts(
     _check(len(faces), parts, folders, shard)
     found = np.ones(len(faces), bool)
     found[[row for part in parts for row in part["without_landmarks"]]] = False
+    attributes = faces.attribute_set
     empty = {
-        name: [row for part in parts for row in part["empty"].get(name, ())] for name in ATTRIBUTES
+        name: [row for part in parts for row in part["empty"].get(name, ())]
+        for name in attributes.names
     }
     labels = faces.attributes.copy()
     if settings["repair_labels"]:
-        for k, name in enumerate(ATTRIBUTES):
+        for k, name in enumerate(attributes.names):
             labels[empty[name], k] = False
     with replacing(store) as partial:
         for part, folder in zip(parts, folders, strict=True):
             for name in part["shards"]:
                 _link(folder / name, partial / name)
-        finish(partial, faces.names, found, labels, faces.size, shard)
+        finish(partial, faces.names, found, labels, faces.size, shard, attributes)
     return _summary(faces, found, empty, parts, settings)
 
 

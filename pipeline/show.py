@@ -32,7 +32,7 @@ ARTIFACTS = {  # below results/{dataset}: what it is
     "manifest.csv": "every face with its sha256",
     "rejected.csv": "rejected images, with the reason",
     "landmarks.csv": "68 points a face: pandas.read_csv",
-    "masks.zarr": "40 masks a face: zarr.open_group(path)['masks'][i]",
+    "masks.zarr": "the masks of each face: zarr.open_group(path)['masks'][i]",
     "*/seed-*/weights.safetensors": "the trained network, for predict and export",
     "*/seed-*/history.csv": "losses and metrics, a row an epoch",
     "*/seed-*/run.json": "settings, seed, versions, hashes of the inputs",

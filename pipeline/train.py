@@ -22,7 +22,6 @@ import torch
 from torch import nn
 
 from pipeline.core import stage
-from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, checked_faces, open_faces
 from pipeline.core.files import remove, replacing, sha256, write_json
@@ -93,9 +92,13 @@ def resolve(
     settings: dict[str, Any], faces: Faces, masks: Path | None, initial: Path | None
 ) -> TrainingSettings:
     """The settings as they hold: every attribute named, sizes in numbers, checked together."""
-    for name in (*settings["attributes"], *settings["groups"]):
-        if name not in ATTRIBUTES:
-            raise UserError(f"there is no attribute {name!r}; CelebA spells them like {ATTRIBUTES}")
+    known = faces.attribute_set
+    attributes = settings["attributes"] or known.names
+    if missing := [n for n in (*attributes, *settings["groups"]) if n not in known.names]:
+        raise UserError(
+            f"{faces.path} has no attribute {missing[0]!r}, which the model's settings name: choose"
+            f" among {', '.join(known.names)}"
+        )
     if found := misfit(settings):
         key, why = found
         raise UserError(f"the setting {key} {why}")
@@ -112,7 +115,8 @@ def resolve(
         )
     imagenet = starts_from_imagenet(settings)
     resolved = {
-        "attributes": settings["attributes"] or list(ATTRIBUTES),
+        "attributes": list(attributes),
+        "attribute_regions": [list(of) for of in known.only(attributes).regions],
         "input_size": list(settings["input_size"] or faces.size),
         "faces_size": list(faces.size),
         "pretrained": imagenet,

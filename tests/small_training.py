@@ -15,10 +15,10 @@ import yaml
 from conftest import ROOT
 
 from pipeline import train
-from pipeline.core.attributes import columns_of
+from pipeline.core.attributes import CELEBA, AttributeSet
 from pipeline.core.configuration import complete
 from pipeline.core.faces.store import Face, open_faces, write_faces
-from pipeline.core.masks.regions import attribute_masks
+from pipeline.core.masks.regions import attribute_masks, codes
 from pipeline.core.masks.store import finish, write_shard
 from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.networks.weights import load_network
@@ -28,27 +28,36 @@ SIZE = (44, 40)  # AttParseNet's maps of it are 9×7
 SEED = 5
 
 
-def write_data(folder: Path, train_faces: int = 20, valid_faces: int = 7) -> None:
+def write_data(
+    folder: Path,
+    train_faces: int = 20,
+    valid_faces: int = 7,
+    attributes: AttributeSet = CELEBA,
+    test_faces: int = 0,
+) -> None:
     """``faces`` and ``masks.zarr``: blurred noise, random labels, blocks as regions.
 
     Every fifth face has no landmarks.
     """
     random = np.random.default_rng(3)
-    faces, shards, count = [], [], train_faces + valid_faces
+    faces, shards, count = [], [], train_faces + valid_faces + test_faces
     for i in range(count):
         image = cv2.GaussianBlur(random.integers(0, 256, (*SIZE, 3), np.uint8), (0, 0), 2)
         split = "train" if i < train_faces else "valid"
+        split = "test" if i >= train_faces + valid_faces else split
         encoded = cv2.imencode(".png", image)[1].tobytes()
-        faces.append(Face(f"{i:03d}.png", split, i, random.random(40) < 0.4, encoded))
+        faces.append(
+            Face(f"{i:03d}.png", split, i, random.random(len(attributes.names)) < 0.4, encoded)
+        )
         small = random.integers(0, 2**14, (11, 10), np.uint16) * (i % 5 > 0)
         bits = small.astype(np.uint16).repeat(4, axis=0).repeat(4, axis=1)
-        shards.append((attribute_masks(bits, faces[-1].attributes), bits))
-    write_faces(folder / "faces", faces, SIZE)
+        shards.append((attribute_masks(bits, faces[-1].attributes, codes(attributes.table)), bits))
+    write_faces(folder / "faces", faces, SIZE, attributes)
     for number in range(-(-count // 8)):
         write_shard(folder / "masks.zarr", number, 8, shards[8 * number : 8 * number + 8])
     labels = np.stack([face.attributes for face in faces])
     names = [face.name for face in faces]
-    finish(folder / "masks.zarr", names, np.arange(count) % 5 > 0, labels, SIZE, 8)
+    finish(folder / "masks.zarr", names, np.arange(count) % 5 > 0, labels, SIZE, 8, attributes)
 
 
 def entry(**changes: Any) -> dict[str, Any]:
@@ -81,7 +90,10 @@ def entry(**changes: Any) -> dict[str, Any]:
 def settings(**changes: Any) -> TrainingSettings:
     """The same as they hold for a training on ``write_data``'s faces."""
     complete = entry(**{"input_size": list(SIZE), **changes})
-    return TrainingSettings.from_dict({**complete, "faces_size": list(SIZE)})
+    regions = CELEBA.only(complete["attributes"]).regions
+    return TrainingSettings.from_dict(
+        {**complete, "faces_size": list(SIZE), "attribute_regions": [list(of) for of in regions]}
+    )
 
 
 def command(data: Path, out: Path, *, masks: bool = True, **changes: Any) -> list[str]:
@@ -140,7 +152,7 @@ def valid_predictions(data: Path, out: Path) -> tuple[np.ndarray, np.ndarray]:
     images = torch.from_numpy(np.stack([faces.image(row) for row in rows]).transpose(0, 3, 1, 2))
     with torch.inference_mode():
         logits = network(prepare(images, kept)).logits.numpy()
-    return faces.attributes[rows][:, columns_of(kept.attributes)], logits
+    return faces.attributes[rows][:, faces.attribute_set.columns(kept.attributes)], logits
 
 
 class Harmful:

@@ -34,6 +34,7 @@ def predictions(
             names=[f"{row:06d}.jpg" for row in range(330)],
             splits=np.repeat(["valid", "test"], [30, 300]),
             identities=np.arange(330) // each,
+            label_names=list(ATTRIBUTES),
             labels=labels,
             attributes=list(attributes),
             logits=logits[:, columns].astype(np.float32),

@@ -439,6 +439,7 @@ def test_predictions_are_read_as_they_were_written(tmp_path):
         names=["b.jpg", "a.jpg"],
         splits=np.array(["valid", "test"]),
         identities=np.array([-1, 12]),
+        label_names=list(ATTRIBUTES),
         labels=rng.random((2, 40)) < 0.5,
         attributes=["Young", "Male"],
         logits=rng.normal(size=(2, 2)).astype(np.float32),

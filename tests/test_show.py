@@ -35,6 +35,7 @@ def results(tmp_path_factory) -> Path:
         names=[f"{row}.jpg" for row in range(60)],
         splits=np.full(60, "test"),
         identities=np.arange(60) // 3,
+        label_names=list(ATTRIBUTES),
         labels=labels,
         attributes=list(ATTRIBUTES),
         logits=(labels + rng.normal(-0.5, 0.5, labels.shape)).astype(np.float32),

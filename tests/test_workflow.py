@@ -16,11 +16,12 @@ from conftest import ROOT
 from face_sets import official_set
 from scipy.optimize import linear_sum_assignment
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, CELEBA
 from pipeline.core.faces.store import faces_sha256
 from pipeline.core.files import sha256
-from pipeline.core.masks.regions import attribute_masks, fill_polygons, region_polygons
+from pipeline.core.masks.regions import attribute_masks, codes, fill_polygons, region_polygons
 
+CODES = codes(CELEBA.table)
 TINY = """
 dataset: tiny
 datasets:
@@ -327,7 +328,7 @@ def test_row_i_is_the_same_face_everywhere(finished):
     labels = np.stack([faces[name] for name in ATTRIBUTES], axis=1).astype(bool)
     for i in range(len(names)):
         bits = fill_polygons(region_polygons(points[i], (218, 178)), (218, 178))
-        drawn = attribute_masks(bits, labels[i])
+        drawn = attribute_masks(bits, labels[i], CODES)
         np.testing.assert_array_equal(store["masks"][i], drawn)
 
 

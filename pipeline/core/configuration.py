@@ -11,11 +11,18 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.model_settings import misfit, starts_from_imagenet
 
 Config = dict[str, Any]
+# Attributes are columns beside these: of labels.csv, of faces/, of predict's faces.csv.
+RESERVED = {
+    "image", "image_name", "split", "identity", "celeb_id", "x_1", "y_1", "width", "height",
+    "lefteye_x", "lefteye_y", "righteye_x", "righteye_y", "nose_x", "nose_y", "leftmouth_x",
+    "leftmouth_y", "rightmouth_x", "rightmouth_y", "photograph", "face", "left", "top", "right",
+    "bottom", "fault", "mean",
+}  # fmt: skip
 LONGEST = 65_536  # bytes of a list of names: half of what Linux takes in one argument
 
 
@@ -36,6 +43,7 @@ def complete(config: Config, schema: Config) -> Config:
         raise UserError(_sentence(min(errors, key=partial(_distance, config))))
     _fill(whole, schema)
     _check_names(whole)
+    _check_attributes(whole)
     _check_lists(whole)
     _check_models(whole)
     _add_shares(whole)
@@ -148,9 +156,12 @@ def _fill(value: Any, schema: Config) -> None:
 
 
 def _check_names(config: Config) -> None:
-    """Names that point at other entries must have one; attributes are CelebA's."""
+    """Names that point at other entries must have one; attributes belong to a data set."""
     datasets, models = sorted(config["datasets"]), sorted(config["models"])
-    attributes = list(ATTRIBUTES)
+    sets = {
+        name: AttributeSet.of(of["attributes"]).names for name, of in config["datasets"].items()
+    }
+    attributes = sorted({name for names in sets.values() for name in names})
     pointers = [("dataset", config["dataset"], datasets)]
     pointers += [("train", name, models) for name in config["train"]]
     pointers += [("judge_on", name, datasets) for name in config["judge_on"]]
@@ -160,7 +171,7 @@ def _check_names(config: Config) -> None:
         for key in ("attributes", "groups"):
             pointers += [(f"models.{name}.{key}", a, attributes) for a in model[key]]
     for name, dataset in config["datasets"].items():
-        pointers += [(f"datasets.{name}.filter", a, attributes) for a in dataset["filter"]]
+        pointers += [(f"datasets.{name}.filter", a, list(sets[name])) for a in dataset["filter"]]
     for group in config["evaluate"]["groups"]:
         pointers += [("evaluate.groups", a, attributes) for a in group]
     for key, name, known in pointers:
@@ -168,6 +179,18 @@ def _check_names(config: Config) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
             raise UserError(f"The configuration's {key} names {name!r}, which is not there; {hint}")
+
+
+def _check_attributes(config: Config) -> None:
+    """Names of attributes are columns of their own, and of predictions with an ending."""
+    for name, dataset in config["datasets"].items():
+        for attribute in dataset["attributes"] or ():
+            if attribute in RESERVED or attribute.endswith("_logit"):
+                raise UserError(
+                    f"The configuration's datasets.{name}.attributes names {attribute!r}, which is"
+                    " another column of its files; give the attribute a different name, there and"
+                    " in labels.csv."
+                )
 
 
 def _check_lists(config: Config) -> None:

@@ -58,7 +58,8 @@ class NormalizationSettings:
 class ModelSettings:
     """What decides on the weights, resolved: every attribute named, sizes in numbers.
 
-    ``faces_size`` is that of the faces trained on. ``initial_weights`` is the sha256 of their file.
+    ``attribute_regions`` are the regions of each of ``attributes``, and ``faces_size`` is the size
+    of the images, both of the faces trained on. ``initial_weights`` is the sha256 of their file.
     """
 
     network: str
@@ -69,6 +70,7 @@ class ModelSettings:
     dropout: float
     backbone: str
     attributes: tuple[str, ...]
+    attribute_regions: tuple[tuple[str, ...], ...]
     pretrained: bool
     initial_weights: str | None
     frozen_layers: int
@@ -135,14 +137,14 @@ def _typed(kind: Any, value: Any) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
         return kind(**{key: _typed(hints.get(key), below) for key, below in value.items()})
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_typed(None, item) for item in value) if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         names = sorted(field.name for field in fields(value))
         return {name: _plain(getattr(value, name)) for name in names}
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def decisive(model: dict[str, Any]) -> dict[str, Any]:

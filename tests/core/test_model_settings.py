@@ -7,6 +7,7 @@ import yaml
 from conftest import ROOT
 from small_training import entry, settings
 
+from pipeline.core.attributes import CELEBA
 from pipeline.core.model_settings import ModelSettings, TrainingSettings, decisive
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -23,12 +24,13 @@ def test_the_fields_are_the_keys_of_the_schema():
         key: dict.fromkeys(value["properties"]) if "properties" in value else None
         for key, value in MODEL.items()
     }
-    assert keys_of(TrainingSettings) == described | {"faces_size": None}
+    assert keys_of(TrainingSettings) == described | {"faces_size": None, "attribute_regions": None}
 
 
 def test_settings_keep_every_value_and_write_it_back_in_alphabetical_order():
     given = entry(input_size=[44, 40]) | {"faces_size": [44, 40]}
     written = settings().to_dict()
+    given["attribute_regions"] = list(CELEBA.only(given["attributes"]).to_json().values())
     assert written == given
     assert list(written) == sorted(given)
     assert list(written["optimizer"]) == sorted(given["optimizer"])

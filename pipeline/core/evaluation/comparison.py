@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation import bootstrap, metrics
 from pipeline.core.evaluation.metrics import Sample
@@ -56,7 +55,7 @@ def read_runs(paths: list[Path]) -> list[Predictions]:
     """The test faces of each file; all must be the same faces, or it is a ``UserError``."""
     runs = [read_predictions(path).of("test") for path in paths]
     for path, run in zip(paths, runs, strict=True):
-        if run.names != runs[0].names or (run.labels != runs[0].labels).any():
+        if run.names != runs[0].names or not _same_labels(run, runs[0]):
             raise UserError(
                 f"{path} and {paths[0]} have different test faces or labels: compare models that"
                 " were evaluated on one data set."
@@ -64,14 +63,20 @@ def read_runs(paths: list[Path]) -> list[Predictions]:
     return runs
 
 
+def _same_labels(one: Predictions, other: Predictions) -> bool:
+    same = one.label_names == other.label_names
+    return same and np.array_equal(one.labels, other.labels)
+
+
 def majority_rule(run: Predictions) -> Predictions:
     """Predict for every face what most train faces are."""
-    majority = np.where(run.train_positives > 0.5, 1.0, -1.0)
+    known = np.flatnonzero(np.isfinite(run.train_positives))
+    majority = np.where(run.train_positives[known] > 0.5, 1.0, -1.0)
     return replace(
         run,
-        attributes=list(ATTRIBUTES),
+        attributes=[run.label_names[k] for k in known],
         logits=np.tile(majority, (len(run.names), 1)).astype(np.float32),
-        thresholds=np.full(len(ATTRIBUTES), 0.5),
+        thresholds=np.full(len(known), 0.5),
         weights="",
     )
 

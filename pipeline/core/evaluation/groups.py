@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.classification import group_labels, group_numbers
 
 
@@ -31,11 +30,14 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def impossible(labels: np.ndarray, predicted: np.ndarray, attributes: list[str]) -> dict[str, Any]:
+def impossible(
+    labels: np.ndarray, label_names: list[str], predicted: np.ndarray, attributes: list[str]
+) -> dict[str, Any]:
     """The share of faces, in 0–1, that break each rule: as predicted, and as labelled.
 
-    ``labels`` (N, 40) bool, ``predicted`` (N, A) bool for ``attributes``. Rules that need an
-    attribute that the model lacks are left out. ``any`` breaks at least one of the others.
+    ``labels`` (N, L) bool of ``label_names``, ``predicted`` (N, A) bool for ``attributes``, which
+    are among these. Rules that need an attribute that the model lacks are left out. ``any`` breaks
+    at least one of the others.
     """
     rules = [rule for rule in RULES if set(rule.attributes) <= set(attributes)]
     broken = {
@@ -47,7 +49,7 @@ def impossible(labels: np.ndarray, predicted: np.ndarray, attributes: list[str])
         ).reshape(len(rules), len(labels))
         for kind, values, names in (
             ("predicted", predicted, attributes),
-            ("labelled", labels, list(ATTRIBUTES)),
+            ("labelled", labels, label_names),
         )
     }
     return {
@@ -61,6 +63,7 @@ def impossible(labels: np.ndarray, predicted: np.ndarray, attributes: list[str])
 
 def by_group(
     labels: np.ndarray,
+    label_names: list[str],
     predicted: np.ndarray,
     attributes: list[str],
     clusters: np.ndarray,
@@ -77,10 +80,10 @@ def by_group(
     group with fewer than ``min_class`` faces is not ``counted``, and not the worst.
     """
     target = group_by[0]
-    truth = labels[:, columns_of(attributes)]
+    truth = labels[:, [label_names.index(name) for name in attributes]]
     correct = predicted == truth
     groups: list[dict[str, Any]] = []
-    numbers = group_numbers(labels[:, columns_of(group_by)])
+    numbers = group_numbers(labels[:, [label_names.index(name) for name in group_by]])
     for number, values in enumerate(group_labels(len(group_by))):
         where = numbers == number
         accuracy = correct[where].mean(axis=0) if where.any() else np.full(len(attributes), np.nan)

@@ -11,7 +11,6 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from pipeline.core import stage
-from pipeline.core.attributes import columns_of
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation.class_activation import class_activation_maps, last_features
 from pipeline.core.faces.store import Faces
@@ -27,9 +26,8 @@ class Inference:
     """A network from its weights file, on a GPU where there is one.
 
     ``settings`` are those it was trained with, ``trained_on`` names the faces (None where an old
-    file does not), ``attributes`` its A attributes, ``columns`` where
-    these lie among the 40, ``size`` (height, width) that of the faces it was trained on, and
-    ``has_attention`` says whether it can show its attention.
+    file does not), ``attributes`` its A attributes, ``size`` (height, width) that of the faces it
+    was trained on, and ``has_attention`` says whether it can show its attention.
     """
 
     def __init__(
@@ -42,7 +40,6 @@ class Inference:
         network, self.settings = load_network(weights)
         self.trained_on = read_trained_on(read_metadata(weights))
         self.attributes = list(self.settings.attributes)
-        self.columns = columns_of(self.attributes)
         self.size = self.settings.faces_size
         self.has_attention = self.settings.network == "cnn_rnn"
         self.batch_size = batch_size

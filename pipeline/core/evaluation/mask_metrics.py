@@ -24,10 +24,11 @@ class MaskMetrics:
     """Sums over faces, split by split, that grow batch by batch; nothing of a batch is kept."""
 
     def __init__(
-        self, store: Path, faces: Faces, columns: list[int], splits: tuple[str, ...]
+        self, store: Path, faces: Faces, attributes: list[str], splits: tuple[str, ...]
     ) -> None:
-        """``columns``: where the maps' attributes lie among the 40."""
+        """``attributes``: those that the maps are of, in their order."""
         self.masks = open_masks_of(store, faces)
+        columns = faces.attribute_set.columns(attributes)
         self.splits = faces.splits
         self.labels = torch.from_numpy(self.masks.labels[:, columns])
         self.table = torch.from_numpy(self.masks.table[columns])

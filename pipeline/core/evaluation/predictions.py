@@ -1,8 +1,8 @@
 """What a model predicted of every face, as Parquet: the only module that knows its columns.
 
-Columns: ``image_name``, ``split``, ``celeb_id`` (-1 where unknown); the 40 labels as booleans
-under CelebA's names; ``{attribute}_logit`` (float32) for each attribute that the model has. The
-file's metadata holds, as JSON under ``attparse``, the thresholds, the train split's share of
+Columns: ``image_name``, ``split``, ``celeb_id`` (-1 where unknown); the labels of the data set as
+booleans, under their names; ``{attribute}_logit`` (float32) for each attribute that the model has.
+The file's metadata holds, as JSON under ``attparse``, the thresholds, the train split's share of
 positives, the hash of the weights and the warnings, so that every metric can be computed from
 this file alone, with its warnings.
 """
@@ -15,27 +15,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.core.attributes import ATTRIBUTES, columns_of
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation.metrics import logit_thresholds
 from pipeline.core.files import replacing
 
 VERSION = 1
+FACE, LOGIT = ("image_name", "split", "celeb_id"), "_logit"  # columns; an ending of columns
 
 
 @dataclass(frozen=True)
 class Predictions:
     """Faces of the valid and test splits, in the order of ``faces/``.
 
-    ``labels`` (N, 40) bool; ``attributes`` the A names that the model has; ``logits`` (N, A)
-    float32; ``thresholds`` (A,) probabilities above which an attribute is predicted;
-    ``train_positives`` (40,) the share of positives in the split ``train`` that was trained on;
-    ``weights`` the sha256 of the weights; ``warnings`` about the split and the intervals.
+    ``labels`` (N, L) bool of the data set's attributes ``label_names``; ``attributes`` the A of
+    these that the model has; ``logits`` (N, A) float32; ``thresholds`` (A,) probabilities above
+    which an attribute is predicted; ``train_positives`` (L,) the share of positives in the split
+    ``train`` that was trained on, NaN where that data set lacks the attribute; ``weights`` the
+    sha256 of the weights; ``warnings`` about the split and the intervals.
     """
 
     names: list[str]
     splits: np.ndarray
     identities: np.ndarray
+    label_names: list[str]
     labels: np.ndarray
     attributes: list[str]
     logits: np.ndarray
@@ -46,8 +48,8 @@ class Predictions:
 
     @property
     def columns(self) -> list[int]:
-        """Where the model's attributes lie among the 40."""
-        return columns_of(self.attributes)
+        """Where the model's attributes lie among ``label_names``."""
+        return [self.label_names.index(name) for name in self.attributes]
 
     @property
     def model_labels(self) -> np.ndarray:
@@ -81,14 +83,14 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "split": pa.array(predictions.splits.tolist(), pa.string()),
         "celeb_id": pa.array(predictions.identities.astype(np.int64)),
     }
-    for name, labels in zip(ATTRIBUTES, predictions.labels.T, strict=True):
+    for name, labels in zip(predictions.label_names, predictions.labels.T, strict=True):
         columns[name] = pa.array(labels.astype(bool))
     for name, logits in zip(predictions.attributes, predictions.logits.T, strict=True):
-        columns[f"{name}_logit"] = pa.array(logits.astype(np.float32))
+        columns[name + LOGIT] = pa.array(logits.astype(np.float32))
     about = {
         "version": VERSION,
         "thresholds": predictions.thresholds.tolist(),
-        "train_positives": predictions.train_positives.tolist(),
+        "train_positives": [None if np.isnan(p) else float(p) for p in predictions.train_positives],
         "weights": predictions.weights,
         "warnings": predictions.warnings,
     }
@@ -111,18 +113,18 @@ def read_predictions(path: Path) -> Predictions:
             f"{path} is no table of predictions of version {VERSION} (its metadata says"
             f" {about.get('version')}). Make it again with the rule evaluate."
         )
-    attributes = [
-        name.removesuffix("_logit") for name in table.column_names if name.endswith("_logit")
-    ]
+    attributes = [n.removesuffix(LOGIT) for n in table.column_names if n.endswith(LOGIT)]
+    label_names = [n for n in table.column_names if n not in FACE and not n.endswith(LOGIT)]
     return Predictions(
         names=table["image_name"].to_pylist(),
         splits=np.array(table["split"].to_pylist(), dtype=str),
         identities=table["celeb_id"].to_numpy(),
-        labels=np.stack([table[name].to_numpy() for name in ATTRIBUTES], axis=1),
+        label_names=label_names,
+        labels=np.stack([table[name].to_numpy() for name in label_names], axis=1),
         attributes=attributes,
-        logits=np.stack([table[f"{name}_logit"].to_numpy() for name in attributes], axis=1),
+        logits=np.stack([table[name + LOGIT].to_numpy() for name in attributes], axis=1),
         thresholds=np.array(about["thresholds"]),
-        train_positives=np.array(about["train_positives"]),
+        train_positives=np.array(about["train_positives"], float),
         weights=about["weights"],
         warnings=tuple(about.get("warnings", ())),
     )

@@ -93,6 +93,7 @@ def summarise(
         groups=[
             groups.by_group(
                 test.labels,
+                test.label_names,
                 test.predicted,
                 test.attributes,
                 clusters,
@@ -101,8 +102,11 @@ def summarise(
                 settings["min_class"],
             )
             for group_by in settings["groups"]
+            if set(group_by) <= set(test.label_names)
         ],
-        impossible=groups.impossible(test.labels, test.predicted, test.attributes),
+        impossible=groups.impossible(
+            test.labels, test.label_names, test.predicted, test.attributes
+        ),
         warnings=list(predictions.warnings),
         settings=settings,
     )

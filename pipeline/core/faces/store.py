@@ -2,7 +2,9 @@
 
 ``faces/`` is a Hugging Face dataset of one Arrow file, one row an image: ``image`` (the original
 encoded bytes, and its name), ``image_name``, ``split`` (train, valid, test), ``celeb_id``
-(-1 where unknown) and the 40 booleans under CelebA's names. ``datasets.load_from_disk`` opens it.
+(-1 where unknown) and a boolean for each attribute of the data set, under its name; the regions of
+the attributes, where they are not CelebA's 40, are in the schema's metadata.
+``datasets.load_from_disk`` opens it.
 The file is written here and not by ``save_to_disk``, which puts a random fingerprint beside it:
 equal faces are equal bytes, and the fingerprint is a function of them.
 """
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import CELEBA, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.decoding import decode
 from pipeline.core.files import check_unchanged, replacing, sha256, write_json
@@ -27,18 +29,18 @@ from pipeline.core.files import check_unchanged, replacing, sha256, write_json
 SPLITS = ("train", "valid", "test")
 ROWS_PER_BATCH = 256  # rows in memory while writing
 DATA, INFO, STATE = "data-00000-of-00001.arrow", "dataset_info.json", "state.json"
-FEATURES: dict[str, dict[str, str]] = {
+SIZE, REGIONS = b"attparse", b"attparse_regions"  # keys of the schema's metadata
+FEATURES: dict[str, dict[str, str]] = {  # beside the attributes
     "image": {"_type": "Image"},
     "image_name": {"dtype": "string", "_type": "Value"},
     "split": {"dtype": "string", "_type": "Value"},
     "celeb_id": {"dtype": "int64", "_type": "Value"},
-    **{name: {"dtype": "bool", "_type": "Value"} for name in ATTRIBUTES},
 }
 
 
 @dataclass(frozen=True)
 class Face:
-    """One row: ``attributes`` (40,) bool in CelebA's order; ``identity`` -1 where unknown."""
+    """One row: ``attributes`` (A,) bool; ``identity`` -1 where unknown."""
 
     name: str
     split: str
@@ -48,14 +50,19 @@ class Face:
 
 
 class Faces:
-    """The faces of a folder, memory-mapped: opening reads no image; pickled as the path."""
+    """The faces of a folder, memory-mapped: opening reads no image; pickled as the path.
+
+    ``size`` (height, width) of the images; ``attribute_set``: the names and regions of the labels.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with pa.memory_map(str(path / DATA)) as source:
             reader = pa.ipc.open_stream(source)
-            self.size: tuple[int, int] = tuple(json.loads(reader.schema.metadata[b"attparse"]))
+            about = {key: json.loads(text) for key, text in reader.schema.metadata.items()}
             batches = list(reader)
+        self.size: tuple[int, int] = tuple(about[SIZE])
+        self.attribute_set = AttributeSet.of(about.get(REGIONS))
         self._table = pa.Table.from_batches(batches, reader.schema)
         self._encoded = [batch.column("image").field("bytes") for batch in batches]
         self._starts = np.cumsum([0] + [len(batch) for batch in batches]).tolist()
@@ -79,8 +86,8 @@ class Faces:
 
     @cached_property
     def attributes(self) -> np.ndarray:
-        """(N, 40) bool, in CelebA's order."""
-        return np.stack([self._table[name].to_numpy() for name in ATTRIBUTES], axis=1)
+        """(N, A) bool, in the order of ``attribute_set``."""
+        return np.stack([self._table[name].to_numpy() for name in self.attribute_set.names], axis=1)
 
     @cached_property
     def identities(self) -> np.ndarray:
@@ -138,16 +145,20 @@ class FaceWriter:
 
 
 @contextmanager
-def face_writer(path: Path, size: tuple[int, int]) -> Iterator[FaceWriter]:
+def face_writer(
+    path: Path, size: tuple[int, int], attributes: AttributeSet = CELEBA
+) -> Iterator[FaceWriter]:
     """Write ``faces/``, whole or not at all; ``size`` is (height, width) in pixels."""
-    schema = _schema(size)
+    features = FEATURES | {n: {"dtype": "bool", "_type": "Value"} for n in attributes.names}
+    schema = _schema(features, size, attributes)
     with replacing(path) as folder:
         folder.mkdir()
         with pa.ipc.new_stream(str(folder / DATA), schema) as arrow:
             writer = FaceWriter(arrow, schema)
             yield writer
             writer.flush()
-        write_json(folder / INFO, {"description": "CelebA's attributes", "features": FEATURES})
+        description = "CelebA's attributes" if attributes == CELEBA else "attributes of faces"
+        write_json(folder / INFO, {"description": description, "features": features})
         write_json(folder / STATE, _state(sha256(folder / DATA)[:16]))
 
 
@@ -166,43 +177,50 @@ def checked_faces(path: Path, summary: Path | None) -> str:
     return found
 
 
-def write_faces(path: Path, faces: Iterable[Face], size: tuple[int, int]) -> None:
+def write_faces(
+    path: Path, faces: Iterable[Face], size: tuple[int, int], attributes: AttributeSet = CELEBA
+) -> None:
     """Write ``faces/`` from an iterable: ``face_writer`` in one call."""
-    with face_writer(path, size) as writer:
+    with face_writer(path, size, attributes) as writer:
         for face in faces:
             writer.add(face)
 
 
 def _record_batch(faces: list[Face], schema: pa.Schema) -> pa.RecordBatch:
+    names = schema.names[len(FEATURES) :]
     attributes = np.stack([face.attributes for face in faces])
-    if attributes.dtype != bool or attributes.shape[1:] != (len(ATTRIBUTES),):
-        raise ValueError(f"attributes {attributes.dtype} {attributes.shape[1:]}, not bool (40,)")
+    if attributes.dtype != bool or attributes.shape[1:] != (len(names),):
+        found = f"{attributes.dtype} {attributes.shape[1:]}"
+        raise ValueError(f"attributes {found}, not bool ({len(names)},)")
     if wrong := {face.split for face in faces} - set(SPLITS):
         raise ValueError(f"splits {sorted(wrong)} are none of {SPLITS}")
-    names = [face.name for face in faces]
     columns = {
         "image": [{"bytes": face.encoded, "path": face.name} for face in faces],
-        "image_name": names,
+        "image_name": [face.name for face in faces],
         "split": [face.split for face in faces],
         "celeb_id": [int(face.identity) for face in faces],
-        **{name: attributes[:, a] for a, name in enumerate(ATTRIBUTES)},
+        **{name: attributes[:, a] for a, name in enumerate(names)},
     }
     arrays = [pa.array(columns[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _schema(size: tuple[int, int]) -> pa.Schema:
+def _schema(
+    features: dict[str, dict[str, str]], size: tuple[int, int], attributes: AttributeSet
+) -> pa.Schema:
     """Arrow's schema, with the metadata by which Hugging Face knows that ``image`` is one."""
     types = {"Image": pa.struct({"bytes": pa.binary(), "path": pa.string()})}
     plain = {"string": pa.string(), "int64": pa.int64(), "bool": pa.bool_()}
     fields = [
         pa.field(name, types.get(feature["_type"]) or plain[feature["dtype"]])
-        for name, feature in FEATURES.items()
+        for name, feature in features.items()
     ]
-    metadata = {
-        "huggingface": json.dumps({"info": {"features": FEATURES}}),
-        "attparse": json.dumps([int(side) for side in size]),
+    metadata: dict[bytes, str] = {
+        b"huggingface": json.dumps({"info": {"features": features}}),
+        SIZE: json.dumps([int(side) for side in size]),
     }
+    if attributes != CELEBA:
+        metadata[REGIONS] = json.dumps(attributes.to_json())
     return pa.schema(fields, metadata)
 
 

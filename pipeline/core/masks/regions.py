@@ -1,9 +1,9 @@
-"""From 68 landmarks to 14 polygons, from 14 polygons to 40 masks: geometry and nothing else.
+"""From 68 landmarks to 14 polygons, from 14 polygons to masks: geometry and nothing else.
 
-The polygons and the attributes' regions are those of AttParseNet (Thom & Hand, University of
-Nevada, Reno), pixel for pixel, with one difference: a region that leaves the image is clipped at
-the border on every side alike, where the published functions dropped the top of the head and the
-ears as soon as one vertex was negative.
+The polygons are those of AttParseNet (Thom & Hand, University of Nevada, Reno), pixel for pixel,
+with one difference: a region that leaves the image is clipped at the border on every side alike,
+where the published functions dropped the top of the head and the ears as soon as one vertex was
+negative.
 
 Landmarks are in iBUG's order: jaw 0-16, left brow 17-21, right brow 22-26, nose ridge 27-30,
 nostrils 31-35, left eye 36-41, right eye 42-47, outer lip 48-59, inner lip 60-67. "Left" is the
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import REGIONS
 
 # Vertices that are no landmarks but follow from them, numbered after them (``_vertices``).
 LEFT_NOSTRIL, RIGHT_NOSTRIL, LEFT_CROWN, RIGHT_CROWN = 68, 69, 70, 71
@@ -28,7 +28,7 @@ THROAT = (80, 81, 82, 83, 84, 85, 86)  # below jaw points 5 … 11
 
 CHIN = (5, 6, 7, 8, 9, 10, 11)
 
-# Bit r of a region image stands for the r-th polygon.
+# In the order of REGIONS: bit r of a region image stands for the r-th polygon.
 POLYGONS: dict[str, tuple[int, ...]] = {
     "chin": (*CHIN, 54, 55, 56, 57, 58, 59, 48),
     "left_cheek": (0, 1, 2, 3, 4, 5, 48, 31, 39, 40, 41, 36),
@@ -45,48 +45,12 @@ POLYGONS: dict[str, tuple[int, ...]] = {
     "right_ear": (*RIGHT_EAR, 13, 14, 15, 16),
     "neck": (*CHIN, *reversed(THROAT)),
 }
-REGIONS: tuple[str, ...] = tuple(POLYGONS)
 
 _OTHER_SIDE = {"left": "right", "right": "left"}
 # For each region the number of the one that it becomes in a mirrored image.
 MIRRORED: tuple[int, ...] = tuple(
     REGIONS.index("_".join(_OTHER_SIDE.get(word, word) for word in name.split("_")))
     for name in REGIONS
-)
-
-_CHEEKS = ("left_cheek", "right_cheek")
-_EYES = ("left_eye", "right_eye")
-_EYEBROWS = ("left_eyebrow", "right_eyebrow")
-_EARS = ("left_ear", "right_ear")
-_LOWER_FACE = ("chin", *_CHEEKS, "upper_lip", "neck")
-
-ATTRIBUTE_REGIONS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("Attractive", "Blurry", "Male", "Young"), REGIONS),
-    **dict.fromkeys(("Bald", "Bangs", "Receding_Hairline", "Wearing_Hat"), ("top_of_head",)),
-    **dict.fromkeys(("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"), ("top_of_head",)),
-    **dict.fromkeys(("Straight_Hair", "Wavy_Hair"), ("top_of_head",)),
-    **dict.fromkeys(("Arched_Eyebrows", "Bushy_Eyebrows"), _EYEBROWS),
-    **dict.fromkeys(("Bags_Under_Eyes", "High_Cheekbones", "Rosy_Cheeks", "Sideburns"), _CHEEKS),
-    **dict.fromkeys(("Big_Lips", "Mouth_Slightly_Open"), ("mouth",)),
-    **dict.fromkeys(("Smiling", "Wearing_Lipstick"), ("mouth",)),
-    **dict.fromkeys(("Big_Nose", "Pointy_Nose"), ("nose",)),
-    "Narrow_Eyes": _EYES,
-    "Mustache": ("upper_lip",),
-    "Goatee": ("chin",),
-    "Wearing_Earrings": _EARS,
-    **dict.fromkeys(("Double_Chin", "Wearing_Necklace", "Wearing_Necktie"), ("neck",)),
-    "5_o_Clock_Shadow": _LOWER_FACE,
-    "No_Beard": ("chin", *_CHEEKS, "neck"),
-    "Oval_Face": ("chin", *_CHEEKS),
-    "Pale_Skin": (*_LOWER_FACE, "mouth", "nose"),
-    "Chubby": (*_LOWER_FACE, "mouth", "nose", *_EYEBROWS),
-    "Eyeglasses": (*_CHEEKS, *_EYES, *_EYEBROWS, *_EARS),
-    "Heavy_Makeup": (*_CHEEKS, "mouth", *_EYES, *_EYEBROWS),
-}
-
-# (40, 14) bool: which regions an attribute shows in; attributes in CelebA's order.
-TABLE: np.ndarray = np.array(
-    [[region in ATTRIBUTE_REGIONS[name] for region in REGIONS] for name in ATTRIBUTES]
 )
 
 
@@ -168,17 +132,13 @@ def codes(table: Any) -> Any:
     return sum(table[:, bit] * (1 << bit) for bit in range(table.shape[1]))
 
 
-_CODES = codes(TABLE)
-
-
-def attribute_masks(bits: np.ndarray, labels: np.ndarray, table: np.ndarray = TABLE) -> np.ndarray:
+def attribute_masks(bits: np.ndarray, labels: np.ndarray, code: np.ndarray) -> np.ndarray:
     """Masks of one face: true where the label is true and one of the attribute's regions is.
 
     ``bits`` (H, W) uint16 from ``fill_polygons``, or any crop of it, mirrored or thinned out;
-    ``labels`` (A,) bool; ``table`` (A, R) bool. The result is (A, H, W) bool.
+    ``labels`` (A,) bool; ``code`` (A,) from ``codes``. The result is (A, H, W) bool.
     """
     masks = np.zeros((len(labels), *bits.shape), bool)
-    code = _CODES if table is TABLE else codes(table)
     for k in np.flatnonzero(labels):
         np.not_equal(bits & int(code[k]), 0, out=masks[k])
     return masks

@@ -2,7 +2,7 @@
 
 ``masks.zarr`` is a Zarr v3 group. Row i is the same face as in ``faces/``:
 
-- ``masks`` (image, attribute, y, x) bool: the 40 masks;
+- ``masks`` (image, attribute, y, x) bool: a mask for each of the data set's attributes;
 - ``regions`` (image, y, x) uint16: bit r is the r-th region. With the labels, all masks follow
   from it; it is what training reads;
 - ``names`` (image,) str, ``found`` (image,) bool: has landmarks, ``labels`` (image, attribute)
@@ -31,11 +31,10 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import CELEBA, REGIONS, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
 from pipeline.core.files import check_unchanged, remove, replacing, sha256
-from pipeline.core.masks.regions import ATTRIBUTE_REGIONS, REGIONS
 from pipeline.core.masks.shards import LEVEL, Shard, ShardWriter, crc32c, damaged
 
 VERSION = 2
@@ -54,7 +53,7 @@ def write_shard(
 ) -> dict[str, str]:
     """Write the faces of one shard; return the sha256 of its files by their names in the store.
 
-    ``faces`` yields (masks (40, H, W) bool, regions (H, W) uint16) of at most ``shard`` faces in
+    ``faces`` yields (masks (A, H, W) bool, regions (H, W) uint16) of at most ``shard`` faces in
     row order; one is held in memory at a time. If the bytes in place are others, the store is
     closed first: its root is removed, and only ``finish`` brings it back.
     """
@@ -98,19 +97,19 @@ def finish(
     labels: np.ndarray,
     size: tuple[int, int],
     shard: int,
+    attributes: AttributeSet = CELEBA,
 ) -> None:
     """Put everything that describes the shards beside them, and open the store.
 
-    ``found`` (N,) bool, ``labels`` (N, 40) bool, ``size`` (height, width). The shards are in
+    ``found`` (N,) bool, ``labels`` (N, A) bool, ``size`` (height, width). The shards are in
     place. Files that do not belong to this store (of an earlier, larger one) are removed.
     """
     shards = {name for i in range(-(-len(names) // shard)) for name in shard_names(i)}
     described = store.with_name(f".{store.name}.partial")
     remove(described)  # a killed attempt's
     try:
-        _describe(
-            described, names, found, labels, size, shard, *_checksums(store, len(names), shard)
-        )
+        checksums = _checksums(store, len(names), shard)
+        _describe(described, names, found, labels, size, shard, attributes, *checksums)
         files = {p.relative_to(described).as_posix() for p in described.rglob("*") if p.is_file()}
         _remove_others(store, shards | files)
         for name in sorted(files - {ROOT}):
@@ -138,14 +137,15 @@ def _describe(
     labels: np.ndarray,
     size: tuple[int, int],
     shard: int,
+    attributes: AttributeSet,
     checksums: np.ndarray,
     indices: list[list[int]],
 ) -> None:
     """A store without its shards."""
     group = zarr.create_group(store)
-    count, attributes = labels.shape
+    count = len(names)
     for name, dtype, dimensions, shape in (
-        ("masks", bool, ("image", "attribute", "y", "x"), (attributes, *size)),
+        ("masks", bool, ("image", "attribute", "y", "x"), (len(attributes.names), *size)),
         ("regions", np.uint16, ("image", "y", "x"), size),
     ):
         group.create_array(
@@ -174,9 +174,9 @@ def _describe(
     files = sorted(path for path in store.rglob("*") if path.is_file() and path != store / ROOT)
     about: dict[str, Any] = {
         "version": VERSION,
-        "attributes": list(ATTRIBUTES),
+        "attributes": list(attributes.names),
         "regions": list(REGIONS),
-        "attribute_regions": {name: list(ATTRIBUTE_REGIONS[name]) for name in ATTRIBUTES},
+        "attribute_regions": attributes.to_json(),
         "crc32c": {
             "shards": indices,
             "files": {p.relative_to(store).as_posix(): crc32c(p.read_bytes()) for p in files},
@@ -217,9 +217,9 @@ class Masks:
     """A store for reading: opening reads only what describes it, and it pickles as its path.
 
     ``names`` list of N image names; ``size`` (height, width); ``found`` (N,) bool: has landmarks;
-    ``labels`` (N, 40) bool; ``attributes`` 40 names; ``regions`` 14 names; ``table`` (40, 14)
-    bool: the regions of each attribute. Reading takes no lock, starts no thread and shares no
-    file position, so that threads, and forked or spawned processes, may all read.
+    ``labels`` (N, A) bool; ``attributes`` A names; ``regions`` 14 names; ``table`` (A, 14) bool:
+    the regions of each attribute. Reading takes no lock, starts no thread and shares no file
+    position, so that threads, and forked or spawned processes, may all read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -260,7 +260,7 @@ class Masks:
         return bits
 
     def masks(self, row: int) -> np.ndarray:
-        """The 40 masks of a row: (40, H, W) bool."""
+        """The masks of a row: (A, H, W) bool."""
         masks = np.zeros((len(self.attributes), *self.size), bool)
         self._read(0, row, masks)
         return masks
@@ -320,9 +320,9 @@ def open_masks(path: Path) -> Masks:
 def open_masks_of(path: Path, faces: Faces) -> Masks:
     """Open the store of these faces; a ``UserError`` says so if it is of others."""
     masks = open_masks(path)
-    if masks.names != faces.names:
+    if masks.names != faces.names or tuple(masks.attributes) != faces.attribute_set.names:
         raise UserError(
-            f"{path} holds the masks of other faces than {faces.path}, or in another order; make it"
-            " again from these faces with the rule masks."
+            f"{path} holds the masks of other faces than {faces.path}, or of other attributes, or in"
+            " another order; make it again from these faces with the rule masks."
         )
     return masks

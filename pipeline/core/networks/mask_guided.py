@@ -1,7 +1,7 @@
 """A small network that is guided by masks: it finds the face's regions, and reads attributes there.
 
-A mask is ``label AND union of the attribute's regions``, so 40 masks ask for no more than the
-regions and 40 labels. The network predicts a map of each region, and reads the attributes off
+A mask is ``label AND union of the attribute's regions``, so all masks ask for no more than the
+regions and the labels. The network predicts a map of each region, and reads the attributes off
 the features of the whole image and the features pooled over each region. Where an attribute shows
 is then its probability times the union of its regions' maps.
 
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, relu
 
-from pipeline.core.attributes import columns_of
+from pipeline.core.attributes import REGIONS, AttributeSet
 from pipeline.core.errors import UserError
-from pipeline.core.masks.regions import MIRRORED, REGIONS, TABLE
+from pipeline.core.masks.regions import MIRRORED
 from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.output import Output
 
@@ -119,7 +119,7 @@ def from_settings(settings: ModelSettings) -> MaskGuided:
             f"mask_guided needs an `input_size` of at least 16×16, not {settings.input_size}"
         )
     return MaskGuided(
-        TABLE[columns_of(settings.attributes)],
+        AttributeSet(settings.attributes, settings.attribute_regions).table,
         settings.input_size,
         settings.channels,
         settings.map_channels,

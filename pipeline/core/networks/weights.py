@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from pipeline.core.attributes import CELEBA
 from pipeline.core.errors import UserError
 from pipeline.core.files import replacing
 from pipeline.core.geometry import HEIGHT, WIDTH
@@ -59,8 +60,9 @@ def load_network(path: Path) -> tuple[nn.Module, ModelSettings]:
         read_trained_on(kept)  # its form is checked with the rest
         kept.pop("trained_on", None)
         below = {key: {**WITHOUT_KEY[key], **kept[key]} for key in ("optimizer", "schedule")}
-        settings = ModelSettings.from_dict({**WITHOUT_KEY, **kept, **below})
-    except (OSError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        celeba = {} if "attribute_regions" in kept else _celeba_regions(kept["attributes"])
+        settings = ModelSettings.from_dict({**WITHOUT_KEY, **celeba, **kept, **below})
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{path} is no weights file of attparse ({error or 'unreadable'}); expected a"
             " weights.safetensors that the train stage wrote"
@@ -75,6 +77,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
     with safetensors.safe_open(path, "pt") as file:
         kept: dict[str, Any] = json.loads((file.metadata() or {})[SETTINGS])
     return kept
+
+
+def _celeba_regions(attributes: list[str]) -> dict[str, Any]:
+    """The missing ``attribute_regions`` of a file from when all data sets had CelebA's."""
+    return {"attribute_regions": CELEBA.only(attributes).regions}
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:

@@ -3,7 +3,6 @@
 from textwrap import wrap
 from typing import Any
 
-from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.presentation.metric_names import COMPARED, MAP_SHORT_NAMES, SHORT_NAMES
 
 
@@ -24,7 +23,7 @@ def models(summary: dict[str, Any]) -> list[str]:
         lines += line(f"{name} ({of_model['attributes']})", cells(of_model, 19), 23)
     common = summary.get("common", {"attributes": []})
     names = common["attributes"]
-    if 0 < len(names) < len(ATTRIBUTES):
+    if names and len({of_model["attributes"] for of_model in summary["models"].values()}) > 1:
         lines += ["", names[0] if len(names) == 1 else f"mean of the {len(names)} that all have"]
         for name, of_model in common["models"].items():
             lines += line(name, cells(of_model, 19), 23)

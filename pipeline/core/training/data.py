@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 
-from pipeline.core.attributes import ATTRIBUTES, columns_of
+from pipeline.core.attributes import REGIONS
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
-from pipeline.core.masks.regions import REGIONS, TABLE
 from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.training.loaders import FaceBatches, Loader, once, shuffled
 from pipeline.core.training.transforms import nearest, separate
@@ -33,7 +32,7 @@ class FaceData:
         self.settings, self.seed = settings, seed
         # Faces that all devices together see at once.
         self.micro_batch = settings.batch_size // settings.accumulate
-        columns = columns_of(settings.attributes)
+        columns = faces.attribute_set.columns(settings.attributes)
         labels = faces.attributes[:, columns]
         store = open_store(masks, faces) if masks else None
         mask_labels = store.labels[:, columns] if store else labels
@@ -42,7 +41,7 @@ class FaceData:
         self.train_faces = FaceBatches(faces, mask_labels, learnt)
         self.valid_faces = FaceBatches(faces, labels, learnt)
         self.found = store.found if store else None
-        self.table = (store.table if store else TABLE)[columns]  # (A, 14) bool
+        self.table = (store.table if store else faces.attribute_set.table)[columns]  # (A, 14) bool
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -121,7 +120,7 @@ def stratified(
     from datasets import ClassLabel, Dataset, Features, Value, disable_progress_bars
 
     disable_progress_bars()
-    positive = faces.attributes[rows, ATTRIBUTES.index(attribute)].astype(int)
+    positive = faces.attributes[rows, faces.attribute_set.names.index(attribute)].astype(int)
     table = Dataset.from_dict(
         {"row": rows, "positive": positive},
         Features({"row": Value("int64"), "positive": ClassLabel(2)}),

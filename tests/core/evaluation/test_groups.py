@@ -7,6 +7,7 @@ from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.evaluation.groups import RULES, by_group, impossible
 from pipeline.core.presentation.figures import performance
 
+NAMES = list(ATTRIBUTES)
 BLOND, MALE = ATTRIBUTES.index("Blond_Hair"), ATTRIBUTES.index("Male")
 
 
@@ -21,6 +22,7 @@ def test_the_worst_group_is_the_one_a_mean_hides():
     predicted[6:9, 0] = False  # three of four blond men are predicted not to be blond
     found = by_group(
         labels,
+        NAMES,
         predicted,
         ["Blond_Hair", "Male"],
         np.arange(20) // 2,
@@ -39,7 +41,7 @@ def test_the_worst_group_is_the_one_a_mean_hides():
 def test_a_group_that_is_too_small_is_not_the_worst():
     labels = labels_of([{"Male"}] * 10 + [set()])
     predicted = np.ones((11, 1), bool)  # wrong of the one face that is not male
-    arguments = (labels, predicted, ["Male"], np.arange(11), np.array([True]), ["Male"])
+    arguments = (labels, NAMES, predicted, ["Male"], np.arange(11), np.array([True]), ["Male"])
     found = by_group(*arguments, min_class=2)
     assert found["groups"][1]["accuracy"] == 0
     assert found["worst"] == found["groups"][0]
@@ -49,7 +51,7 @@ def test_a_group_that_is_too_small_is_not_the_worst():
 
 def test_an_empty_group_and_an_absent_target_have_no_accuracy():
     labels = labels_of([{"Male"}, {"Male", "Blond_Hair"}])
-    arguments = (labels, labels[:, [MALE]], ["Male"], np.arange(2), np.array([True]))
+    arguments = (labels, NAMES, labels[:, [MALE]], ["Male"], np.arange(2), np.array([True]))
     blond = by_group(*arguments, ["Blond_Hair", "Male"], min_class=1)
     assert blond["worst"] is None
     assert [group["images"] for group in blond["groups"]] == [1, 0, 1, 0]
@@ -60,7 +62,7 @@ def test_an_empty_group_and_an_absent_target_have_no_accuracy():
 
 def test_a_group_without_faces_has_no_bar_and_a_small_one_a_pale_one():
     labels = labels_of([{"Male", "Blond_Hair"}] * 5 + [{"Male"}])
-    arguments = (labels, labels[:, [BLOND]], ["Blond_Hair"], np.arange(6), np.array([True]))
+    arguments = (labels, NAMES, labels[:, [BLOND]], ["Blond_Hair"], np.arange(6), np.array([True]))
     axes = Figure().subplots()
     performance._groups(axes, [by_group(*arguments, ["Blond_Hair", "Male"], min_class=2)], 6)
     blond_men, blond_women, men, women = axes.patches
@@ -72,7 +74,7 @@ def test_a_group_without_faces_has_no_bar_and_a_small_one_a_pale_one():
 def test_impossible_predictions_are_counted_beside_impossible_labels():
     predicted = [{"No_Beard", "Goatee"}, {"Black_Hair", "Brown_Hair", "Gray_Hair"}, {"Bald"}, set()]
     labelled = [{"No_Beard"}, {"Black_Hair"}, {"Bald", "Bangs"}, {"Brown_Hair"}]
-    found = impossible(labels_of(labelled), labels_of(predicted), list(ATTRIBUTES))
+    found = impossible(labels_of(labelled), NAMES, labels_of(predicted), NAMES)
     assert found["rules"]["No_Beard with Goatee"] == {"predicted": 0.25, "labelled": 0.0}
     assert found["rules"]["two hair colours"] == {"predicted": 0.25, "labelled": 0.0}
     assert found["rules"]["Bald with Bangs"] == {"predicted": 0.0, "labelled": 0.25}
@@ -81,7 +83,7 @@ def test_impossible_predictions_are_counted_beside_impossible_labels():
 
 def test_rules_about_attributes_that_a_model_lacks_are_left_out():
     labels = labels_of([{"Male"}])
-    found = impossible(labels, labels[:, [MALE]], ["Male"])
+    found = impossible(labels, NAMES, labels[:, [MALE]], ["Male"])
     assert found == {"rules": {}, "any": {"predicted": 0.0, "labelled": 0.0}}
 
 

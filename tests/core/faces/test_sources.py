@@ -17,10 +17,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from conftest import ROOT
 from face_sets import encoded, entry, official_set, picture, run, splits_in_words
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, CELEBA, AttributeSet
 from pipeline.core.faces.sources import celeba
 from pipeline.core.files import sha256
 
@@ -64,7 +65,7 @@ def repository(tmp_path):
 def test_zip_folder_and_hugging_face_give_equal_bytes_for_the_real_faces(real_faces, tmp_path):
     root = real_faces / "celeba-real"
     label_files = (celeba.LABELS, celeba.PARTITION, celeba.IDENTITY)
-    labels = celeba.read_labels(*(root / name for name in label_files))
+    labels = celeba.read_labels(*(root / name for name in label_files), CELEBA)
     unpacked = tmp_path / "unpacked"
     unpacked.mkdir()
     for name in label_files:
@@ -439,6 +440,28 @@ def test_a_download_from_the_hub_that_was_cut_off_is_completed(hub, tmp_path):
     assert len(pd.read_csv(tmp_path / "out/manifest.csv")) == 30
 
 
+def test_a_list_in_celebas_form_may_have_other_attributes(tmp_path):
+    official = official_set(tmp_path / "set")
+    listed = tmp_path / "set/list_attr_celeba.txt"
+    listed.write_text(listed.read_text().replace("Smiling", "Grinning"))
+    with pytest.raises(SystemExit, match="line 2: expected CelebA's 40"):
+        run(tmp_path / "out", entry(source="celeba", root=tmp_path / "set"))
+    settings = entry(source="celeba", root=tmp_path / "set", attributes={"Laughing": "all"})
+    with pytest.raises(SystemExit, match=r"line 2: expected the attributes .* Laughing"):
+        run(tmp_path / "out", settings)
+    settings["attributes"] = {"Grinning": ["mouth"], "Male": "all"}
+    got = run(tmp_path / "out", settings)
+    columns = [ATTRIBUTES.index("Smiling"), ATTRIBUTES.index("Male")]
+    assert np.array_equal(got.faces.attributes, official.labels[:, columns])
+
+
+def test_parquet_may_have_other_attributes(repository, tmp_path):
+    repository.write()
+    settings = entry(source="huggingface", root=repository.root, attributes={"Male": "all"})
+    got = run(tmp_path / "out", settings)
+    assert np.array_equal(got.faces.attributes[:, 0], repository.labels[:, MALE])
+
+
 # A user's own folder.
 
 
@@ -509,6 +532,32 @@ class TestFolder:
             take(own, tmp_path, change(own.table))
         assert message in str(ended.value.code)
         assert "labels.csv" in str(ended.value.code)
+
+    def test_own_attributes_are_those_of_the_entry_in_alphabetical_order(self, own, tmp_path):
+        table = own.table[["image_name", "Male", "Smiling"]]
+        table = table.rename(columns={"Male": "Over_40", "Smiling": "Face_Mask"})
+        table.to_csv(own.root / "labels.csv", index=False)
+        regions = {"Over_40": "none", "Face_Mask": ["nose", "mouth"]}
+        got = run(tmp_path / "out", entry(source="folder", root=own.root, attributes=regions))
+        expected = {"Face_Mask": ["nose", "mouth"], "Over_40": []}
+        assert got.faces.attribute_set == AttributeSet.of(expected)
+        labels = own.labels[:, [ATTRIBUTES.index("Smiling"), ATTRIBUTES.index("Male")]]
+        assert np.array_equal(got.faces.attributes, labels)
+
+    @pytest.mark.parametrize("names", [["Over_40", "Face_Mask"], ["Smiling", "Male"]])
+    def test_other_attributes_than_celebas_need_an_entry_which_the_error_shows(
+        self, own, tmp_path, names
+    ):
+        table = own.table[["image_name", "Male", "Smiling"]]
+        table.columns = ["image_name", *names]
+        with pytest.raises(SystemExit) as ended:
+            take(own, tmp_path, table)
+        written = f"attributes: {{{names[0]}: all, {names[1]}: all}}"
+        assert written in str(ended.value.code)
+        assert "\n" not in str(ended.value.code)
+        attributes = yaml.safe_load(written)["attributes"]
+        settings = entry(source="folder", root=own.root, attributes=attributes)
+        assert run(tmp_path / "out", settings).faces.attribute_set.names == tuple(sorted(names))
 
     @pytest.mark.parametrize("lines", [[2], [3], [2, 5], [2, 3, 4, 5, 6, 7, 8, 9]])
     def test_a_row_with_more_fields_than_columns_ends_in_a_sentence_that_names_its_line(

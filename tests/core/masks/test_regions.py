@@ -6,18 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, CELEBA, REGIONS
 from pipeline.core.geometry import fitting
 from pipeline.core.masks.regions import (
-    ATTRIBUTE_REGIONS,
-    REGIONS,
-    TABLE,
+    POLYGONS,
     attribute_masks,
     codes,
     fill_polygons,
     region_polygons,
 )
 
+CODES = codes(CELEBA.table)
 SIZE = (218, 178)
 ALL = np.ones(len(ATTRIBUTES), bool)
 anywhere = arrays(np.float64, (68, 2), elements=st.floats(-300, 500, width=32))
@@ -55,7 +54,7 @@ def published(oracle, i):
 def test_whole_faces_have_the_published_masks_pixel_for_pixel(oracle):
     for i in np.flatnonzero(oracle["whole"]):
         bits = regions_of(oracle["landmarks"][i].astype(float))
-        assert np.array_equal(attribute_masks(bits, ALL), published(oracle, i)), i
+        assert np.array_equal(attribute_masks(bits, ALL, CODES), published(oracle, i)), i
 
 
 def test_other_faces_differ_from_the_published_masks_only_in_regions_that_left_the_image(oracle):
@@ -64,22 +63,22 @@ def test_other_faces_differ_from_the_published_masks_only_in_regions_that_left_t
         polygons = region_polygons(points, SIZE)
         left = {name for name, polygon in polygons.items() if (polygon < 0).any()}
         inside = fill_polygons({n: p for n, p in polygons.items() if n not in left}, SIZE)
-        differs = attribute_masks(regions_of(points), ALL) != published(oracle, i)
-        touched = [bool(left & set(ATTRIBUTE_REGIONS[name])) for name in ATTRIBUTES]
+        differs = attribute_masks(regions_of(points), ALL, CODES) != published(oracle, i)
+        touched = [bool(left & set(CELEBA.to_json()[name])) for name in ATTRIBUTES]
         assert not differs[np.logical_not(touched)].any(), i
-        assert not (differs & attribute_masks(inside, ALL)).any(), i
+        assert not (differs & attribute_masks(inside, ALL, CODES)).any(), i
 
 
 @settings(max_examples=40, deadline=None)
 @given(anywhere, any_labels)
 def test_a_mask_is_its_label_and_the_union_of_its_regions(points, labels):
-    masks = attribute_masks(regions_of(points), labels)
+    masks = attribute_masks(regions_of(points), labels, CODES)
     drawn = {}
     for name, polygon in region_polygons(points, SIZE).items():
         drawn[name] = cv2.fillPoly(np.zeros(SIZE, np.uint8), [polygon], 1).astype(bool)
     for k, attribute in enumerate(ATTRIBUTES):
         union = np.zeros(SIZE, bool)
-        for name in ATTRIBUTE_REGIONS[attribute]:
+        for name in CELEBA.to_json()[attribute]:
             union |= drawn.get(name, False)
         assert np.array_equal(masks[k], union & labels[k]), attribute
     assert not masks[~labels].any()
@@ -193,12 +192,16 @@ def test_a_code_has_the_bits_of_its_attributes_regions_in_numpy_and_in_torch():
 def test_masks_follow_the_table_that_is_given():
     bits = np.random.default_rng(0).integers(0, 2**14, (6, 5), np.uint16)
     table = np.random.default_rng(1).random((40, 14)) < 0.2
-    for k, mask in enumerate(attribute_masks(bits, ALL, table)):
+    for k, mask in enumerate(attribute_masks(bits, ALL, codes(table))):
         assert np.array_equal(mask, sum(bits >> r & table[k, r] for r in range(14)) > 0)
 
 
 def test_every_attribute_has_a_region_and_every_region_an_attribute():
-    assert TABLE.shape == (40, 14)
-    assert list(ATTRIBUTE_REGIONS.keys() ^ set(ATTRIBUTES)) == []
-    assert TABLE.any(axis=0).all()
-    assert TABLE.any(axis=1).all()
+    assert CELEBA.table.shape == (40, 14)
+    assert CELEBA.names == ATTRIBUTES == tuple(sorted(ATTRIBUTES))
+    assert CELEBA.table.any(axis=0).all()
+    assert CELEBA.table.any(axis=1).all()
+
+
+def test_the_polygons_are_in_the_order_of_the_regions():
+    assert tuple(POLYGONS) == REGIONS

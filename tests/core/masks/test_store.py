@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.damaged_masks import flipped_bytes
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import ATTRIBUTES, CELEBA, REGIONS
 from pipeline.core.errors import UserError
 from pipeline.core.masks import store as mask_store
-from pipeline.core.masks.regions import ATTRIBUTE_REGIONS, REGIONS, TABLE, attribute_masks
+from pipeline.core.masks.regions import attribute_masks, codes
 from pipeline.core.masks.store import finish, open_masks, shard_names, write_shard
 from pipeline.core.partition import part_rows
 
+CODES = codes(CELEBA.table)
 SIZE = (12, 9)
 
 
@@ -27,7 +28,7 @@ def drawn(count, seed=0):
     found = np.arange(count) != 1
     bits[~found] = 0
     labels = random.random((count, len(ATTRIBUTES))) < 0.3
-    masks = np.stack([attribute_masks(b, k) for b, k in zip(bits, labels, strict=True)])
+    masks = np.stack([attribute_masks(b, k, CODES) for b, k in zip(bits, labels, strict=True)])
     return masks, bits, found, labels
 
 
@@ -65,8 +66,8 @@ def test_the_store_names_its_attributes_and_regions_and_the_table_between_them(t
     about = zarr.open_group(tmp_path / "masks.zarr", mode="r").attrs["attparse_masks"]
     assert about["attributes"] == list(ATTRIBUTES)
     assert about["regions"] == list(REGIONS)
-    assert about["attribute_regions"] == {a: list(r) for a, r in ATTRIBUTE_REGIONS.items()}
-    assert np.array_equal(open_masks(tmp_path / "masks.zarr").table, TABLE)
+    assert about["attribute_regions"] == {a: list(r) for a, r in CELEBA.to_json().items()}
+    assert np.array_equal(open_masks(tmp_path / "masks.zarr").table, CELEBA.table)
 
 
 def test_any_rows_are_read_in_the_order_asked_for(tmp_path):

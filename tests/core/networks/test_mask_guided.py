@@ -5,12 +5,13 @@ import pytest
 import torch
 from small_training import settings
 
-from pipeline.core.attributes import ATTRIBUTES
-from pipeline.core.masks.regions import MIRRORED, REGIONS, TABLE, attribute_masks
+from pipeline.core.attributes import ATTRIBUTES, CELEBA, REGIONS
+from pipeline.core.masks.regions import MIRRORED, attribute_masks, codes
 from pipeline.core.networks import build
 from pipeline.core.networks.mask_guided import map_size, sides_together, union
 from pipeline.core.networks.weights import load_network, save_weights
 
+CODES = codes(CELEBA.table)
 SIZE = (44, 40)
 SMALL = {
     "network": "mask_guided",
@@ -87,7 +88,7 @@ def test_a_map_is_the_attributes_probability_times_the_union_of_its_regions(pool
     with torch.inference_mode():
         output = network(torch.rand(2, 3, *SIZE))
     outside = 1 - output.region_maps.double()
-    for k, places in enumerate(TABLE):
+    for k, places in enumerate(CELEBA.table):
         inside = 1 - outside[:, places].prod(1)
         expected = output.logits[:, k].double().sigmoid()[:, None, None] * inside
         torch.testing.assert_close(output.maps[:, k].double(), expected, atol=1e-5, rtol=0)
@@ -96,8 +97,8 @@ def test_a_map_is_the_attributes_probability_times_the_union_of_its_regions(pool
 def test_the_union_of_certain_regions_is_the_mask():
     bits = np.random.default_rng(0).integers(0, 2**14, (6, 5)).astype(np.uint16)
     regions = (bits >> np.arange(14)[:, None, None]) & 1
-    masks = attribute_masks(bits, np.ones(40, bool))
-    made = union(torch.from_numpy(regions)[None].float(), torch.from_numpy(TABLE).float())
+    masks = attribute_masks(bits, np.ones(40, bool), CODES)
+    made = union(torch.from_numpy(regions)[None].float(), torch.from_numpy(CELEBA.table).float())
     np.testing.assert_allclose(made[0], masks, atol=1e-5)
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from small_training import settings
 
-from pipeline.core.masks.regions import TABLE
+from pipeline.core.attributes import CELEBA
 from pipeline.core.networks import Output
 from pipeline.core.training.losses import DICE_WEIGHT, bce_dice, mask_losses
 from pipeline.core.training.transforms import Augmentation, Batch, masks_for, regions_for
 
 FACES, HEIGHT, WIDTH = 3, 12, 10
-ALL_REGIONS = torch.from_numpy(TABLE)
+ALL_REGIONS = torch.from_numpy(CELEBA.table)
 
 
 def batch(seed: int = 0, found: tuple[bool, ...] = (True, True, True)) -> Batch:

@@ -12,7 +12,8 @@ from small_training import settings
 from torch.nn.functional import interpolate
 from torchvision.transforms import functional as published
 
-from pipeline.core.masks.regions import REGIONS, TABLE, attribute_masks
+from pipeline.core.attributes import CELEBA, REGIONS
+from pipeline.core.masks.regions import attribute_masks, codes
 from pipeline.core.model_settings import AugmentationSettings
 from pipeline.core.training.transforms import (
     Augmentation,
@@ -26,6 +27,7 @@ from pipeline.core.training.transforms import (
     regions_for,
 )
 
+CODES = codes(CELEBA.table)
 HEIGHT, WIDTH = 30, 22
 SHIFT = 6
 
@@ -75,9 +77,9 @@ moves = st.tuples(st.booleans(), st.integers(-SHIFT, SHIFT), st.integers(-SHIFT,
 @hypothesis_settings(max_examples=60, deadline=None)
 def test_masks_on_the_device_are_the_drawn_masks_under_every_crop_and_flip(seed, move):
     bits, positive = regions(seed), labels(seed)
-    drawn = attribute_masks(bits, positive)
+    drawn = attribute_masks(bits, positive, CODES)
     made = masks_for(
-        batch_of(bits, positive), torch.from_numpy(TABLE), (HEIGHT, WIDTH), change(*move)
+        batch_of(bits, positive), torch.from_numpy(CELEBA.table), (HEIGHT, WIDTH), change(*move)
     )
     assert np.array_equal(made[0].numpy(), moved(drawn, *move))
 
@@ -88,8 +90,8 @@ def test_masks_at_the_maps_size_are_the_moved_masks_resized_to_the_nearest(seed,
     bits, positive = regions(seed), labels(seed)
     rows = [int(Fraction(2 * i + 1, 2 * size[0]) * HEIGHT) for i in range(size[0])]
     columns = [int(Fraction(2 * i + 1, 2 * size[1]) * WIDTH) for i in range(size[1])]
-    expected = moved(attribute_masks(bits, positive), *move)[:, rows][:, :, columns]
-    made = masks_for(batch_of(bits, positive), torch.from_numpy(TABLE), size, change(*move))
+    expected = moved(attribute_masks(bits, positive, CODES), *move)[:, rows][:, :, columns]
+    made = masks_for(batch_of(bits, positive), torch.from_numpy(CELEBA.table), size, change(*move))
     assert np.array_equal(made[0].numpy(), expected)
 
 
@@ -128,9 +130,9 @@ def test_masks_of_some_attributes_have_the_regions_of_these():
     made = expand(
         torch.from_numpy(bits.view(np.int16))[None],
         torch.from_numpy(positive[chosen])[None],
-        torch.from_numpy(TABLE[chosen]),
+        torch.from_numpy(CELEBA.table[chosen]),
     )
-    assert np.array_equal(made[0].numpy(), attribute_masks(bits, positive)[chosen])
+    assert np.array_equal(made[0].numpy(), attribute_masks(bits, positive, CODES)[chosen])
 
 
 def test_every_face_of_a_batch_is_changed_in_its_own_way():

@@ -37,7 +37,7 @@ def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -
                 raise UserError(
                     "source: synthetic needs the folder of the drawn faces; give it as --drawn."
                 )
-            return celeba.open_synthetic(drawn)
+            return celeba.open_synthetic(settings, drawn)
         if name == "huggingface":
             return huggingface.open_huggingface(settings, downloads)
         if name == "folder":

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import CELEBA, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.download import download, require_hash
 from pipeline.core.faces.sources.images import Images
@@ -107,7 +107,8 @@ def open_celeba(settings: dict[str, Any], downloads: Path) -> CelebA:
         )
     layouts = [Layout(folder, KNOWN) for folder in (root, downloads) if folder and folder.is_dir()]
     files = find_files(layouts, settings, downloads)
-    labels = read_labels(files[LABELS], files[PARTITION], files.get(IDENTITY))
+    attributes = AttributeSet.of(settings["attributes"])
+    labels = read_labels(files[LABELS], files[PARTITION], files.get(IDENTITY), attributes)
     # Opened before its hash is compared: that a file is an HTML page says more than a wrong hash.
     images = Images(files[IMAGES if settings["aligned"] else WILD], labels.names)
     verify(files, settings["hashes"], official=len(labels) == ALL_IMAGES)
@@ -194,16 +195,19 @@ def verify(files: dict[str, Path], hashes: dict[str, str], official: bool) -> No
             require_hash(path, hashes.get(path.name, published))
 
 
-def open_synthetic(drawn: Path) -> CelebA:
+def open_synthetic(settings: dict[str, Any], drawn: Path) -> CelebA:
     """The faces drawn by ``pipeline.synthesize``."""
-    labels = read_labels(drawn / LABELS, drawn / PARTITION, drawn / IDENTITY)
+    attributes = AttributeSet.of(settings["attributes"])
+    labels = read_labels(drawn / LABELS, drawn / PARTITION, drawn / IDENTITY, attributes)
     return CelebA(labels, Images(drawn / ALIGNED, labels.names), TERMS_SYNTHETIC)
 
 
-def read_labels(attributes: Path, partition: Path, identity: Path | None) -> Labels:
+def read_labels(
+    labels: Path, partition: Path, identity: Path | None, attributes: AttributeSet
+) -> Labels:
     """Read and check the label files; ``UserError`` if anything in them is wrong."""
-    names, values = read_attributes(attributes)
-    splits = read_column(partition, names, attributes, "0, 1 or 2")
+    names, values = read_attributes(labels, attributes)
+    splits = read_column(partition, names, labels, "0, 1 or 2")
     if (wrong := np.flatnonzero((splits < 0) | (splits > 2))).size:
         raise UserError(
             f"{partition} puts {names[wrong[0]]} into split {splits[wrong[0]]}; expected 0 (train),"
@@ -211,13 +215,13 @@ def read_labels(attributes: Path, partition: Path, identity: Path | None) -> Lab
         )
     people = np.full(len(names), -1, dtype=np.int64)
     if identity:
-        people = read_column(identity, names, attributes, "a number")
+        people = read_column(identity, names, labels, "a number")
     return Labels(names, splits, values, people)
 
 
-def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
-    """Names and (N, 40) bool of ``list_attr_celeba.txt`` (a count, 40 names, rows of ±1), or of
-    Kaggle's CSV of it; the labels may be 1 and 0, too.
+def read_attributes(path: Path, attributes: AttributeSet) -> tuple[list[str], np.ndarray]:
+    """Names and (N, A) bool of ``list_attr_celeba.txt`` (a count, 40 names, rows of ±1), or of
+    Kaggle's CSV of it; the labels may be 1 and 0, too. A file of CelebA's form may have others.
     """
     table = read_table(path)
     if table.announced is None and path.suffix != ".csv":
@@ -225,23 +229,30 @@ def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
             f"{path} does not start with the number of images, as CelebA's {LABELS} does; put the"
             " official file there."
         )
-    if tuple(table.header or ()) != ATTRIBUTES:
-        raise UserError(
-            f"{path}, line {1 if table.announced is None else 2}: expected CelebA's 40 attribute"
-            f" names in its order, from {ATTRIBUTES[0]} to {ATTRIBUTES[-1]}."
-        )
+    header = tuple(table.header or ())
+    first, last = attributes.names[0], attributes.names[-1]
+    expected = f"CelebA's 40 attribute names in its order, from {first} to {last}"
+    fits = header == attributes.names
+    if attributes.names != CELEBA.names:
+        expected = f"the attributes of the data set's entry, {', '.join(attributes.names)}, among"
+        expected += " the names"
+        fits = set(header) >= set(attributes.names)
+    if not fits:
+        line = 1 if table.announced is None else 2
+        raise UserError(f"{path}, line {line}: expected {expected}.")
+    columns = [header.index(name) for name in attributes.names]
     negative = "0" if all("-1" not in cells for _, cells, _ in table.rows) else "-1"
-    values = np.empty((len(table.rows), len(ATTRIBUTES)), dtype=bool)
+    values = np.empty((len(table.rows), len(header)), dtype=bool)
     for i, (name, cells, line) in enumerate(table.rows):
-        if len(cells) != len(ATTRIBUTES) or not {"1", negative}.issuperset(cells):
+        if len(cells) != len(header) or not {"1", negative}.issuperset(cells):
             raise UserError(
-                f"{path}, line {line} ({name}): expected a name and 40 labels, each 1 or -1; put"
-                " the official file there."
+                f"{path}, line {line} ({name}): expected a name and {len(header)} labels, each 1 or"
+                " -1; put the official file there."
             )
         values[i] = [cell == "1" for cell in cells]
     require_count(path, table)
     require_unique(path, table.names)
-    return table.names, values
+    return table.names, values[:, columns]
 
 
 def read_column(path: Path, names: list[str], labels: Path, expected: str) -> np.ndarray:

@@ -1,9 +1,10 @@
 """A user's own labelled faces: a CSV and a folder of images. Documented in docs/faces.md.
 
-``labels.csv`` has the columns ``image_name`` and CelebA's 40 attributes, with the labels 1 and -1
-or 1 and 0 throughout. Optional are ``split`` (train, valid, test; without the column all is test)
-and ``identity`` (a number), and, for photographs to be aligned, the box (``x_1``, ``y_1``,
-``width``, ``height``) and five points (``lefteye_x`` … ``rightmouth_y``), as CelebA names them.
+``labels.csv`` has the columns ``image_name`` and the attributes of the data set's entry, or
+CelebA's 40, with the labels 1 and -1 or 1 and 0 throughout. Optional are ``split`` (train, valid,
+test; without the column all is test) and ``identity`` (a number), and, for photographs to be
+aligned, the box (``x_1``, ``y_1``, ``width``, ``height``) and five points (``lefteye_x`` …
+``rightmouth_y``), as CelebA names them.
 """
 
 import io
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import CELEBA, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import describe_file
 from pipeline.core.faces.sources.images import Images
@@ -61,11 +62,12 @@ def open_folder(settings: dict[str, Any]) -> Folder:
     images, table = layout.find([IMAGES, f"{IMAGES}.zip"]), layout.find([LABELS])
     if images is None:
         raise UserError(f"{root} has no {IMAGES} folder and no {IMAGES}.zip; put the images there.")
-    labels = read_csv(table or root / LABELS)
+    attributes = AttributeSet.of(settings["attributes"])
+    labels = read_csv(table or root / LABELS, attributes)
     return Folder(labels, Images(images, labels.names))
 
 
-def read_csv(path: Path) -> Labels:
+def read_csv(path: Path, attributes: AttributeSet) -> Labels:
     """Read and check ``labels.csv``, also with ``;`` or tabs; ``UserError`` if it is wrong."""
     text = read_text(path)
     separator = separator_of(text) or ","
@@ -80,41 +82,56 @@ def read_csv(path: Path) -> Labels:
             f"{path}, line 2: more fields than line 1 has columns; remove the extra ones, such as"
             " a comma at the end."
         )
-    required = ["image_name", *ATTRIBUTES]
-    if missing := [column for column in required if column not in table]:
-        raise UserError(
-            f"{path} has no column {missing[0]} ({len(missing)} missing in all); expected"
-            " image_name and CelebA's 40 attributes by their names."
-        )
-    known = {*required, "split", "identity", *BOX, *POINTS}
-    if unknown := [column for column in table if column not in known]:
-        raise UserError(
-            f"{path} has a column {unknown[0]} that is not known; remove it. Beside"
-            " image_name and the 40 attributes there may be split, identity, box and points."
-        )
+    _require_columns(path, table.columns.tolist(), attributes)
     names = [normalized_label(name) for name in table["image_name"]]
     require_unique(path, names)
     boxes, points = (_numbers(path, table, columns) for columns in (BOX, POINTS))
     return Labels(
         names,
         _splits(path, table),
-        _attributes(path, table),
+        _attributes(path, table, attributes.names),
         _identities(path, table),
         boxes,
         None if points is None else points.reshape(-1, 5, 2),
     )
 
 
-def _attributes(path: Path, table: pd.DataFrame) -> np.ndarray:
-    """(N, 40) bool of labels that are 1 and -1, or 1 and 0, throughout."""
-    labels = table[list(ATTRIBUTES)].to_numpy(dtype=object)
+def _require_columns(path: Path, columns: list[str], attributes: AttributeSet) -> None:
+    """``UserError`` unless a table has the attributes, and no column that is not known."""
+    required = ["image_name", *attributes.names]
+    missing = [column for column in required if column not in columns]
+    others = [c for c in columns if c not in {*required, "split", "identity", *BOX, *POINTS}]
+    if missing:
+        hint = f"expected image_name and {', '.join(attributes.names)}."
+        if attributes == CELEBA:
+            own = others or [column for column in columns if column in CELEBA.names] or ["Name"]
+            listed = ", ".join(f"{name}: all" for name in own[:5]) + ", …" * (len(own) > 5)
+            hint = (
+                "expected image_name and CelebA's 40 attributes by their names; name other ones in"
+                f" the data set's entry, as in attributes: {{{listed}}}, each with all, none or a"
+                " list of the regions that it shows in, such as [mouth, chin]."
+            )
+        raise UserError(
+            f"{path} has no column {missing[0]} ({len(missing)} missing in all); {hint}"
+        )
+    if others:
+        raise UserError(
+            f"{path} has a column {others[0]} that is not known; remove it, or name it among the"
+            " attributes of the data set's entry. Beside image_name and the attributes there may be"
+            " split, identity, box and points."
+        )
+
+
+def _attributes(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
+    """(N, A) bool of labels that are 1 and -1, or 1 and 0, throughout."""
+    labels = table[list(names)].to_numpy(dtype=object)
     other = labels != "1"
     negative = "-1" if (labels == "-1").any() else "0"
     wrong = np.argwhere(other & (labels != negative))
     if len(wrong):
         row, column = wrong[0]
         raise UserError(
-            f"{path}, line {row + 2}, {ATTRIBUTES[column]}: {labels[row, column]!r} is not a label;"
+            f"{path}, line {row + 2}, {names[column]}: {labels[row, column]!r} is not a label;"
             " expected 1 and -1, or 1 and 0, throughout the file."
         )
     return ~other

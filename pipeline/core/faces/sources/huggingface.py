@@ -1,6 +1,6 @@
 """CelebA as Parquet in the form of Hugging Face's ``flwrlabs/celeba``.
 
-Columns ``image`` (encoded bytes, and perhaps a path), ``celeb_id`` and the 40 booleans; the files
+Columns ``image`` (encoded bytes, and perhaps a path), ``celeb_id`` and the attributes; the files
 of a split have its name (``train-00000-of-00019.parquet``) or lie in a folder of that name. An
 image is named by its path if it has one, else by its split and row.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.download import require_hash, wrong_hash
 from pipeline.core.faces.sources.celeba import TERMS
@@ -32,13 +32,13 @@ class HuggingFace:
 
     terms = TERMS
 
-    def __init__(self, files: list[tuple[Path, int]]) -> None:
+    def __init__(self, files: list[tuple[Path, int]], attributes: AttributeSet) -> None:
         self.files = [path for path, _ in files]
-        tables = [read_table(path) for path in self.files]
+        tables = [read_table(path, attributes.names) for path in self.files]
         self.starts = np.cumsum([0] + [len(table) for table in tables])
         splits = np.repeat([split for _, split in files], np.diff(self.starts))
         names = [name for table in tables for name in table["path"].to_pylist()]
-        labels = [[table[name].to_numpy() for name in ATTRIBUTES] for table in tables]
+        labels = [[table[name].to_numpy() for name in attributes.names] for table in tables]
         self.labels = Labels(
             names_of(names, splits),
             splits,
@@ -67,7 +67,7 @@ def open_huggingface(settings: dict[str, Any], downloads: Path) -> HuggingFace:
             )
     for name, expected in settings["hashes"].items():
         require_hash(folder / name, expected)
-    return HuggingFace(find_parquet(folder))
+    return HuggingFace(find_parquet(folder), AttributeSet.of(settings["attributes"]))
 
 
 def names_of(paths: list[str | None], splits: np.ndarray) -> list[str]:

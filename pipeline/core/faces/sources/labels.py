@@ -1,13 +1,14 @@
 """The labels of a data set, and the subset that its entry in the configuration selects."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.attributes import AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources.trees import normalized_label
 from pipeline.core.faces.store import SPLITS
@@ -17,10 +18,11 @@ from pipeline.core.faces.store import SPLITS
 class Labels:
     """N labelled images, in the source's order.
 
-    ``splits`` (N,) int: 0 train, 1 valid, 2 test; ``attributes`` (N, 40) bool in CelebA's order;
-    ``identities`` (N,) int64, -1 where unknown. Photographs that are not aligned may have
-    ``boxes`` (N, 4) float: left, top, width, height, and ``points`` (N, 5, 2) float: left eye,
-    right eye, nose, left and right corner of the mouth, in pixels; NaN where unknown.
+    ``splits`` (N,) int: 0 train, 1 valid, 2 test; ``attributes`` (N, A) bool, in the order of the
+    data set's attributes; ``identities`` (N,) int64, -1 where unknown. Photographs that are not
+    aligned may have ``boxes`` (N, 4) float: left, top, width, height, and ``points`` (N, 5, 2)
+    float: left eye, right eye, nose, left and right corner of the mouth, in pixels; NaN where
+    unknown.
     """
 
     names: list[str]
@@ -34,7 +36,7 @@ class Labels:
         return len(self.names)
 
 
-def select(labels: Labels, settings: dict[str, Any]) -> np.ndarray:
+def select(labels: Labels, attributes: AttributeSet, settings: dict[str, Any]) -> np.ndarray:
     """The rows that ``names``, ``filter`` and then ``limit`` select: train, valid, test.
 
     Within a split they are in the source's order. ``limit`` takes the first N of each split.
@@ -43,7 +45,7 @@ def select(labels: Labels, settings: dict[str, Any]) -> np.ndarray:
     if settings["names"] is not None:
         chosen &= _named(labels, settings["names"])
     for attribute, value in settings["filter"].items():
-        chosen &= labels.attributes[:, _attribute(attribute)] == value
+        chosen &= labels.attributes[:, _column(attributes.names, attribute)] == value
     rows = [np.flatnonzero(chosen & (labels.splits == split)) for split in range(len(SPLITS))]
     selected = np.concatenate([of_split[: settings["limit"]] for of_split in rows])
     if not len(selected):
@@ -79,9 +81,9 @@ def _named(labels: Labels, names: str | list[str]) -> np.ndarray:
     return np.array([name in listed for name in labels.names])
 
 
-def _attribute(name: str) -> int:
-    if name not in ATTRIBUTES:
-        near = difflib.get_close_matches(name, ATTRIBUTES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "expected one of CelebA's 40."
+def _column(names: Sequence[str], name: str) -> int:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}."
         raise UserError(f"the data set's filter names {name!r}, which is not an attribute; {hint}")
-    return ATTRIBUTES.index(name)
+    return names.index(name)

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources.trees import ignored
 
@@ -82,26 +81,27 @@ def _two_sets(path: Path, other: Path) -> UserError:
     )
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: Path, names: Sequence[str]) -> pa.Table:
     """All but the images of a Parquet file: ``path`` (None where unknown), ``celeb_id`` int64 (-1
-    where unknown) and the 40 booleans; ``UserError`` if a column is missing or of another type.
+    where unknown) and the attributes ``names``; ``UserError`` if a column is missing or of another
+    type.
     """
     try:
         with pq.ParquetFile(path) as file:
-            table, fields = _read_columns(path, file), file.schema_arrow.names
+            table, fields = _read_columns(path, file, names), file.schema_arrow.names
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
     rows = len(table)
     paths = table["path"] if "path" in table.schema.names else pa.nulls(rows, pa.string())
     people = _people(path, table["celeb_id"]) if "celeb_id" in fields else np.full(rows, -1)
-    labels = _labels(path, table)
-    columns = {name: labels[:, a] for a, name in enumerate(ATTRIBUTES)}
+    labels = _labels(path, table, names)
+    columns = {name: labels[:, a] for a, name in enumerate(names)}
     return pa.table({"path": paths, "celeb_id": people, **columns})
 
 
-def _read_columns(path: Path, file: pq.ParquetFile) -> pa.Table:
+def _read_columns(path: Path, file: pq.ParquetFile, attributes: Sequence[str]) -> pa.Table:
     schema = file.schema_arrow
-    missing = [name for name in ATTRIBUTES if name not in schema.names]
+    missing = [name for name in attributes if name not in schema.names]
     image = schema.field("image").type if "image" in schema.names else pa.null()
     fields = [field.name for field in image] if pa.types.is_struct(image) else []
     if not _is_binary(image) and not fields:
@@ -109,14 +109,15 @@ def _read_columns(path: Path, file: pq.ParquetFile) -> pa.Table:
     if missing:
         raise UserError(
             f"{path} has no column {missing[0]} ({len(missing)} missing in all); expected image"
-            " and CelebA's 40 attributes by their names, as in flwrlabs/celeba."
+            " and the attributes of the data set's entry, or without them CelebA's 40, by their"
+            " names, as in flwrlabs/celeba."
         )
     if fields and ("bytes" not in fields or not _is_binary(image.field("bytes").type)):
         raise UserError(
             f"{path} has no bytes in its column image, only {', '.join(fields)}; expected the"
             " encoded images themselves: get the repository whose files hold them."
         )
-    names = [name for name in ("celeb_id", *ATTRIBUTES) if name in schema.names]
+    names = [name for name in ("celeb_id", *attributes) if name in schema.names]
     table = file.read(columns=names)
     if "path" in fields:
         paths = file.read(columns=["image.path"])["image"].combine_chunks().field("path")
@@ -147,10 +148,10 @@ def _people(path: Path, column: pa.ChunkedArray) -> np.ndarray:
         ) from None
 
 
-def _labels(path: Path, table: pa.Table) -> np.ndarray:
-    """(N, 40) bool of labels that are booleans, or 1 and 0, or 1 and -1 throughout the file."""
+def _labels(path: Path, table: pa.Table, names: Sequence[str]) -> np.ndarray:
+    """(N, A) bool of labels that are booleans, or 1 and 0, or 1 and -1 throughout the file."""
     columns = []
-    for name in ATTRIBUTES:
+    for name in names:
         column = table[name]
         kind = column.type
         number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
@@ -165,7 +166,7 @@ def _labels(path: Path, table: pa.Table) -> np.ndarray:
     if len(wrong := np.argwhere((values != 1) & (values != negative))):
         row, column = wrong[0]
         raise UserError(
-            f"{path}, row {row}: the column {ATTRIBUTES[column]} has {values[row, column]:g};"
+            f"{path}, row {row}: the column {names[column]} has {values[row, column]:g};"
             " expected a boolean, or 1 and 0 or 1 and -1, throughout the file."
         )
     return values == 1

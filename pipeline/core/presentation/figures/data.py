@@ -1,5 +1,6 @@
 """Plots of the data: how many faces each step took and left, and how common each attribute is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.presentation import style
 
 
@@ -66,23 +66,25 @@ def steps(
     return listed
 
 
-def balance(attributes: np.ndarray, splits: np.ndarray, path: Path) -> None:
-    """The share of positives of each attribute by split; ``attributes`` (N, 40) bool."""
+def balance(labels: np.ndarray, names: Sequence[str], splits: np.ndarray, path: Path) -> None:
+    """The share of positives of each attribute by split; ``labels`` (N, A) bool of ``names``."""
     share = {
-        split: attributes[splits == split].mean(axis=0)
+        split: labels[splits == split].mean(axis=0)
         for split in ("train", "valid", "test")
         if (splits == split).any()
     }
-    order = np.argsort(-attributes.mean(axis=0), kind="stable")
+    order = np.argsort(-labels.mean(axis=0), kind="stable")
     marks = {"train": ("o", style.BLUE), "valid": ("|", style.ORANGE), "test": ("x", style.INK)}
-    with style.saved_figure(path, height=7.4, width=5.6) as figure:
-        axes = figure.subplots()
+    with style.saved_figure(path, height=max(2.6, 1.4 + 0.15 * len(names)), width=5.6) as figure:
+        axes, places = figure.subplots(), range(len(names))
         for split, values in share.items():
             marker, colour = marks[split]
             label = f"{split} ({int((splits == split).sum()):,})"
-            axes.plot(values[order], range(40), marker, color=colour, ms=5, label=label)
-        axes.set_yticks(range(40), [style.readable(ATTRIBUTES[k]) for k in order], fontsize=7)
-        axes.set(xlabel="share of faces labelled so (%)", ylim=(39.6, -0.6), xlim=(0, None))
-        axes.set_title(style.with_n("How common each attribute is", len(attributes)))
+            axes.plot(values[order], places, marker, color=colour, ms=5, label=label)
+        axes.set_yticks(places, [style.readable(names[k]) for k in order], fontsize=7)
+        axes.set(
+            xlabel="share of faces labelled so (%)", ylim=(len(names) - 0.4, -0.6), xlim=(0, None)
+        )
+        axes.set_title(style.with_n("How common each attribute is", len(labels)))
         style.percent_axis(axes.xaxis)
         axes.legend(loc="lower right")

@@ -9,7 +9,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.evaluation.evaluated import EvaluatedFaces
 from pipeline.core.evaluation.inference import Inference, heat_maps
 from pipeline.core.evaluation.metrics import measure
-from pipeline.core.masks.regions import attribute_masks
+from pipeline.core.masks.regions import attribute_masks, codes
 from pipeline.core.masks.store import Masks, open_masks_of
 from pipeline.core.presentation import style
 from pipeline.core.presentation.figures import faces
@@ -107,13 +107,15 @@ def mean_maps(
 ) -> Means:
     """Go through some test faces once."""
     sums: list[np.ndarray] = []
+    columns = test.faces.attribute_set.columns(inference.attributes)
+    code = codes(masks.table[columns])
     for rows, _, output in inference.over(test.faces, test.rows[picked], "maps"):
-        labels = masks.labels[rows][:, inference.columns]
+        labels = masks.labels[rows][:, columns]
         weights = labels.astype(np.float32), (~labels).astype(np.float32)
         maps = heat_maps(output)
         assert maps is not None
         targets = sum(
-            attribute_masks(bits, label, masks.table[inference.columns]).astype(np.float32)
+            attribute_masks(bits, label, code).astype(np.float32)
             for bits, label in zip(masks.region_bits(rows), labels, strict=True)
         )
         seen = [np.einsum("ba,bahw->ahw", weight, maps) for weight in weights]
@@ -158,9 +160,10 @@ def draw_panel(
     image = test.faces.image(row)
     maps = heat_maps(inference.predict(image[None]))
     assert maps is not None
-    labels = masks.labels[row][inference.columns]
-    targets = attribute_masks(masks.region_bits([row])[0], labels, masks.table[inference.columns])
-    columns = (
+    columns = test.faces.attribute_set.columns(inference.attributes)
+    labels, code = masks.labels[row][columns], codes(masks.table[columns])
+    targets = attribute_masks(masks.region_bits([row])[0], labels, code)
+    shown = (
         inference.attributes,
         test.labels[face].tolist(),
         test.predicted[face].tolist(),
@@ -168,5 +171,5 @@ def draw_panel(
         targets,
         maps[0],
     )
-    rows = [faces.PanelRow(*values) for values in zip(*columns, strict=True)]
+    rows = [faces.PanelRow(*values) for values in zip(*shown, strict=True)]
     faces.panel(image, rows, test.predictions.names[face], path)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.evaluation.metrics import (
     BINS,
     calibration,
@@ -136,10 +135,10 @@ def precision_recall(test: Predictions, table: pd.DataFrame, path: Path) -> None
 def confusion(test: Predictions, path: Path) -> None:
     """How much more often an attribute is predicted than labelled, on faces with a given label."""
     excess = excesses(test)
-    rows = [style.readable(name) for name in ATTRIBUTES]
+    rows = [style.readable(name) for name in test.label_names]
     columns = [style.readable(name) for name in test.attributes]
     wide = style.WIDTH if len(columns) > 12 else 3.9 + 0.16 * len(columns)
-    with style.saved_figure(path, height=7.6, width=wide) as figure:
+    with style.saved_figure(path, height=max(3.2, 2.4 + 0.13 * len(rows)), width=wide) as figure:
         axes = figure.subplots()
         image = axes.imshow(excess, cmap="PuOr_r", vmin=-0.5, vmax=0.5, aspect="auto")
         axes.set_title(style.with_n("Confusion", len(test.names), "test faces"))
@@ -154,7 +153,7 @@ def confusion(test: Predictions, path: Path) -> None:
 
 
 def excesses(test: Predictions) -> np.ndarray:
-    """(40, A): on test faces labelled i, the share predicted j minus the share labelled j.
+    """(L, A): on test faces labelled i, the share predicted j minus the share labelled j.
 
     NaN where fewer than ``MIN_POSITIVES`` faces are labelled i.
     """

@@ -1,0 +1,80 @@
+"""Attributes of a data set's own, from the training to what people see of a model."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from small_results import call
+from small_training import train_small, write_data
+
+from pipeline import data_figures, evaluate, figures, gallery
+from pipeline.core.attributes import AttributeSet
+from pipeline.core.faces.store import open_faces
+from pipeline.core.masks.store import open_masks
+from pipeline.core.networks.weights import load_network
+
+OWN = AttributeSet.of({"Over_40": "all", "Face_Mask": ["mouth", "chin"], "Indoors": "none"})
+EVALUATION = {
+    "batch_size": 16, "accelerator": "cpu", "precision": "32-true", "min_class": 2,
+    "threshold": "valid", "draws": 5, "seed": 1, "groups": [["Blond_Hair", "Male"], ["Over_40"]],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def own(request, tmp_path_factory):
+    """Faces with three attributes of their own, and a network that was trained on them."""
+    folder = tmp_path_factory.mktemp(request.param)
+    write_data(folder, train_faces=16, valid_faces=12, attributes=OWN, test_faces=16)
+    guided = {"mask_loss": "bce_dice", "channels": [4, 4, 4, 4], "map_channels": 4}
+    network = {"network": request.param, **(guided if request.param == "mask_guided" else {})}
+    train_small(folder, folder, attributes=[], epochs=1, **network)
+    call(evaluate, EVALUATION, weights=folder / "weights.safetensors", faces=folder / "faces",
+         trained_on=folder / "faces", masks=folder / "masks.zarr",
+         predictions=folder / "predictions.parquet", metrics=folder / "metrics.json",
+         table=folder / "metrics.csv")  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("own", ["attparsenet", "mask_guided"], indirect=True)
+def test_every_artifact_has_the_names_and_the_regions(own):
+    assert open_faces(own / "faces").attribute_set == OWN
+    masks = open_masks(own / "masks.zarr")
+    assert masks.attributes == ["Face_Mask", "Indoors", "Over_40"]
+    assert np.array_equal(masks.table, OWN.table)
+    assert masks.table.sum(axis=1).tolist() == [2, 0, 14]
+    settings = load_network(own / "weights.safetensors")[1]
+    assert AttributeSet(settings.attributes, settings.attribute_regions) == OWN
+    columns = pq.read_table(own / "predictions.parquet").column_names
+    assert columns[3:] == [*OWN.names, *(f"{name}_logit" for name in OWN.names)]
+    assert tuple(pd.read_csv(own / "metrics.csv")["attribute"]) == OWN.names
+    metrics = json.loads((own / "metrics.json").read_text())
+    assert list(metrics["masks"]["test"]["by_attribute"]) == list(OWN.names)
+    assert [group["by"] for group in metrics["groups"]] == [["Over_40"]]
+
+
+@pytest.mark.parametrize("own", ["attparsenet"], indirect=True)
+def test_figures_and_gallery_show_them(own, tmp_path):
+    files = {"weights": own / "weights.safetensors", "faces": own / "faces"}
+    predictions = {"predictions": own / "predictions.parquet"}
+    call(figures, None, "data", faces=own / "faces", out=tmp_path)
+    call(figures, None, "numbers", run=own / "run.json", history=own / "history.csv",
+         metrics=own / "metrics.json", table=own / "metrics.csv", out=tmp_path,
+         **predictions)  # fmt: skip
+    call(figures, None, "where", **files, **predictions, out=tmp_path)
+    call(figures, None, "maps", **files, **predictions, masks=own / "masks.zarr", out=tmp_path)
+    call(gallery, None, **files, **predictions, out=tmp_path / "gallery.html")
+    call(data_figures, None, "face_masks", faces=own / "faces", store=own / "masks.zarr",
+         out=tmp_path / "face.png")  # fmt: skip
+    for name in ("balance.svg", "attributes.svg", "confusion.svg"):
+        assert "<!-- Face Mask" in (tmp_path / name).read_text(), name
+    assert "Face Mask" in (tmp_path / "gallery.html").read_text()
+    for name in ("grid", "examples", "maps", "panel"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("own", ["attparsenet"], indirect=True)
+def test_a_model_asks_for_attributes_that_the_data_set_has(own, tmp_path):
+    with pytest.raises(SystemExit, match=r"no attribute 'Male'.*: choose among Face_Mask, Indoors"):
+        train_small(own, tmp_path, attributes=["Male"])
