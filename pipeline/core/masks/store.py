@@ -322,7 +322,7 @@ def open_masks_of(path: Path, faces: Faces) -> Masks:
     masks = open_masks(path)
     if masks.names != faces.names or tuple(masks.attributes) != faces.attribute_set.names:
         raise UserError(
-            f"{path} holds the masks of other faces than {faces.path}, or of other attributes, or in"
+            f"{path} holds the masks of other faces than {faces.path}, of other attributes, or in"
             " another order; make it again from these faces with the rule masks."
         )
     return masks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_training import settings, train_small, valid_predictions, write_data
 
-from pipeline.core.attributes import columns_of
+from pipeline.core.attributes import CELEBA
 from pipeline.core.evaluation.groups import by_group
 from pipeline.core.evaluation.metrics import measure
 from pipeline.core.training.selection import ValidPredictions
@@ -40,8 +40,9 @@ def test_the_worst_group_is_evaluations_and_has_ten_faces_or_more():
         select_by="valid_worst_group_accuracy", groups=["Blond_Hair", "Male"], attributes=CHOSEN
     )
     whole = np.zeros((len(labels), 40), bool)
-    whole[:, columns_of(CHOSEN)] = labels
-    arguments = (whole, logits > 0, CHOSEN, np.arange(len(labels)), np.ones(3, bool))
+    whole[:, CELEBA.columns(CHOSEN)] = labels
+    names = list(CELEBA.names)
+    arguments = (whole, names, logits > 0, CHOSEN, np.arange(len(labels)), np.ones(3, bool))
     worst = by_group(*arguments, ["Blond_Hair", "Male"], min_class=10)["worst"]
     assert worst["images"] >= 10
     assert ValidPredictions(chosen).evaluate(labels, logits) == pytest.approx(worst["accuracy"])
