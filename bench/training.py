@@ -188,6 +188,7 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
         loss="bce",
         loss_parameters=LossSettings(0.9999, 2.0, None, 0.0, 4.0, 0.05),
         logit_adjustment=0.0,
+        calibration="none",
         keep=1,
         early_stopping=None,
         precision=args.precision,

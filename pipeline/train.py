@@ -34,7 +34,7 @@ from pipeline.core.model_settings import (
     starts_from_imagenet,
 )
 from pipeline.core.networks import build
-from pipeline.core.networks.weights import start_from
+from pipeline.core.networks.weights import load_network, save_weights, start_from
 from pipeline.core.provenance import Code
 from pipeline.core.trained_on import SOURCES, TrainedOn
 from pipeline.core.training.checkpoints import (
@@ -47,6 +47,7 @@ from pipeline.core.training.checkpoints import (
 )
 from pipeline.core.training.data import FaceData
 from pipeline.core.training.devices import RANK
+from pipeline.core.training.last_layer import divide_logits, read_outputs, temperatures
 from pipeline.core.training.learner import Learner
 from pipeline.core.training.loop import Training
 
@@ -80,12 +81,29 @@ def train(args: argparse.Namespace) -> None:
     if RANK == 0:
         best = ranked(checkpoints.history, settings)[0]
         account["epochs"], account["best_epoch"] = len(checkpoints.history), best
-        with replacing(args.weights) as partial:
-            shutil.copyfile(epoch_file(folder, best), partial)
+        account |= write_best(args.weights, epoch_file(folder, best), learner, data, trained_on)
         write_history(args.history, checkpoints.history)
         write_json(args.run, account)
         remove(folder / LAST)  # the training is over: to ask again is to train anew
     log.info("trained in %.1f min; %s has the best epochs", (time.monotonic() - began) / 60, folder)
+
+
+def write_best(
+    path: Path, epoch: Path, learner: Learner, data: FaceData, trained_on: TrainedOn
+) -> dict[str, Any]:
+    """The weights of the best epoch to ``path``, calibrated if asked for; what the account adds."""
+    if learner.settings.calibration == "none":
+        with replacing(path) as partial:
+            shutil.copyfile(epoch, partial)
+        return {}
+    network, settings = load_network(epoch)
+    rows, device = data.splits["valid"], learner.fabric.device
+    workers = learner.settings.workers
+    valid = read_outputs(network, settings, data.valid_faces, rows, device, workers)
+    found = temperatures(valid.labels, valid.logits)
+    divide_logits(network, found)
+    save_weights(path, network, settings, trained_on)
+    return {"temperatures": dict(zip(settings.attributes, found.tolist(), strict=True))}
 
 
 def resolve(

@@ -94,6 +94,7 @@ class ModelSettings:
     stratified_subset: float | None
     select_by: str
     groups: tuple[str, ...]
+    calibration: str
     keep: int
     early_stopping: int | None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]

@@ -28,6 +28,7 @@ WITHOUT_KEY: dict[str, Any] = {
     "gradient_clip": None,
     "ema": None,
     "groups": [],
+    "calibration": "none",
     "loss": "bce",
     "loss_parameters": {field.name: None for field in fields(LossSettings)},
     "logit_adjustment": 0.0,

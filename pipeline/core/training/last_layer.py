@@ -1,0 +1,88 @@
+"""What is done to a network's last layer when its training has ended, on the split valid.
+
+Its logits are a linear function of features, so that a temperature an attribute is a factor of this
+layer's weights: what is calibrated needs nothing more wherever the network goes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+
+from pipeline.core.model_settings import ModelSettings
+from pipeline.core.training.loaders import FaceBatches, Loader, once
+from pipeline.core.training.transforms import prepare
+
+MIN_CLASS = 10  # faces of each class; with fewer a temperature would follow a few of them
+COLDEST, HOTTEST = 0.05, 20.0
+
+
+class Outputs(NamedTuple):
+    """``features`` (N, F) that the last layer sees, ``logits`` (N, A), ``labels`` (N, A) bool."""
+
+    features: np.ndarray
+    logits: np.ndarray
+    labels: np.ndarray
+
+
+def last_layer(network: nn.Module) -> nn.Linear:
+    """The linear layer that makes the logits: the child ``attributes``, or the end of it."""
+    head = network.get_submodule("attributes")
+    layer = head[-1] if isinstance(head, nn.Sequential) else head
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+@torch.inference_mode()
+def read_outputs(
+    network: nn.Module,
+    settings: ModelSettings,
+    faces: FaceBatches,
+    rows: np.ndarray,
+    device: torch.device,
+    workers: int,
+) -> Outputs:
+    """The outputs for ``rows``, seen whole and in full precision, as evaluation sees them."""
+    network = network.to(device).eval()
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    seen: list[Tensor] = []
+    hook = last_layer(network).register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    without_masks = FaceBatches(faces.faces, faces.labels, None)
+    for batch in Loader(without_masks, once(rows, settings.batch_size), workers, device):
+        logits = network(prepare(batch.images.to(device), settings)).logits
+        parts.append((seen.pop().cpu(), logits.cpu(), batch.labels))
+    hook.remove()
+    return Outputs(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
+
+
+def temperatures(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """(A,): dividing an attribute's logits by it gives the lowest log loss for these faces.
+
+    Labels (N, A) bool, logits (N, A). Guo et al., "On calibration of modern neural networks" (ICML
+    2017), for each attribute by itself. An attribute with fewer than ``MIN_CLASS`` faces of a class
+    keeps 1. No prediction at a threshold of 0.5 changes, and no ranking.
+    """
+    chosen = np.ones(labels.shape[1])
+    positives = labels.sum(axis=0)
+    for a in np.flatnonzero((positives >= MIN_CLASS) & (len(labels) - positives >= MIN_CLASS)):
+        true = np.where(labels[:, a], logits[:, a], -logits[:, a]).astype(np.float64)
+        bounds = (np.log(COLDEST), np.log(HOTTEST))
+        found = minimize_scalar(log_loss, bounds=bounds, args=(true,), method="bounded")
+        chosen[a] = np.exp(found.x)
+    return chosen
+
+
+def log_loss(log_temperature: float, true_logits: np.ndarray) -> float:
+    """The mean log loss of ``true_logits`` (N,), those of the true classes, at a temperature."""
+    return float(np.logaddexp(0, -true_logits / np.exp(log_temperature)).mean())
+
+
+@torch.no_grad()
+def divide_logits(network: nn.Module, by: np.ndarray) -> None:
+    """Divide each attribute's logits by its own of ``by`` (A,), in the last layer's weights."""
+    layer = last_layer(network)
+    divisor = torch.as_tensor(by, dtype=layer.weight.dtype, device=layer.weight.device)
+    layer.weight.div_(divisor[:, None])
+    layer.bias.div_(divisor)
