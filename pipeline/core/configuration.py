@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError
 
 from pipeline.core.attributes import AttributeSet
 from pipeline.core.errors import UserError
-from pipeline.core.model_settings import misfit, starts_from_imagenet
+from pipeline.core.model_settings import backbone_of, misfit, starts_from_imagenet
 
 Config = dict[str, Any]
 # Attributes are columns beside these: of labels.csv, of faces/, of predict's faces.csv.
@@ -210,11 +210,12 @@ def _check_models(config: Config) -> None:
         if found := misfit(model):
             key, why = found
             raise UserError(f"The configuration's models.{name}.{key} {why}.")
-        if starts_from_imagenet(model) and model["backbone"] not in config["imagenet"]:
+        backbone = backbone_of(model["network"], model["backbone"])
+        if starts_from_imagenet(model) and backbone not in config["imagenet"]:
             raise UserError(
                 f"The configuration's models.{name} is pretrained, and imagenet has no weights of"
-                f" {model['backbone']}; set pretrained: false, or write imagenet:"
-                f" {{{model['backbone']}: {{sha256: <its hash>, mirrors: [<address or path>]}}}}."
+                f" {backbone}; set pretrained: false, or write imagenet:"
+                f" {{{backbone}: {{sha256: <its hash>, mirrors: [<address or path>]}}}}."
             )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, Self, get_type_hints
 
 Size = tuple[int, int]  # height, width
+COARSEST = 32  # the default of map_stride
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ class ModelSettings:
     map_channels: int
     pooling: str
     dropout: float
-    backbone: str
+    backbone: str | None
+    frozen: str
+    map_stride: int
     attributes: tuple[str, ...]
     attribute_regions: tuple[tuple[str, ...], ...]
     pretrained: bool
@@ -162,11 +165,8 @@ def misfit(model: dict[str, Any]) -> tuple[str, str] | None:
     if network == "cnn_rnn" and weight > 0:
         why = f"is {weight:g}, and cnn_rnn predicts no masks; write segmentation_weight: 0"
         return "segmentation_weight", why
-    if network == "cnn_rnn" and model["backbone"] != "resnet18":
-        name = model["backbone"]
-        return "backbone", f"is {name!r}, and cnn_rnn is built on resnet18 alone; leave it out"
-    if network in ("attparsenet", "mask_guided") and model["pretrained"]:
-        return "pretrained", f"is true, and ImageNet has no weights of {network}; set it to false"
+    if found := _body_misfit(model):
+        return found
     if network == "mask_guided" and weight > 0 and model["mask_loss"] != "bce_dice":
         why = "is mse, by which mask_guided learns no regions; write mask_loss: bce_dice"
         return "mask_loss", why
@@ -198,6 +198,33 @@ def misfit_of_groups(model: dict[str, Any]) -> tuple[str, str] | None:
         if name not in attributes:
             return "groups", f"names {name}, which the model does not predict; add it to attributes"
     return None
+
+
+def _body_misfit(model: dict[str, Any]) -> tuple[str, str] | None:
+    """What does not fit among the keys of a body, as ``misfit``."""
+    network, name = model["network"], model["backbone"]
+    if network == "cnn_rnn" and name not in (None, "resnet18"):
+        return "backbone", f"is {name!r}, and cnn_rnn is built on resnet18 alone; leave it out"
+    if network == "attparsenet" and name:
+        return "backbone", f"is {name!r}, and attparsenet has none; leave it out"
+    if model["pretrained"] and not backbone_of(network, name):
+        why = f"is true, and ImageNet has no weights of {network}; set it to false"
+        return "pretrained", why + (", or set a backbone" if network == "mask_guided" else "")
+    if network != "backbone" and model["map_stride"] != COARSEST:
+        return "map_stride", f"is {model['map_stride']}, and {network} has no choice of it"
+    if model["frozen"] == "all":
+        if network == "cnn_rnn":
+            return "frozen", "is all, and what cnn_rnn freezes is `frozen_layers`; leave it out"
+        if not backbone_of(network, name):
+            return "frozen", f"is all, and {network} has no backbone here; leave it out"
+        if not (model["pretrained"] or model["initial_weights"]):
+            return "frozen", "is all, and the backbone starts at random; write pretrained: true"
+    return None
+
+
+def backbone_of(network: str, backbone: str | None) -> str | None:
+    """The backbone that a network has by the setting of that name, or None."""
+    return backbone or ("resnet18" if network in ("cnn_rnn", "backbone") else None)
 
 
 def needs_masks(model: dict[str, Any]) -> bool:

@@ -68,7 +68,7 @@ def test_the_comparison_has_a_model_for_each_share(config):
 
 
 def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config):
-    weights = {"sha256": "0" * 64, "mirrors": ["weights.pth"]}
+    weights = {"sha256": "0" * 64, "mirrors": ["weights.pth"], "rename": []}
     config["imagenet"] = {"resnet50": weights}
     config["models"]["resnet18"]["backbone"] = "resnet50"
     imagenet = complete(config, SCHEMA)["imagenet"]
@@ -157,6 +157,31 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
         (
             lambda c: c["models"]["cnn_rnn"].update(backbone="resnet50"),
             "models.cnn_rnn.backbone is 'resnet50', and cnn_rnn is built on resnet18 alone",
+        ),
+        (
+            lambda c: c["models"]["mask_guided"].update(pretrained=True),
+            "models.mask_guided.pretrained is true, and ImageNet has no weights of mask_guided;"
+            " set it to false, or set a backbone",
+        ),
+        (
+            lambda c: c["models"]["attparsenet"].update(backbone="resnet18"),
+            "models.attparsenet.backbone is 'resnet18', and attparsenet has none; leave it out",
+        ),
+        (
+            lambda c: c["models"]["mask_guided"].update(map_stride=8),
+            "models.mask_guided.map_stride is 8, and mask_guided has no choice of it",
+        ),
+        (
+            lambda c: c["models"]["resnet18"].update(frozen="all", pretrained=False),
+            "models.resnet18.frozen is all, and the backbone starts at random; write pretrained",
+        ),
+        (
+            lambda c: c["models"]["mask_guided"].update(frozen="all"),
+            "models.mask_guided.frozen is all, and mask_guided has no backbone here; leave it out",
+        ),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(frozen="all"),
+            "models.cnn_rnn.frozen is all, and what cnn_rnn freezes is `frozen_layers`",
         ),
         (
             lambda c: c["models"]["cnn_rnn"].update(accumulate=2, devices=3, nodes=2),

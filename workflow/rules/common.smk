@@ -39,7 +39,12 @@ sys.path.insert(0, str(ROOT))
 from pipeline.core.configuration import complete, share_name
 from pipeline.core.errors import UserError
 from pipeline.core.files import listing_sha256
-from pipeline.core.model_settings import decisive, needs_masks, starts_from_imagenet
+from pipeline.core.model_settings import (
+    backbone_of,
+    decisive,
+    needs_masks,
+    starts_from_imagenet,
+)
 from pipeline.core.provenance import Code
 
 # In a rule `python` is the interpreter that runs Snakemake, or that of the rule's conda environment,
@@ -238,7 +243,9 @@ def evaluated_with_masks(wildcards):
 def from_imagenet(wildcards):
     """The backbone whose ImageNet weights a model starts from, if it does."""
     model = config["models"][wildcards.model]
-    return model["backbone"] if starts_from_imagenet(model) else None
+    if not starts_from_imagenet(model):
+        return None
+    return backbone_of(model["network"], model["backbone"])
 
 
 def initial_weights(wildcards):
@@ -248,9 +255,14 @@ def initial_weights(wildcards):
     return config["models"][wildcards.model]["initial_weights"] or []
 
 
-def imagenet_hash(wildcards):
-    """The hash of ImageNet's weights, where a model starts from them."""
-    return config["imagenet"].get(from_imagenet(wildcards), {}).get("sha256", "")
+def imagenet(key, none):
+    """The hash of ImageNet's weights, or their `rename`, where a model starts from them."""
+
+    def found(wildcards):
+        value = config["imagenet"].get(from_imagenet(wildcards), {}).get(key, none)
+        return value if isinstance(value, str) else json.dumps(value)
+
+    return found
 
 
 def of_evaluations(model, file, dataset=DATASET, root="results"):

@@ -2,7 +2,7 @@
 
 
 rule fetch_imagenet:
-    """Fetch a torchvision backbone's ImageNet weights, known by their hash."""
+    """Fetch a backbone's ImageNet weights, known by their hash."""
 
     # No input and no code: other code would fetch the same bytes, which are known by their hash.
     output:
@@ -13,7 +13,7 @@ rule fetch_imagenet:
     conda:
         "../../envs/attparse.yaml"
     params:
-        settings=settings("imagenet/{backbone}"),
+        settings=settings("imagenet/{backbone}", "sha256", "mirrors"),
     message:
         "Fetching ImageNet weights of {wildcards.backbone}"
     shell:
@@ -57,7 +57,8 @@ rule train:
         settings=unwatched(settings("models/{model}")),
         # The same faces from another source train nothing anew.
         source=unwatched(source),
-        imagenet=imagenet_hash,
+        imagenet=imagenet("sha256", ""),
+        rename=imagenet("rename", []),
         checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
         masks=option("--masks", "masks"),
         masks_summary=masks_summary,
@@ -67,7 +68,7 @@ rule train:
     shell:
         "{resources.launcher} python -m pipeline.train --faces {input.faces} --faces-summary results/{wildcards.dataset}/faces.json"
         " --data-set {wildcards.dataset} --source {params.source}"
-        " {params.masks} {params.masks_summary} {params.initial}"
+        " {params.masks} {params.masks_summary} {params.initial} --rename {params.rename:q}"
         " --seed {wildcards.seed} --threads {threads} --job-minutes {resources.runtime} --settings {params.settings:q}"
         " --checkpoints {params.checkpoints} --weights {output.weights}"
         " --history {output.history} --run {output.run} --log {log}"

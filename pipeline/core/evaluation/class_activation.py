@@ -8,6 +8,8 @@ def last_features(network: nn.Module) -> nn.Module:
     """The part of a network whose output is its last feature map (B, C, h, w)."""
     if hasattr(network, "encoder"):
         return network.get_submodule("encoder.blocks")[-1]  # type: ignore[index]
+    if hasattr(network, "last_features"):
+        return network.get_submodule("last_features")
     return network.get_submodule("body")
 
 

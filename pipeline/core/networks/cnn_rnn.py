@@ -5,14 +5,15 @@ self-attention relates them; their mean decides. The published code mixed channe
 when it cut the map into a sequence; here each place stays itself.
 """
 
+from collections import OrderedDict
 from typing import Self
 
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from pipeline.core.model_settings import ModelSettings
-from pipeline.core.networks.backbone import body
 from pipeline.core.networks.output import Output
 
 GRID = (14, 14)
@@ -28,7 +29,7 @@ class CnnRnn(nn.Module):
 
     def __init__(self, attributes: int, frozen_layers: int) -> None:
         super().__init__()
-        self.body = body("resnet18", until=("layer4",))
+        self.body = resnet18()
         self.frozen = list(self.body.children())[:frozen_layers]
         for child in self.frozen:
             child.requires_grad_(False)
@@ -62,3 +63,13 @@ class CnnRnn(nn.Module):
 def from_settings(settings: ModelSettings) -> CnnRnn:
     begun = settings.pretrained or settings.initial_weights
     return CnnRnn(len(settings.attributes), settings.frozen_layers if begun else 0)
+
+
+def resnet18() -> nn.Sequential:
+    """ResNet-18 up to layer3, with torchvision's names; the weights are random."""
+    children: OrderedDict[str, nn.Module] = OrderedDict()
+    for child, module in torchvision.models.resnet18(weights=None).named_children():
+        if child == "layer4":
+            break
+        children[child] = module
+    return nn.Sequential(children)

@@ -22,12 +22,14 @@ from pipeline.core.attributes import REGIONS, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.masks.regions import MIRRORED
 from pipeline.core.model_settings import ModelSettings
+from pipeline.core.networks.body import OnBody
 from pipeline.core.networks.output import Output
 
+FINEST = 4  # stride of the maps, and of the finest features
 GRID = (4, 3)  # cells of the pooling over a fixed grid, down and across
 
 
-class MaskGuided(nn.Module):
+class MaskGuided(OnBody):
     """``pooling`` says what, beside the mean of the coarsest features, the attributes are read off.
 
     ``regions``: features pooled over each predicted region; ``mean_regions``: over the mean
@@ -37,9 +39,10 @@ class MaskGuided(nn.Module):
     network predicts region maps; else it has no maps but those of ``mean_regions``.
 
     ``table`` (A, 14) bool: the regions of each attribute. ``size`` (height, width) of the images;
-    the maps have a quarter of it. ``channels``: of the stem and of the three blocks, at
-    strides 2, 4, 8 and 16. ``map_channels``: of the features that are pooled. ``dropout``: the
-    share of the pooled features that a training step leaves out.
+    the maps have a quarter of it. ``backbone``: timm's network whose features at stride 4 and above
+    it reads, ``frozen`` or not; None is an encoder of its own, with ``channels`` of the stem and of
+    the three blocks, at strides 2, 4, 8 and 16. ``map_channels``: of the features that are pooled.
+    ``dropout``: the share of the pooled features that a training step leaves out.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class MaskGuided(nn.Module):
         pooling: str,
         dropout: float,
         region_loss: bool,
+        backbone: str | None = None,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
         self.pooling = pooling
@@ -58,13 +63,18 @@ class MaskGuided(nn.Module):
         self.sides: Tensor
         self.register_buffer("table", torch.from_numpy(table).float(), persistent=False)
         self.register_buffer("sides", sides_together(), persistent=False)
+        if backbone:
+            shapes = self.add_body(backbone, size, FINEST, frozen)
+            widths, maps = [shape[0] for shape in shapes], tuple(shapes[0][1:])
+        else:
+            self.encoder = Encoder(channels)
+            widths, maps = list(channels[1:]), map_size(size)
         self.mean_regions: Tensor | None
-        mean = torch.zeros(len(REGIONS), *map_size(size)) if pooling == "mean_regions" else None
+        mean = torch.zeros(len(REGIONS), *maps) if pooling == "mean_regions" else None
         self.register_buffer("mean_regions", mean)
-        self.encoder = Encoder(channels)
         self.laterals = self.regions = None
         if region_loss or pooling != "global":
-            self.laterals = nn.ModuleList(nn.Conv2d(c, map_channels, 1) for c in channels[1:])
+            self.laterals = nn.ModuleList(nn.Conv2d(c, map_channels, 1) for c in widths)
         if region_loss or pooling == "regions":
             self.regions = nn.Sequential(
                 nn.Conv2d(map_channels, map_channels, 3, padding=1),
@@ -73,10 +83,10 @@ class MaskGuided(nn.Module):
             )
         places = {"global": 0, "grid": GRID[0] * GRID[1]}.get(pooling, len(self.sides))
         self.dropout = nn.Dropout(dropout)
-        self.attributes = nn.Linear(channels[-1] + places * map_channels, len(table))
+        self.attributes = nn.Linear(widths[-1] + places * map_channels, len(table))
 
     def forward(self, images: Tensor) -> Output:
-        scales = self.encoder(images)
+        scales = self.encoder(images) if self.body is None else self.scales(images)
         read = scales[-1].mean((2, 3))
         region_logits = region_maps = maps = None
         if self.laterals is not None:
@@ -126,6 +136,8 @@ def from_settings(settings: ModelSettings) -> MaskGuided:
         settings.pooling,
         settings.dropout,
         region_loss=settings.segmentation_weight > 0,
+        backbone=settings.backbone,
+        frozen=settings.frozen == "all",
     )
 
 
@@ -161,8 +173,8 @@ def convolution(before: int, after: int, kernel: int, stride: int) -> nn.Sequent
 
 
 def map_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the maps for images of ``size``."""
-    return size[0] // 4, size[1] // 4
+    """Height and width of the maps that the own encoder makes of images of ``size``."""
+    return size[0] // FINEST, size[1] // FINEST
 
 
 def sides_together() -> Tensor:

@@ -1,6 +1,7 @@
 """Weights of networks: kept as safetensors with their settings, read back from the file alone."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ WITHOUT_KEY: dict[str, Any] = {
     "loss": "bce",
     "loss_parameters": {field.name: None for field in fields(LossSettings)},
     "logit_adjustment": 0.0,
+    "frozen": "none",
+    "map_stride": 32,
     # These are of mask_guided, and such a file is of another network.
     **{"channels": None, "map_channels": None, "pooling": None, "dropout": None},
 }
@@ -60,6 +63,8 @@ def load_network(path: Path) -> tuple[nn.Module, ModelSettings]:
         kept = read_metadata(path)
         read_trained_on(kept)  # its form is checked with the rest
         kept.pop("trained_on", None)
+        if kept["network"] == "mask_guided" and "map_stride" not in kept:
+            kept["backbone"] = None  # where resnet18 stood, and meant nothing
         below = {key: {**WITHOUT_KEY[key], **kept[key]} for key in ("optimizer", "schedule")}
         celeba = {} if "attribute_regions" in kept else _celeba_regions(kept["attributes"])
         settings = ModelSettings.from_dict({**WITHOUT_KEY, **celeba, **kept, **below})
@@ -92,7 +97,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     would run whatever it says.
     """
     try:
-        if path.suffix == ".safetensors":
+        if is_safetensors(path):
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -107,19 +112,35 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def start_from(network: nn.Module, path: Path) -> None:
+def is_safetensors(path: Path) -> bool:
+    """By what the file holds: eight bytes of a length, then JSON; torch's begin otherwise."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def start_from(network: nn.Module, path: Path, rename: Sequence[Sequence[str]] = ()) -> None:
     """Begin with given weights.
 
-    A safetensors file is a whole network of ours. Any other is one of torchvision's state
-    dicts, and fills the part of the network that has torchvision's names, ``body``; its
-    further layers and its classifier are left out.
+    A safetensors file with settings of ours is a whole network. Any other file is a state dict of
+    the network's ``body``, with the names of timm (of torchvision for ``cnn_rnn``) once ``rename``
+    has put each second text in the place of the first; what the body lacks, such as further layers
+    and a classifier, is left out.
     """
     state = load_state(path)
     body = getattr(network, "body", None)
-    if path.suffix == ".safetensors" or body is None:
+    if body is None or is_ours(path):
         fill(network, state, path)
-    else:
-        fill(body, {name: state[name] for name in body.state_dict() if name in state}, path)
+        return
+    for old, new in rename:
+        state = {name.replace(old, new): tensor for name, tensor in state.items()}
+    fill(body, {name: state[name] for name in body.state_dict() if name in state}, path)
+
+
+def is_ours(path: Path) -> bool:
+    if not is_safetensors(path):
+        return False
+    with safetensors.safe_open(path, "pt") as file:
+        return SETTINGS in (file.metadata() or {})
 
 
 def fill(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

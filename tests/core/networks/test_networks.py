@@ -117,23 +117,13 @@ def test_layers_that_start_at_random_are_not_frozen():
     assert all(weight.requires_grad for weight in network.parameters())
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "regnet_y_400mf"])
-def test_a_backbone_has_a_mask_head_only_with_segmentation(name):
-    size = {"network": "backbone", "backbone": name, "attributes": ALL, "input_size": [96, 80]}
-    images = torch.rand(2, 3, 96, 80)
-    with torch.inference_mode():
-        plain = build(settings(**size, segmentation_weight=0)).eval()(images)
-        masked = build(settings(**size, segmentation_weight=1)).eval()(images)
-    assert plain.maps is None
-    assert plain.logits.shape == masked.logits.shape == (2, 40)
-    assert masked.maps.shape == (2, 40, 3, 3)
-
-
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"network": "backbone", "backbone": "resnet81"}, "resnet81"),
-        ({"network": "backbone", "backbone": "vit_b_16"}, "convolutional"),
+        ({"network": "backbone", "backbone": "resnet81"}, "such as resnet18"),
+        ({"network": "backbone", "backbone": "vit_tiny_patch16_224"}, "convolutional"),
+        ({"network": "backbone", "backbone": "mixer_s32_224"}, "hierarchical"),
+        ({"network": "backbone", "backbone": "convnext_atto", "map_stride": 2}, "none at 2"),
         ({"network": "attparsenet", "input_size": [20, 20]}, "input_size"),
     ],
 )

@@ -1,0 +1,27 @@
+"""What a network costs an image is what its layers add up to."""
+
+from small_training import settings
+
+from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.networks.arithmetic import multiply_adds
+
+
+def test_multiply_adds_of_attparsenet_are_those_of_its_layers():
+    published = {"width": 1.0, "attributes": list(ATTRIBUTES), "input_size": [218, 178]}
+    layers = [(3, 75, 7, 212, 172), (75, 200, 3, 104, 84), (200, 300, 3, 102, 82)]
+    layers += [(300, 512, 3, 100, 80), (512, 512, 3, 98, 78), (512, 40, 3, 96, 76)]
+    convolutions = sum(a * b * k * k * h * w for a, b, k, h, w in layers)
+    linear = 40 * 96 * 76 * 40
+    assert multiply_adds(settings(**published)) == convolutions + linear == 36_548_066_544
+
+
+def test_the_lstm_and_the_attention_of_the_cnn_rnn_count():
+    chosen = settings(
+        network="cnn_rnn", segmentation_weight=0, attributes=["Male"], input_size=[224, 224]
+    )
+    places, lstm = 196, 2 * 4 * 128 * (256 + 128)
+    attention = 4 * 256 * 256 + 2 * 196 * 256
+    head = 256 * 64 + 64
+    blocks = 64 * 128 * 9 + 3 * 128 * 128 * 9 + 64 * 128  # layer2, and layer3 as many on a quarter
+    resnet = 3 * 64 * 49 * 112**2 + 4 * 64 * 64 * 9 * 56**2 + 2 * blocks * 28**2
+    assert multiply_adds(chosen) == resnet + places * (lstm + attention) + head
