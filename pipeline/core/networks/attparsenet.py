@@ -12,6 +12,7 @@ from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.output import Output
 
 CHANNELS = (75, 200, 300, 512, 512)
+RARE = -3.0  # logit of a pixel's probability to be white, before anything is learnt
 
 
 class AttParseNet(nn.Module):
@@ -32,7 +33,10 @@ class AttParseNet(nn.Module):
         for channels in others:
             layers += [nn.Conv2d(before, channels, 3), nn.BatchNorm2d(channels), nn.ReLU()]
             before = channels
-        layers += [nn.Conv2d(before, attributes, 3), nn.BatchNorm2d(attributes)]
+        last = nn.BatchNorm2d(attributes)
+        if map_logits:  # else half of all pixels are white at first, which takes epochs to unlearn
+            nn.init.constant_(last.bias, RARE)
+        layers += [nn.Conv2d(before, attributes, 3), last]
         self.maps = nn.Sequential(*layers)
         height, breadth = map_size(size)
         self.attributes = nn.Linear(attributes * height * breadth, attributes)
