@@ -63,9 +63,7 @@ def evaluate(args: argparse.Namespace) -> None:
     faces, trained = open_faces(args.faces), open_faces(args.trained_on)
     require_proportions(faces, trained)
     rows = evaluated_rows(faces, args.faces)
-    logits, agreement = infer(
-        inference, faces, rows, args.masks, settings["min_class"], args.threads
-    )
+    logits, agreement = infer(inference, faces, rows, args.masks, settings, args.threads)
     predictions = Predictions(
         names=[faces.names[row] for row in rows],
         splits=faces.splits[rows],
@@ -105,7 +103,7 @@ def infer(
     faces: Faces,
     rows: np.ndarray,
     store: Path | None,
-    min_class: int,
+    settings: dict[str, Any],
     threads: int,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Logits (N, A) float32 of the faces ``rows``, and how well the maps agree with the masks.
@@ -129,7 +127,7 @@ def infer(
         )
     if not metrics:
         return found, {}
-    summary = metrics.summary(inference.attributes, min_class, own_maps)
+    summary = metrics.summary(inference.attributes, settings, own_maps)
     return found, {"masks" if own_maps else "class_activation": summary}
 
 

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 from pipeline import evaluate, masks
 from pipeline.core.attributes import ATTRIBUTES
 from pipeline.core.evaluation import bootstrap, inference
+from pipeline.core.evaluation.bootstrap import cluster_numbers, interval, resampling_weights
 from pipeline.core.evaluation.mask_metrics import ENERGY
 from pipeline.core.evaluation.predictions import Predictions, read_predictions, write_predictions
 from pipeline.core.evaluation.summary import summarise
@@ -309,6 +310,33 @@ def test_means_of_masks_leave_out_attributes_with_too_few_of_them(tmp_path):
     assert 0 < rows["Bald"]["positives"] < 6
     assert test["attributes"] == len(included) > 0
     assert test["mean"]["iou"] == pytest.approx(np.mean(included), abs=1e-6)
+
+
+def test_the_mean_iou_of_maps_has_an_interval_over_people(tmp_path):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    make_masks(tmp_path)
+    save_network(tmp_path / "weights.safetensors")
+    masked = ("--masks", str(tmp_path / "masks.zarr"))
+    test = call(tmp_path, "faces", *masked, min_class=6)[0]["masks"]["test"]
+
+    network, _ = load_network(tmp_path / "weights.safetensors")
+    faces = open_faces(tmp_path / "faces")
+    images = np.stack([faces.image(row) for row in range(40, 59)]).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        maps = network(torch.from_numpy(images / 255).float() * 2 - 1).maps.numpy() > 0.5
+    whole = torch.from_numpy(zarr.open_group(tmp_path / "masks.zarr", mode="r")["masks"][40:59])
+    truth = interpolate(whole.float(), maps.shape[2:], mode="nearest-exact").bool().numpy()
+    included = truth.any(axis=(2, 3)).sum(axis=0) >= 6
+    people = cluster_numbers(faces.identities[40:59])
+    means = []
+    draws = resampling_weights(people.max() + 1, SETTINGS["draws"], SETTINGS["seed"])
+    for weights in np.concatenate(list(draws)):
+        repeated = np.repeat(np.arange(19), weights[people].astype(int))
+        both = (truth & maps)[repeated][:, included].sum(axis=(0, 2, 3))
+        means.append((both / (truth | maps)[repeated][:, included].sum(axis=(0, 2, 3))).mean())
+    low, high = map(float, interval(np.array(means), people.max() + 1))
+    assert test["intervals"]["iou"] == pytest.approx([low, high], abs=1e-6)
+    assert low < test["mean"]["iou"] < high
 
 
 def test_a_device_that_is_not_there_ends_in_one_sentence(evaluated, monkeypatch):

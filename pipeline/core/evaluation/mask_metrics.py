@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.core.evaluation import bootstrap
 from pipeline.core.faces.store import Faces
 from pipeline.core.masks.store import open_masks_of
 from pipeline.core.training.transforms import expand, nearest, separate
@@ -21,7 +22,7 @@ ENERGY = ("map_energy_positives", "map_energy_negatives", "map_energy_uniform")
 
 
 class MaskMetrics:
-    """Sums over faces, split by split, that grow batch by batch; nothing of a batch is kept."""
+    """Counts over faces, split by split, that grow batch by batch; no map is kept."""
 
     def __init__(
         self, store: Path, faces: Faces, attributes: list[str], splits: tuple[str, ...]
@@ -34,6 +35,8 @@ class MaskMetrics:
         self.table = torch.from_numpy(self.masks.table[columns])
         self.counts = {split: MaskCounts(len(columns)) for split in splits}
         self.regions = {split: MaskCounts(len(self.masks.regions)) for split in splits}
+        self.identities = faces.identities
+        self.rows: dict[str, list[np.ndarray]] = {split: [] for split in splits}
 
     def add(self, rows: np.ndarray, maps: Tensor, region_maps: Tensor | None = None) -> None:
         """Add the maps (B, A, h, w) and region maps (B, 14, h, w) of the faces ``rows``.
@@ -48,6 +51,7 @@ class MaskMetrics:
                 bits = self._bits(rows[at], maps)
                 inside = expand(bits, torch.ones_like(labels), self.table.to(maps.device))
                 counts.add(maps[chosen], inside, labels)
+                self.rows[split].append(rows[at])
                 if region_maps is not None:
                     regions = separate(self._bits(rows[at], region_maps))
                     every = torch.ones_like(regions[:, :, 0, 0])
@@ -61,25 +65,51 @@ class MaskMetrics:
         return torch.from_numpy(bits).to(maps.device)
 
     def summary(
-        self, attributes: list[str], min_class: int, own_maps: bool
+        self, attributes: list[str], settings: dict[str, Any], own_maps: bool
     ) -> dict[str, Any] | None:
-        """For each split: the number of faces, each attribute's metrics, and their mean.
+        """For each split: the number of faces, each attribute's metrics, their mean, intervals.
 
-        The mean is over the attributes of which at least ``min_class`` faces have a mask. With
-        region maps it has ``region_iou`` too, the mean of the regions in ``by_region``. Class
-        activation maps (not ``own_maps``) have no scale, so that a threshold means nothing: of
-        these only the energy is kept.
+        ``settings`` are the section ``evaluate``. The mean is over the attributes of which at
+        least ``min_class`` faces have a mask. With region maps it has ``region_iou`` too, the mean
+        of the regions in ``by_region``. ``intervals`` has the ends of 95 % intervals over people
+        of both means. Class activation maps (not ``own_maps``) have no scale, so that a threshold
+        means nothing: of these only the energy is kept.
         """
         found = {}
         for split, counts in self.counts.items():
-            if counts.faces:
-                found[split] = _summary(counts, attributes, min_class, own_maps)
+            if not counts.faces:
+                continue
+            found[split] = _summary(counts, attributes, settings["min_class"], own_maps)
+            intervals = {}
+            if own_maps:
+                enough = counts.positives[0] >= settings["min_class"]
+                intervals["iou"] = self._interval(split, counts, enough, settings)
             if self.regions[split].faces:
                 iou = self.regions[split].metrics()["iou"]
                 found[split]["mean"]["region_iou"] = float(np.nanmean(iou))
-                by_region = dict(zip(self.masks.regions, iou, strict=True))
-                found[split]["by_region"] = _without_nan(by_region)
+                found[split]["by_region"] = _without_nan(
+                    dict(zip(self.masks.regions, iou, strict=True))
+                )
+                intervals["region_iou"] = self._interval(
+                    split, self.regions[split], np.isfinite(iou), settings
+                )
+            if intervals:
+                found[split]["intervals"] = intervals
         return found or None
+
+    def _interval(
+        self, split: str, counts: "MaskCounts", included: np.ndarray, settings: dict[str, Any]
+    ) -> list[float | None]:
+        """Ends of the 95 % interval over people of the mean IoU of the ``included``."""
+        clusters = bootstrap.cluster_numbers(self.identities[np.concatenate(self.rows[split])])
+        summed = np.zeros((clusters.max() + 1, 2, len(included)))
+        np.add.at(summed, clusters, np.concatenate(counts.overlaps))
+        both, either = summed[:, 0, included], summed[:, 1, included]
+        weights = bootstrap.resampling_weights(len(summed), settings["draws"], settings["seed"])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            iou = np.concatenate([(piece @ both) / (piece @ either) for piece in weights])
+        ends = bootstrap.interval(bootstrap.mean_over_attributes(iou), len(summed))
+        return [float(end) if np.isfinite(end) else None for end in ends]
 
 
 def _summary(
@@ -109,6 +139,7 @@ class MaskCounts:
         self.faces = 0
         self.pixels = 0
         self.counts = np.zeros((3, attributes), np.int64)  # both, map or mask, equal
+        self.overlaps: list[np.ndarray] = []  # (B, 2, A) a batch: both, and map or mask, of a face
         self.positives = np.zeros((2, attributes))  # faces with a mask, and the sum of their IoU
         self.empty = np.zeros(attributes, np.int64)  # pixels that an empty map would have right
         self.energy = np.zeros((3, attributes))  # sums of shares: positives, negatives, uniform
@@ -128,6 +159,7 @@ class MaskCounts:
         self.faces += len(maps)
         self.pixels = maps.shape[-2] * maps.shape[-1]
         self.counts += torch.stack([both, either, same]).sum(dim=1).cpu().numpy()
+        self.overlaps.append(torch.stack([both, either], dim=1).int().cpu().numpy())
         self.positives += torch.stack([masked, overlap]).sum(dim=1).cpu().numpy()
         self.empty += empty.sum(dim=0).cpu().numpy()
         self._add_energy(maps.clamp(min=0), inside, labels)
