@@ -12,14 +12,15 @@ from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.output import Output
 
 CHANNELS = (75, 200, 300, 512, 512)
-RARE = -3.0  # logit of a pixel's probability to be white, before anything is learnt
+RARE = -3.0  # logit of a pixel's probability to be white where a map says nothing
 
 
 class AttParseNet(nn.Module):
     """``width`` scales the published channels; 1.0 with 40 attributes has 16.3 M parameters.
 
     Takes images of ``size`` (height, width) only: 218×178 gives maps of 96×76. As published the
-    maps are the last layer's values; with ``map_logits`` these are the logits of the maps.
+    maps are the last layer's values; with ``map_logits`` these, less a constant, are the logits of
+    the maps: white pixels are rare, and the last layer's values are 0 on average (BatchNorm).
     """
 
     def __init__(
@@ -33,10 +34,7 @@ class AttParseNet(nn.Module):
         for channels in others:
             layers += [nn.Conv2d(before, channels, 3), nn.BatchNorm2d(channels), nn.ReLU()]
             before = channels
-        last = nn.BatchNorm2d(attributes)
-        if map_logits:  # else half of all pixels are white at first, which takes epochs to unlearn
-            nn.init.constant_(last.bias, RARE)
-        layers += [nn.Conv2d(before, attributes, 3), last]
+        layers += [nn.Conv2d(before, attributes, 3), nn.BatchNorm2d(attributes)]
         self.maps = nn.Sequential(*layers)
         height, breadth = map_size(size)
         self.attributes = nn.Linear(attributes * height * breadth, attributes)
@@ -45,7 +43,7 @@ class AttParseNet(nn.Module):
         maps = self.maps(images)
         logits = self.attributes(torch.flatten(maps, 1))
         if self.map_logits:
-            return Output(logits, maps.sigmoid(), mask_logits=maps)
+            return Output(logits, (maps + RARE).sigmoid(), mask_logits=maps + RARE)
         return Output(logits, maps)
 
 

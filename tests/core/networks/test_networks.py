@@ -53,6 +53,15 @@ def test_attparsenet_reads_the_attributes_off_its_maps_and_nothing_else():
     assert torch.equal(output.logits, again)
 
 
+def test_attparsenets_map_logits_begin_at_rare_white_pixels():
+    torch.manual_seed(3)
+    network = build(settings(input_size=[44, 40], mask_loss="bce_dice")).train()
+    output = network(torch.rand(8, 3, 44, 40))
+    assert torch.equal(output.maps, output.mask_logits.sigmoid())
+    assert 0.01 < output.maps.mean() < 0.1
+    assert (output.maps > 0.5).float().mean() < 0.02
+
+
 def test_width_scales_every_channel_of_attparsenet():
     with torch.device("meta"):
         network = build(settings(**{**PUBLISHED, "width": 0.5}))
