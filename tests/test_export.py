@@ -137,6 +137,24 @@ def test_onnx_equals_torch_for_mask_guided_maps_included(real_faces, tmp_path, p
     compare(tmp_path / "weights.safetensors", tmp_path, real_faces, 2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"network": "mask_guided", "backbone": "mobilenetv2_100", "mask_loss": "bce_dice"},
+        {"network": "backbone", "backbone": "mobilenetv2_100", "map_stride": 8},
+        {"network": "backbone", "backbone": "convnext_atto", "segmentation_weight": 0.0},
+    ],
+    ids=lambda body: f"{body['network']}-{body['backbone']}",
+)
+def test_onnx_equals_torch_for_networks_on_a_body_of_timm(real_faces, tmp_path, body):
+    torch.manual_seed(0)
+    settings = replace(load_network(model()["weights"])[1], input_size=(109, 89), **body)
+    save_weights(tmp_path / "weights.safetensors", build(settings), settings)
+    call(export, None, weights=tmp_path / "weights.safetensors", out=tmp_path)
+    compare(tmp_path / "weights.safetensors", tmp_path, real_faces, 2)
+
+
 def test_onnx_equals_torch_on_real_faces_at_the_width_of_the_demo(real_faces, tmp_path):
     torch.manual_seed(0)
     settings = replace(load_network(model()["weights"])[1], width=0.125)

@@ -1,8 +1,12 @@
-"""What a network costs an image is what its layers add up to."""
+"""What a network costs an image is what its layers add up to, and what docs/models.md says."""
 
+import yaml
+from conftest import ROOT
 from small_training import settings
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.configuration import complete
+from pipeline.core.networks import build
 from pipeline.core.networks.arithmetic import multiply_adds
 
 
@@ -25,3 +29,25 @@ def test_the_lstm_and_the_attention_of_the_cnn_rnn_count():
     blocks = 64 * 128 * 9 + 3 * 128 * 128 * 9 + 64 * 128  # layer2, and layer3 as many on a quarter
     resnet = 3 * 64 * 49 * 112**2 + 4 * 64 * 64 * 9 * 56**2 + 2 * blocks * 28**2
     assert multiply_adds(chosen) == resnet + places * (lstm + attention) + head
+
+
+def test_the_documents_have_what_each_published_model_costs():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    config = complete(yaml.safe_load((ROOT / "config.yaml").read_text()), schema)
+    costs = {name: cost(model) for name, model in config["models"].items() if "_share_" not in name}
+    table = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    rows = [
+        f"| `{name}` | {parameters / 1e6:.1f} M | {arithmetic / 1e9:.2f} G |"
+        f" {arithmetic / costs['attparsenet'][1]:.1%} |"
+        for name, (parameters, arithmetic) in costs.items()
+    ]
+    assert [row for row in rows if row not in table] == []
+    assert all(costs[name][1] < 0.05 * costs["attparsenet"][1] for name in ("fast", "best"))
+
+
+def cost(model: dict) -> tuple[int, int]:
+    """Parameters, and multiply-adds, of a model on faces of CelebA's size."""
+    names = model["attributes"] or list(ATTRIBUTES)
+    size = model["input_size"] or [218, 178]
+    chosen = settings(**model | {"attributes": names, "input_size": size})
+    return sum(w.numel() for w in build(chosen).parameters()), multiply_adds(chosen)
