@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core import stage
-from pipeline.core.attributes import AttributeSet
+from pipeline.core.attributes import UNKNOWN, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources import Source, open_source
 from pipeline.core.faces.sources.labels import Labels, is_subset, select
@@ -79,7 +79,7 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
         rejected.add(written(name), reason)
     for warning in identities_apart(np.array(SPLITS)[labels.splits], labels.identities):
         log.warning("%s", warning)
-    counts = dict.fromkeys(SPLITS, 0)
+    counts, unknown = dict.fromkeys(SPLITS, 0), np.zeros(len(attributes.names), int)
     with (
         face_writer(out.faces, (height, width), attributes) as faces,
         csv_rows(out.manifest, ["image_name", "sha256", "bytes", "split"]) as write_row,
@@ -93,20 +93,23 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
             faces.add(face)
             write_row([face.name, hashlib.sha256(encoded).hexdigest(), len(encoded), face.split])
             counts[face.split] += 1
+            unknown += face.attributes == UNKNOWN
     with csv_rows(out.rejected, ["image_name", "reason"]) as write_row:
         for name_and_reason in rejected.images:
             write_row(name_and_reason)
     write_text(out.terms, source.terms)
-    write_json(
-        out.summary,
-        {
-            "faces": sum(counts.values()),
-            **counts,
-            "rejected": len(rejected.images),
-            "size": [height, width],
-            "sha256": faces_sha256(out.faces),
-        },
-    )
+    summary: dict[str, Any] = {
+        "faces": sum(counts.values()),
+        **counts,
+        "rejected": len(rejected.images),
+        "size": [height, width],
+        "sha256": faces_sha256(out.faces),
+    }
+    if unknown.any():
+        counted = dict(zip(attributes.names, unknown.tolist(), strict=True))
+        log.info("unknown labels: %s", counted)
+        summary["unknown_labels"] = counted
+    write_json(out.summary, summary)
 
 
 class RejectedImages:

@@ -110,14 +110,14 @@ def face_masks(args: argparse.Namespace) -> None:
 def sheet_masks(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
     masks = open_masks_of(args.store, faces)
-    name = args.attribute or masks.attributes[masks.labels.sum(axis=0).argmax()]
+    name = args.attribute or masks.attributes[(masks.labels == 1).sum(axis=0).argmax()]
     if name not in masks.attributes:
         raise UserError(
             f"--attribute {name} is none of the data set's: choose one of"
             f" {', '.join(masks.attributes)}."
         )
     k = masks.attributes.index(name)
-    if not masks.labels[:, k].any():
+    if not (masks.labels[:, k] == 1).any():
         raise UserError(f"no face of {args.store} has {name}; choose another attribute.")
     sheets.draw_sheet_masks(faces, masks, k, args.images, args.out)
 

@@ -157,7 +157,7 @@ def evaluated_rows(faces: Faces, path: Path) -> np.ndarray:
 def train_positives(faces: Faces, path: Path, names: Sequence[str]) -> np.ndarray:
     """(A,) share of positives in the split train, which the majority rule goes by.
 
-    Of the attributes ``names``; NaN where the faces trained on do not have one.
+    Of the attributes ``names``, on known labels; NaN where the faces trained on have none.
     """
     rows = faces.rows("train")
     if not len(rows):
@@ -165,8 +165,10 @@ def train_positives(faces: Faces, path: Path, names: Sequence[str]) -> np.ndarra
             f"{path} has no face in the split train, so nothing was trained on it: name with"
             " --trained-on the faces that the weights were trained on."
         )
-    means = faces.attributes[rows].mean(axis=0)
-    share = dict(zip(faces.attribute_set.names, means, strict=True))
+    labels = faces.attributes[rows]
+    with np.errstate(invalid="ignore"):
+        shares = (labels == 1).sum(axis=0) / (labels >= 0).sum(axis=0)
+    share = dict(zip(faces.attribute_set.names, shares, strict=True))
     return np.array([share.get(name, np.nan) for name in names])
 
 
@@ -184,8 +186,9 @@ def find_warnings(
 ) -> list[str]:
     """What makes the numbers less trustworthy than they look; it also goes to the log."""
     test = predictions.of("test")
-    correct = (test.logits > 0) == test.model_labels
-    accuracy = dict(zip(test.attributes, correct.mean(axis=0).tolist(), strict=True))
+    correct, known = (test.logits > 0) == test.model_labels, test.model_labels >= 0
+    shares = (correct & known).sum(axis=0) / known.sum(axis=0).clip(1)
+    accuracy = dict(zip(test.attributes, shares.tolist(), strict=True))
     found = split_checks.identities_apart(faces.splits, faces.identities)
     found += split_checks.images_trained_on(trained, faces)
     found += split_checks.official_sizes(faces.splits)

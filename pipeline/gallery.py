@@ -101,8 +101,8 @@ def describe(test: EvaluatedFaces, k: int, kinds: Chosen, maps: dict[tuple[int, 
     return {
         "name": name,
         "words": readable(name),
-        "numbers": f"{correct} of {len(label)} test faces are predicted correctly;"
-        f" {int(label.sum())} are labelled so;"
+        "numbers": f"{correct} of {int((label >= 0).sum())} test faces are predicted correctly;"
+        f" {int((label == 1).sum())} are labelled so;"
         f" threshold {as_percent(float(test.predictions.thresholds[k]))}.",
         "kinds": [
             {

@@ -68,7 +68,7 @@ class Drawing:
         self.absent.update(set(REGIONS) - set(polygons))
         border = self.size[::-1]
         self.clipped.update(n for n, p in polygons.items() if (p < 0).any() or (p >= border).any())
-        for k in np.flatnonzero(self.labels[row]):
+        for k in np.flatnonzero(self.labels[row] == 1):
             if self.codes[k] and not masks[k].any():
                 self.empty.setdefault(self.attributes.names[k], []).append(row)
 
@@ -115,7 +115,7 @@ def gather_parts(
     labels = faces.attributes.copy()
     if settings["repair_labels"]:
         for k, name in enumerate(attributes.names):
-            labels[empty[name], k] = False
+            labels[empty[name], k] = 0
     with replacing(store) as partial:
         for part, folder in zip(parts, folders, strict=True):
             for name in part["shards"]:

@@ -15,7 +15,7 @@ import yaml
 from conftest import ROOT
 
 from pipeline import train
-from pipeline.core.attributes import CELEBA, AttributeSet
+from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet
 from pipeline.core.configuration import complete
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.masks.regions import attribute_masks, codes
@@ -34,10 +34,11 @@ def write_data(
     valid_faces: int = 7,
     attributes: AttributeSet = CELEBA,
     test_faces: int = 0,
+    unknown: float = 0,
 ) -> None:
     """``faces`` and ``masks.zarr``: blurred noise, random labels, blocks as regions.
 
-    Every fifth face has no landmarks.
+    The share ``unknown`` of the labels is not known. Every fifth face has no landmarks.
     """
     random = np.random.default_rng(3)
     faces, shards, count = [], [], train_faces + valid_faces + test_faces
@@ -46,9 +47,10 @@ def write_data(
         split = "train" if i < train_faces else "valid"
         split = "test" if i >= train_faces + valid_faces else split
         encoded = cv2.imencode(".png", image)[1].tobytes()
-        faces.append(
-            Face(f"{i:03d}.png", split, i, random.random(len(attributes.names)) < 0.4, encoded)
-        )
+        labels = (random.random(len(attributes.names)) < 0.4).astype(np.int8)
+        if unknown:
+            labels[random.random(len(labels)) < unknown] = UNKNOWN
+        faces.append(Face(f"{i:03d}.png", split, i, labels, encoded))
         small = random.integers(0, 2**14, (11, 10), np.uint16) * (i % 5 > 0)
         bits = small.astype(np.uint16).repeat(4, axis=0).repeat(4, axis=1)
         shards.append((attribute_masks(bits, faces[-1].attributes, codes(attributes.table)), bits))

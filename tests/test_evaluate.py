@@ -209,7 +209,7 @@ def test_the_test_split_chooses_no_threshold(evaluated):
     other = evaluate.with_thresholds(replace(before, labels=labels, logits=logits), on_valid)
     assert len(set(chosen.tolist())) > 10
     np.testing.assert_array_equal(chosen, other.thresholds)
-    labels[~test] = ~labels[~test]
+    labels[~test] = 1 - labels[~test]
     other = evaluate.with_thresholds(replace(before, labels=labels), on_valid)
     assert (chosen != other.thresholds).any()
 

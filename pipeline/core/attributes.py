@@ -10,6 +10,10 @@ from functools import cached_property
 
 import numpy as np
 
+# A label is 1, 0, or this where nobody knows it: it is left out wherever labels are used. Arrays of
+# labels are int8; where all are known they may be bool.
+UNKNOWN = -1
+
 # Bit r of a region image stands for the r-th of them; ``masks.regions`` has their polygons.
 REGIONS: tuple[str, ...] = (
     "chin",

@@ -57,16 +57,18 @@ def without_undefined(
 class Ranking:
     """One attribute's faces by falling score, and where its positives stand among them."""
 
-    order: np.ndarray  # (N,) faces by falling score
+    order: np.ndarray  # (K,) faces with a known label by falling score
     positives: np.ndarray  # (P,) positive faces, in that order
     above: np.ndarray  # (2, P) for each: faces of a higher score, and of a higher or equal one
     positives_above: np.ndarray  # (2, P) the positives among these
 
     @classmethod
     def of(cls, labels: np.ndarray, scores: np.ndarray) -> "Ranking":
-        order = np.argsort(-scores, kind="stable")
+        """Of labels (N,), of which those that are unknown have no place, and scores (N,)."""
+        known = np.flatnonzero(labels >= 0)
+        order = known[np.argsort(-scores[known], kind="stable")]
         falling = -scores[order]
-        where = np.flatnonzero(labels[order])
+        where = np.flatnonzero(labels[order] == 1)
         value = falling[where]
         above = np.stack([np.searchsorted(falling, value, side) for side in ("left", "right")])
         return cls(order, order[where], above, np.searchsorted(where, above, "left"))

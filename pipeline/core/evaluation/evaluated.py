@@ -23,7 +23,7 @@ class EvaluatedFaces(NamedTuple):
 
     @property
     def labels(self) -> np.ndarray:
-        """(N, A) bool."""
+        """(N, A) int8."""
         return self.predictions.model_labels
 
     @property

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.core.attributes import UNKNOWN
 from pipeline.core.evaluation import bootstrap
 from pipeline.core.faces.store import Faces
 from pipeline.core.masks.store import open_masks_of
@@ -33,6 +34,7 @@ class MaskMetrics:
         self.splits = faces.splits
         self.labels = torch.from_numpy(self.masks.labels[:, columns])
         self.table = torch.from_numpy(self.masks.table[columns])
+        self.labels[:, ~self.table.any(1)] = UNKNOWN  # without regions there is no mask
         self.counts = {split: MaskCounts(len(columns)) for split in splits}
         self.regions = {split: MaskCounts(len(self.masks.regions)) for split in splits}
         self.identities = faces.identities
@@ -137,6 +139,7 @@ class MaskCounts:
 
     def __init__(self, attributes: int) -> None:
         self.faces = 0
+        self.known = np.zeros(attributes, np.int64)  # faces whose label is known
         self.pixels = 0
         self.counts = np.zeros((3, attributes), np.int64)  # both, map or mask, equal
         self.overlaps: list[np.ndarray] = []  # (B, 2, A) a batch: both, and map or mask, of a face
@@ -146,17 +149,20 @@ class MaskCounts:
         self.energy_faces = np.zeros((3, attributes), np.int64)
 
     def add(self, maps: Tensor, inside: Tensor, labels: Tensor) -> None:
-        """Add ``maps`` (B, A, h, w) of faces with these labels (B, A) bool.
+        """Add ``maps`` (B, A, h, w) of faces with these labels (B, A); unknown ones are left out.
 
         ``inside`` (B, A, h, w) bool: the attribute's regions, whatever the label. The target mask
         is where both are true.
         """
-        targets, predicted = inside & labels[:, :, None, None], maps > 0.5
+        known = (labels >= 0)[:, :, None, None]
+        targets, predicted = inside & (labels == 1)[:, :, None, None], (maps > 0.5) & known
         both, either = (predicted & targets).sum(PIXELS), (predicted | targets).sum(PIXELS)
         masked = targets.any(dim=-1).any(dim=-1)
         overlap = torch.where(masked, both / either.clamp(min=1), 0)
-        same, empty = (predicted == targets).sum(PIXELS), (~targets).sum(PIXELS)
+        same = ((predicted == targets) & known).sum(PIXELS)
+        empty = (~targets & known).sum(PIXELS)
         self.faces += len(maps)
+        self.known += (labels >= 0).sum(dim=0).cpu().numpy()
         self.pixels = maps.shape[-2] * maps.shape[-1]
         self.counts += torch.stack([both, either, same]).sum(dim=1).cpu().numpy()
         self.overlaps.append(torch.stack([both, either], dim=1).int().cpu().numpy())
@@ -170,7 +176,11 @@ class MaskCounts:
         area = inside.float().mean(PIXELS)
         shown, visible = total > 0, area > 0
         for i, (value, where) in enumerate(
-            [(share, shown & visible & labels), (share, shown & visible & ~labels), (area, visible)]
+            [
+                (share, shown & visible & (labels == 1)),
+                (share, shown & visible & (labels == 0)),
+                (area, visible),
+            ]
         ):
             self.energy[i] += torch.where(where, value, 0).sum(dim=0).cpu().numpy()
             self.energy_faces[i] += where.sum(dim=0).cpu().numpy()
@@ -188,7 +198,7 @@ class MaskCounts:
         A map that is zero everywhere has no such share, nor has a face whose regions are hidden.
         """
         both, either, same = self.counts
-        pixels = np.float64(self.faces * self.pixels)
+        pixels = (self.known * self.pixels).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
                 "positives": self.positives[0],

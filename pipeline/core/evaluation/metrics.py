@@ -46,8 +46,8 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 def enough_faces(labels: np.ndarray, min_class: int) -> np.ndarray:
     """(A,) bool: at least ``min_class`` faces are positive and as many are negative."""
-    positives = labels.sum(axis=0)
-    return (positives >= min_class) & (len(labels) - positives >= min_class)
+    enough: np.ndarray = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    return enough >= min_class
 
 
 def measure(
@@ -55,24 +55,26 @@ def measure(
 ) -> dict[str, np.ndarray]:
     """Every metric of ``METRICS`` as (A,) float64.
 
-    ``labels`` (N, A) bool, ``logits`` (N, A), ``thresholds`` (A,) probabilities: an attribute is
-    predicted where its probability is above.
+    ``labels`` (N, A), of which each metric takes those that are known; ``logits`` (N, A),
+    ``thresholds`` (A,) probabilities: an attribute is predicted where its probability is above.
     """
     columns = zip(
         labels.T, (logits > logit_thresholds(thresholds)).T, _ranks(logits).T, logits.T, strict=True
     )
     with warnings.catch_warnings():  # of absent classes, which become NaN below
         warnings.simplefilter("ignore")
-        rows = [_measure(*column) for column in columns]
-    positives = labels.sum(axis=0)
+        rows = [_measure(*(values[column[0] >= 0] for values in column)) for column in columns]
+    positives, negatives = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
     values = {name: np.array([row[name] for row in rows], np.float64) for name in METRICS}
-    return without_undefined(values, positives, len(labels) - positives)
+    return without_undefined(values, positives, negatives)
 
 
 def _measure(
     labels: np.ndarray, predicted: np.ndarray, ranks: np.ndarray, logits: np.ndarray
 ) -> dict[str, float]:
-    """One attribute's metrics, all (N,)."""
+    """One attribute's metrics, all (N,), of known labels; NaN where there are none."""
+    if not len(labels):
+        return dict.fromkeys(METRICS, float("nan"))
     target, prediction = (torch.tensor(values.astype(np.int64)) for values in (labels, predicted))
     scores = torch.tensor(ranks)
     recall = float(classification.binary_recall(prediction, target))
@@ -120,7 +122,8 @@ class Calibration:
 
 
 def calibration(labels: np.ndarray, predicted: np.ndarray) -> Calibration:
-    """Of labels (N,) bool and predicted probabilities (N,)."""
+    """Of labels (N,), where they are known, and predicted probabilities (N,)."""
+    labels, predicted = labels[labels >= 0], predicted[labels >= 0]
     bins = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], predicted, side="right")
     count = np.bincount(bins, minlength=BINS)
     with np.errstate(invalid="ignore"):
@@ -129,7 +132,11 @@ def calibration(labels: np.ndarray, predicted: np.ndarray) -> Calibration:
 
 
 def precision_recall_curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall at each distinct score, from the highest down; equal scores as one."""
+    """Precision and recall at each distinct score, from the highest down; equal scores as one.
+
+    Of labels (N,), where they are known, and scores (N,).
+    """
+    labels, scores = labels[labels >= 0], scores[labels >= 0]
     order = np.argsort(-scores, kind="stable")
     correct = np.cumsum(labels[order])
     last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
@@ -150,10 +157,10 @@ class Sample:
         self.cluster_of = cluster_of
         self.clusters = int(cluster_of.max()) + 1
         predicted = logits > logit_thresholds(thresholds)
-        self.images = self._per_cluster(np.ones((len(labels), 1)))
-        self.positives = self._per_cluster(labels)
-        self.predicted = self._per_cluster(predicted)
-        self.true_positives = self._per_cluster(predicted & labels)
+        self.images = self._per_cluster(labels >= 0)
+        self.positives = self._per_cluster(labels == 1)
+        self.predicted = self._per_cluster(predicted & (labels >= 0))
+        self.true_positives = self._per_cluster(predicted & (labels == 1))
         self.rankings = [Ranking.of(*column) for column in zip(labels.T, logits.T, strict=True)]
 
     def _per_cluster(self, values: np.ndarray) -> np.ndarray:

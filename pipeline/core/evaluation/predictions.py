@@ -1,10 +1,10 @@
 """What a model predicted of every face, as Parquet: the only module that knows its columns.
 
 Columns: ``image_name``, ``split``, ``celeb_id`` (-1 where unknown); the labels of the data set as
-booleans, under their names; ``{attribute}_logit`` (float32) for each attribute that the model has.
-The file's metadata holds, as JSON under ``attparse``, the thresholds, the train split's share of
-positives, the hash of the weights and the warnings, so that every metric can be computed from
-this file alone, with its warnings.
+booleans, null where unknown, under their names; ``{attribute}_logit`` (float32) for each attribute
+that the model has. The file's metadata holds, as JSON under ``attparse``, the thresholds, the train
+split's share of positives, the hash of the weights and the warnings, so that every metric can be
+computed from this file alone, with its warnings.
 """
 
 import json
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation.metrics import logit_thresholds
+from pipeline.core.faces.store import labels_of, with_nulls
 from pipeline.core.files import replacing
 
 VERSION = 1
@@ -27,7 +28,7 @@ FACE, LOGIT = ("image_name", "split", "celeb_id"), "_logit"  # columns; an endin
 class Predictions:
     """Faces of the valid and test splits, in the order of ``faces/``.
 
-    ``labels`` (N, L) bool of the data set's attributes ``label_names``; ``attributes`` the A of
+    ``labels`` (N, L) int8 of the data set's attributes ``label_names``; ``attributes`` the A of
     these that the model has; ``logits`` (N, A) float32; ``thresholds`` (A,) probabilities above
     which an attribute is predicted; ``train_positives`` (L,) the share of positives in the split
     ``train`` that was trained on, NaN where that data set lacks the attribute; ``weights`` the
@@ -53,7 +54,7 @@ class Predictions:
 
     @property
     def model_labels(self) -> np.ndarray:
-        """(N, A) bool: the labels of the model's attributes."""
+        """(N, A) int8: the labels of the model's attributes."""
         labels: np.ndarray = self.labels[:, self.columns]
         return labels
 
@@ -84,7 +85,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "celeb_id": pa.array(predictions.identities.astype(np.int64)),
     }
     for name, labels in zip(predictions.label_names, predictions.labels.T, strict=True):
-        columns[name] = pa.array(labels.astype(bool))
+        columns[name] = with_nulls(labels)
     for name, logits in zip(predictions.attributes, predictions.logits.T, strict=True):
         columns[name + LOGIT] = pa.array(logits.astype(np.float32))
     about = {
@@ -120,7 +121,7 @@ def read_predictions(path: Path) -> Predictions:
         splits=np.array(table["split"].to_pylist(), dtype=str),
         identities=table["celeb_id"].to_numpy(),
         label_names=label_names,
-        labels=np.stack([table[name].to_numpy() for name in label_names], axis=1),
+        labels=labels_of(table, label_names),
         attributes=attributes,
         logits=np.stack([table[name + LOGIT].to_numpy() for name in attributes], axis=1),
         thresholds=np.array(about["thresholds"]),

@@ -114,9 +114,10 @@ def summarise(
 
 
 def _majority_accuracy(test: Predictions) -> np.ndarray:
-    """(A,) accuracy of predicting for every face what most train faces are."""
-    majority = test.train_positives[test.columns] > 0.5
-    accuracy: np.ndarray = (test.model_labels == majority).mean(axis=0)
+    """(A,) accuracy of predicting for every face what most train faces are, on known labels."""
+    labels, majority = test.model_labels, test.train_positives[test.columns] > 0.5
+    with np.errstate(invalid="ignore"):
+        accuracy: np.ndarray = (labels == majority).sum(axis=0) / (labels >= 0).sum(axis=0)
     return accuracy
 
 
@@ -151,8 +152,8 @@ def _table(
     columns: dict[str, Any] = {
         "attribute": test.attributes,
         "counted": included,
-        "images": len(test.names),
-        "positives": test.model_labels.sum(axis=0),
+        "images": (test.model_labels >= 0).sum(axis=0),  # with a known label
+        "positives": (test.model_labels == 1).sum(axis=0),
         "threshold": test.thresholds,
         "majority_accuracy": values["majority_accuracy"],
     }

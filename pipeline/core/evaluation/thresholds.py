@@ -8,14 +8,15 @@ DEFAULT = 0.5
 
 
 def best_on_valid(labels: np.ndarray, logits: np.ndarray, min_class: int) -> np.ndarray:
-    """(A,) thresholds of the best balanced accuracy on valid: labels (N, A) bool, logits (N, A).
+    """(A,) thresholds of the best balanced accuracy on valid: labels (N, A), logits (N, A).
 
     Among equally good ones the nearest to 0.5 is taken. An attribute with fewer than
     ``min_class`` valid faces of a class keeps 0.5.
     """
     chosen = np.full(labels.shape[1], DEFAULT)
     for a in np.flatnonzero(enough_faces(labels, min_class)):
-        chosen[a] = _best(labels[:, a], probabilities(logits[:, a]))
+        known = labels[:, a] >= 0
+        chosen[a] = _best(labels[known, a] == 1, probabilities(logits[known, a]))
     return chosen
 
 

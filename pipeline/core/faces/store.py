@@ -2,16 +2,16 @@
 
 ``faces/`` is a Hugging Face dataset of one Arrow file, one row an image: ``image`` (the original
 encoded bytes, and its name), ``image_name``, ``split`` (train, valid, test), ``celeb_id``
-(-1 where unknown) and a boolean for each attribute of the data set, under its name; the regions of
-the attributes, where they are not CelebA's 40, are in the schema's metadata.
-``datasets.load_from_disk`` opens it.
-The file is written here and not by ``save_to_disk``, which puts a random fingerprint beside it:
-equal faces are equal bytes, and the fingerprint is a function of them.
+(-1 where unknown) and a boolean for each attribute of the data set, under its name, null where the
+label is unknown; the regions of the attributes, where they are not CelebA's 40, are in the schema's
+metadata. ``datasets.load_from_disk`` opens it. The file is written here and not by
+``save_to_disk``, which puts a random fingerprint beside it: equal faces are equal bytes, and the
+fingerprint is a function of them.
 """
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.core.attributes import CELEBA, AttributeSet
+from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.decoding import decode
 from pipeline.core.files import check_unchanged, replacing, sha256, write_json
@@ -40,7 +41,7 @@ FEATURES: dict[str, dict[str, str]] = {  # beside the attributes
 
 @dataclass(frozen=True)
 class Face:
-    """One row: ``attributes`` (A,) bool; ``identity`` -1 where unknown."""
+    """One row: ``attributes`` (A,) labels, bool or int8; ``identity`` -1 where unknown."""
 
     name: str
     split: str
@@ -86,8 +87,8 @@ class Faces:
 
     @cached_property
     def attributes(self) -> np.ndarray:
-        """(N, A) bool, in the order of ``attribute_set``."""
-        return np.stack([self._table[name].to_numpy() for name in self.attribute_set.names], axis=1)
+        """(N, A) int8 labels, -1 where unknown, in the order of ``attribute_set``."""
+        return labels_of(self._table, self.attribute_set.names)
 
     @cached_property
     def identities(self) -> np.ndarray:
@@ -189,9 +190,9 @@ def write_faces(
 def _record_batch(faces: list[Face], schema: pa.Schema) -> pa.RecordBatch:
     names = schema.names[len(FEATURES) :]
     attributes = np.stack([face.attributes for face in faces])
-    if attributes.dtype != bool or attributes.shape[1:] != (len(names),):
+    if attributes.dtype not in (bool, np.int8) or attributes.shape[1:] != (len(names),):
         found = f"{attributes.dtype} {attributes.shape[1:]}"
-        raise ValueError(f"attributes {found}, not bool ({len(names)},)")
+        raise ValueError(f"attributes {found}, not bool or int8 ({len(names)},)")
     if wrong := {face.split for face in faces} - set(SPLITS):
         raise ValueError(f"splits {sorted(wrong)} are none of {SPLITS}")
     columns = {
@@ -199,10 +200,22 @@ def _record_batch(faces: list[Face], schema: pa.Schema) -> pa.RecordBatch:
         "image_name": [face.name for face in faces],
         "split": [face.split for face in faces],
         "celeb_id": [int(face.identity) for face in faces],
-        **{name: attributes[:, a] for a, name in enumerate(names)},
+        **{name: with_nulls(attributes[:, a]) for a, name in enumerate(names)},
     }
     arrays = [pa.array(columns[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def with_nulls(labels: np.ndarray) -> pa.Array:
+    """Labels (N,) as a column of booleans, null where unknown."""
+    unknown = labels == UNKNOWN
+    return pa.array(labels == 1, pa.bool_(), mask=unknown if unknown.any() else None)
+
+
+def labels_of(table: pa.Table, names: Sequence[str]) -> np.ndarray:
+    """(N, A) int8 labels of columns as ``with_nulls`` makes them."""
+    columns = [pc.fill_null(table[name].cast(pa.int8()), UNKNOWN).to_numpy() for name in names]
+    return np.stack(columns, axis=1)
 
 
 def _schema(

@@ -133,12 +133,12 @@ def codes(table: Any) -> Any:
 
 
 def attribute_masks(bits: np.ndarray, labels: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """Masks of one face: true where the label is true and one of the attribute's regions is.
+    """Masks of one face: true where the label is 1 and one of the attribute's regions is.
 
     ``bits`` (H, W) uint16 from ``fill_polygons``, or any crop of it, mirrored or thinned out;
-    ``labels`` (A,) bool; ``code`` (A,) from ``codes``. The result is (A, H, W) bool.
+    ``labels`` (A,); ``code`` (A,) from ``codes``. The result is (A, H, W) bool.
     """
     masks = np.zeros((len(labels), *bits.shape), bool)
-    for k in np.flatnonzero(labels):
+    for k in np.flatnonzero(labels == 1):
         np.not_equal(bits & int(code[k]), 0, out=masks[k])
     return masks

@@ -6,7 +6,8 @@
 - ``regions`` (image, y, x) uint16: bit r is the r-th region. With the labels, all masks follow
   from it; it is what training reads;
 - ``names`` (image,) str, ``found`` (image,) bool: has landmarks, ``labels`` (image, attribute)
-  bool: as the masks were drawn, or repaired;
+  bool: as the masks were drawn, or repaired; where some are unknown, int8 with -1 for these, whose
+  masks are empty and mean nothing;
 - ``checksums`` (image, array) uint32: the CRC-32C of each face's compressed masks and regions;
 - the group's attribute ``attparse_masks``: version, names of attributes and regions, the regions
   of each attribute, and checksums (``crc32c``) of each shard's index, of every other file, and of
@@ -101,7 +102,7 @@ def finish(
 ) -> None:
     """Put everything that describes the shards beside them, and open the store.
 
-    ``found`` (N,) bool, ``labels`` (N, A) bool, ``size`` (height, width). The shards are in
+    ``found`` (N,) bool, ``labels`` (N, A), ``size`` (height, width). The shards are in
     place. Files that do not belong to this store (of an earlier, larger one) are removed.
     """
     shards = {name for i in range(-(-len(names) // shard)) for name in shard_names(i)}
@@ -158,6 +159,8 @@ def _describe(
             compressors=ZstdCodec(level=LEVEL),
             dimension_names=dimensions,
         )
+    known = (labels >= 0).all()
+    labels = labels == 1 if known else labels.astype(np.int8)
     arrays = {"names": np.array(names, object), "found": found, "labels": labels}
     for name, values in (arrays | {"checksums": checksums}).items():
         array = group.create_array(
@@ -217,7 +220,7 @@ class Masks:
     """A store for reading: opening reads only what describes it, and it pickles as its path.
 
     ``names`` list of N image names; ``size`` (height, width); ``found`` (N,) bool: has landmarks;
-    ``labels`` (N, A) bool; ``attributes`` A names; ``regions`` 14 names; ``table`` (A, 14) bool:
+    ``labels`` (N, A) int8; ``attributes`` A names; ``regions`` 14 names; ``table`` (A, 14) bool:
     the regions of each attribute. Reading takes no lock, starts no thread and shares no file
     position, so that threads, and forked or spawned processes, may all read.
     """
@@ -231,7 +234,7 @@ class Masks:
         self.table = np.array([[r in places[a] for r in self.regions] for a in self.attributes])
         self.names: list[str] = [str(name) for name in _whole_array(path / "names")]
         self.found = _whole_array(path / "found")
-        self.labels = _whole_array(path / "labels")
+        self.labels = _whole_array(path / "labels").astype(np.int8)
         regions = zarr.open_array(path / "regions", mode="r")
         _, height, width = regions.shape
         self.size: tuple[int, int] = (height, width)

@@ -47,11 +47,11 @@ class FaceData:
     def class_counts(self) -> np.ndarray:
         """(2, A): how many of the faces trained on lack, and have, each attribute."""
         labels = self.train_faces.labels[self.splits["train"]]
-        return np.stack([(~labels).sum(axis=0), labels.sum(axis=0)])
+        return np.stack([(labels == 0).sum(axis=0), (labels == 1).sum(axis=0)])
 
     @property
     def valid_labels(self) -> np.ndarray:
-        """(N, A) bool, of the split valid."""
+        """(N, A) int8, of the split valid."""
         labels: np.ndarray = self.valid_faces.labels[self.splits["valid"]]
         return labels
 
@@ -116,11 +116,15 @@ def split_rows(faces: Faces, settings: TrainingSettings, seed: int) -> dict[str,
 def stratified(
     faces: Faces, rows: np.ndarray, attribute: str, share: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """A share of ``rows``, cut 80/20, each with the same share of positives of an attribute."""
+    """A share of ``rows``, cut 80/20, each with the same share of positives of an attribute.
+
+    Faces whose label of it is unknown are left out.
+    """
     from datasets import ClassLabel, Dataset, Features, Value, disable_progress_bars
 
     disable_progress_bars()
-    positive = faces.attributes[rows, faces.attribute_set.names.index(attribute)].astype(int)
+    labels = faces.attributes[rows, faces.attribute_set.names.index(attribute)]
+    rows, positive = rows[labels >= 0], labels[labels >= 0].astype(int)
     table = Dataset.from_dict(
         {"row": rows, "positive": positive},
         Features({"row": Value("int64"), "positive": ClassLabel(2)}),

@@ -79,9 +79,11 @@ class Learner:
         attribute_loss, mask_loss = self.losses(batch, output, augmentation)
         self.count(self.train_sums, batch, output.logits, attribute_loss, mask_loss)
         self.batch += 1
+        labelled = (batch.labels >= 0).any(1).sum().clamp(min=1)
         faces_with_masks = 1 if batch.found is None else batch.found.sum().clamp(min=1)
         weight = self.settings.segmentation_weight
-        loss: Tensor = attribute_loss.mean() + weight * mask_loss.sum() / faces_with_masks
+        attribute_mean = attribute_loss.sum() / labelled
+        loss: Tensor = attribute_mean + weight * mask_loss.sum() / faces_with_masks
         return loss
 
     def optimizer_step(self) -> None:
@@ -113,9 +115,15 @@ class Learner:
         self.valid_predictions.add(batch, output.logits)
 
     def losses(self, batch: Batch, output: Any, augmentation: Any) -> tuple[Tensor, Tensor]:
-        """Each face's attribute loss (the mean over attributes) and mask loss, both (B,)."""
-        logits = output.logits.float()
-        attribute_loss = self.attribute_loss(logits, batch.labels.to(logits.dtype)).mean(1)
+        """Each face's attribute loss (the mean over its known labels) and mask loss, both (B,).
+
+        A face without a known label has no attribute loss, 0. That a face with few labels weighs as
+        much as one with many is the normalisation of Durand et al., "Learning a deep ConvNet for
+        multi-label classification with partial labels" (CVPR 2019).
+        """
+        logits, known = output.logits.float(), batch.labels >= 0
+        losses = self.attribute_loss(logits, (batch.labels == 1).to(logits.dtype))
+        attribute_loss = (losses * known).sum(1) / known.sum(1).clamp(min=1)
         return attribute_loss, mask_losses(output, batch, self.settings, self.table, augmentation)
 
     @staticmethod
@@ -123,9 +131,12 @@ class Learner:
         """Add a batch to the epoch's sums, without waiting for the device."""
         with torch.no_grad():
             counted = batch.counted.float()
-            correct = ((logits > 0) == batch.labels).float().mean(1)
+            known = batch.labels >= 0
+            correct = (((logits > 0) == batch.labels) & known).float().sum(1)
+            correct = correct / known.sum(1).clamp(min=1)
+            labelled = counted * known.any(1)
             found = counted if batch.found is None else counted * batch.found
-            parts = (attribute * counted, mask * counted, correct * counted, counted, found)
+            parts = (attribute * counted, mask * counted, correct * counted, labelled, found)
             sums.add_(torch.stack([part.sum() for part in parts]))
 
     def end_epoch(self) -> dict[str, float]:
@@ -133,11 +144,12 @@ class Learner:
         row = {"epoch": float(self.epoch + 1), "learning_rate": self.learning_rate}
         for name, sums in (("train", self.train_sums), ("valid", self.valid_sums)):
             total = dict(zip(SUMS, self.over_processes(sums).tolist(), strict=True))
-            attribute = total["attribute_loss"] / total["faces"]
+            faces = max(total["faces"], 1)  # with a known label
+            attribute = total["attribute_loss"] / faces
             mask = total["mask_loss"] / max(total["faces_with_masks"], 1)
             row[f"{name}_loss"] = attribute + self.settings.segmentation_weight * mask
             row[f"{name}_attribute_loss"], row[f"{name}_mask_loss"] = attribute, mask
-            row[f"{name}_accuracy"] = total["correct"] / total["faces"]
+            row[f"{name}_accuracy"] = total["correct"] / faces
             sums.zero_()
         row |= self.valid_predictions.metric(self.fabric)
         if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):

@@ -49,7 +49,7 @@ class Share(NamedTuple):
 
 
 class FaceBatches:
-    """Whole batches of faces: decoded images, labels (N, A) bool by row, region bits."""
+    """Whole batches of faces: decoded images, labels (N, A) by row, region bits."""
 
     def __init__(self, faces: Images, labels: np.ndarray, masks: Bits | None) -> None:
         self.faces, self.labels, self.masks = faces, labels, masks

@@ -44,13 +44,14 @@ class ValidPredictions:
         return {self.select_by: self.evaluate(labels[counted], logits[counted])}
 
     def evaluate(self, labels: np.ndarray, logits: np.ndarray) -> float:
-        """Of labels (N, A) bool and logits (N, A); NaN where no attribute, or group, has it."""
+        """Of labels (N, A) and logits (N, A); NaN where no attribute, or group, has it."""
         name = self.select_by.removeprefix("valid_")
         if name != "worst_group_accuracy":
             return mean_metric(name, labels, logits)
-        target = self.groups[0]
+        known = (labels[:, self.groups] >= 0).all(axis=1)
+        labels, logits, target = labels[known], logits[known], self.groups[0]
         correct = labels[:, target] == (logits[:, target] > 0)
-        return worst_group_accuracy(correct, group_numbers(labels[:, self.groups]))
+        return worst_group_accuracy(correct, group_numbers(labels[:, self.groups] == 1))
 
     def require_defined(self, labels: np.ndarray) -> None:
         """A ``UserError`` unless the metric has a value for these labels of valid (N, A)."""
@@ -68,13 +69,14 @@ class ValidPredictions:
 def mean_metric(name: str, labels: np.ndarray, logits: np.ndarray) -> float:
     """The mean of a metric over the attributes in which it is defined, at a threshold of 0.5.
 
-    ``name`` as in ``evaluation.metrics``; labels (N, A) bool, logits (N, A).
+    ``name`` as in ``evaluation.metrics``; labels (N, A), logits (N, A).
     """
-    images, positives, predicted = len(labels), labels.sum(axis=0), logits > 0
-    counts = positives, predicted.sum(axis=0), (predicted & labels).sum(axis=0)
-    values = from_counts(np.array(images), *counts)
+    known, positive, predicted = labels >= 0, labels == 1, logits > 0
+    images, positives = known.sum(axis=0), positive.sum(axis=0)
+    counts = (predicted & known).sum(axis=0), (predicted & positive).sum(axis=0)
+    values = from_counts(images, positives, *counts)
     if name not in values:
-        once = np.ones((images, 1))
+        once = np.ones((len(labels), 1))
         columns = zip(labels.T, logits.T, strict=True)
         ranked = np.array([Ranking.of(*column).evaluate(once) for column in columns])[..., 0]
         values |= {"average_precision": ranked[:, 0], "auroc": ranked[:, 1]}

@@ -18,10 +18,10 @@ from pipeline.core.model_settings import AugmentationSettings, ModelSettings
 class Batch(NamedTuple):
     """B faces as the loader delivers them.
 
-    ``images`` (B, 3, H, W) uint8 RGB, in channels-last memory. ``labels`` (B, A) bool. ``bits``
-    (B, H, W) int16, and ``found`` (B,) bool, which faces have landmarks; both None where no
-    masks are used. ``counted`` (B,) bool: False for a face that is there only to give every
-    process equally many.
+    ``images`` (B, 3, H, W) uint8 RGB, in channels-last memory. ``labels`` (B, A) int8, -1 where
+    unknown. ``bits`` (B, H, W) int16, and ``found`` (B,) bool, which faces have landmarks; both
+    None where no masks are used. ``counted`` (B,) bool: False for a face that is there only to give
+    every process equally many.
     """
 
     images: Tensor
@@ -171,9 +171,9 @@ def moved_bits(batch: Batch, size: tuple[int, int], augmentation: Augmentation |
 def expand(bits: Tensor, labels: Tensor, table: Tensor) -> Tensor:
     """Masks (B, A, H, W) bool from region bits (B, H, W) int16, labels (B, A), table (A, 14).
 
-    A mask is true where one of its attribute's regions is, if the label is positive.
+    A mask is true where one of its attribute's regions is, if the label is 1.
     """
-    positive = (codes(table) * labels).to(bits.dtype)
+    positive = (codes(table) * (labels == 1)).to(bits.dtype)
     return (bits[:, None] & positive[:, :, None, None]) != 0
 
 

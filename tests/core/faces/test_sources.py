@@ -21,7 +21,7 @@ import yaml
 from conftest import ROOT
 from face_sets import encoded, entry, official_set, picture, run, splits_in_words
 
-from pipeline.core.attributes import ATTRIBUTES, CELEBA, AttributeSet
+from pipeline.core.attributes import ATTRIBUTES, CELEBA, UNKNOWN, AttributeSet
 from pipeline.core.faces.sources import celeba
 from pipeline.core.files import sha256
 
@@ -543,6 +543,17 @@ class TestFolder:
         assert got.faces.attribute_set == AttributeSet.of(expected)
         labels = own.labels[:, [ATTRIBUTES.index("Smiling"), ATTRIBUTES.index("Male")]]
         assert np.array_equal(got.faces.attributes, labels)
+
+    def test_an_empty_cell_is_an_unknown_label_and_is_counted(self, own, tmp_path):
+        table = own.table.astype({"Male": object})
+        table.loc[[1, 4], "Male"] = ""
+        got = take(own, tmp_path, table)
+        expected = own.labels.astype(np.int8)
+        expected[[1, 4], ATTRIBUTES.index("Male")] = UNKNOWN
+        assert np.array_equal(got.faces.attributes, expected)
+        assert got.summary["unknown_labels"]["Male"] == 2
+        assert sum(got.summary["unknown_labels"].values()) == 2
+        assert "unknown_labels" not in take(own, tmp_path).summary
 
     @pytest.mark.parametrize("names", [["Over_40", "Face_Mask"], ["Smiling", "Male"]])
     def test_other_attributes_than_celebas_need_an_entry_which_the_error_shows(

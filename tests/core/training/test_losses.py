@@ -91,7 +91,9 @@ def test_an_empty_map_of_few_white_pixels_costs_as_much_dice_as_one_of_many():
     def dice(logits):
         pixels = torch.nn.functional.binary_cross_entropy_with_logits
         entropy = pixels(logits, targets, reduction="none").mean((1, 2, 3))
-        return float((bce_dice(logits, targets, every) - entropy)[0] / DICE_WEIGHT)
+        return float(
+            (bce_dice(logits, targets, torch.ones(2, 2), every) - entropy)[0] / DICE_WEIGHT
+        )
 
     few, many = surely.clone(), surely.clone()
     few[:, 0], many[:, 1] = -40, -40

@@ -1,10 +1,10 @@
 """A user's own labelled faces: a CSV and a folder of images. Documented in docs/faces.md.
 
 ``labels.csv`` has the columns ``image_name`` and the attributes of the data set's entry, or
-CelebA's 40, with the labels 1 and -1 or 1 and 0 throughout. Optional are ``split`` (train, valid,
-test; without the column all is test) and ``identity`` (a number), and, for photographs to be
-aligned, the box (``x_1``, ``y_1``, ``width``, ``height``) and five points (``lefteye_x`` …
-``rightmouth_y``), as CelebA names them.
+CelebA's 40, with the labels 1 and -1 or 1 and 0 throughout, and an empty cell where a label is
+unknown. Optional are ``split`` (train, valid, test; without the column all is test) and
+``identity`` (a number), and, for photographs to be aligned, the box (``x_1``, ``y_1``, ``width``,
+``height``) and five points (``lefteye_x`` … ``rightmouth_y``), as CelebA names them.
 """
 
 import io
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.attributes import CELEBA, AttributeSet
+from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import describe_file
 from pipeline.core.faces.sources.images import Images
@@ -123,18 +123,17 @@ def _require_columns(path: Path, columns: list[str], attributes: AttributeSet) -
 
 
 def _attributes(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
-    """(N, A) bool of labels that are 1 and -1, or 1 and 0, throughout."""
+    """(N, A) int8 of labels that are 1 and -1, or 1 and 0, throughout; an empty cell is unknown."""
     labels = table[list(names)].to_numpy(dtype=object)
-    other = labels != "1"
     negative = "-1" if (labels == "-1").any() else "0"
-    wrong = np.argwhere(other & (labels != negative))
+    wrong = np.argwhere(~np.isin(labels, ["1", negative, ""]))
     if len(wrong):
         row, column = wrong[0]
         raise UserError(
             f"{path}, line {row + 2}, {names[column]}: {labels[row, column]!r} is not a label;"
-            " expected 1 and -1, or 1 and 0, throughout the file."
+            " expected 1 and -1, or 1 and 0, throughout the file, or an empty cell if unknown."
         )
-    return ~other
+    return np.where(labels == "", UNKNOWN, labels == "1").astype(np.int8)
 
 
 def _splits(path: Path, table: pd.DataFrame) -> np.ndarray:

@@ -18,11 +18,11 @@ from pipeline.core.faces.store import SPLITS
 class Labels:
     """N labelled images, in the source's order.
 
-    ``splits`` (N,) int: 0 train, 1 valid, 2 test; ``attributes`` (N, A) bool, in the order of the
-    data set's attributes; ``identities`` (N,) int64, -1 where unknown. Photographs that are not
-    aligned may have ``boxes`` (N, 4) float: left, top, width, height, and ``points`` (N, 5, 2)
-    float: left eye, right eye, nose, left and right corner of the mouth, in pixels; NaN where
-    unknown.
+    ``splits`` (N,) int: 0 train, 1 valid, 2 test; ``attributes`` (N, A) bool, or int8 with -1 for
+    unknown, in the order of the data set's attributes; ``identities`` (N,) int64, -1 where unknown.
+    Photographs that are not aligned may have ``boxes`` (N, 4) float: left, top, width, height, and
+    ``points`` (N, 5, 2) float: left eye, right eye, nose, left and right corner of the mouth, in
+    pixels; NaN where unknown.
     """
 
     names: list[str]

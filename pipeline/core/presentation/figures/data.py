@@ -66,14 +66,24 @@ def steps(
     return listed
 
 
+def positive_share(labels: np.ndarray) -> np.ndarray:
+    """(A,) share of 1 among the known labels (N, A), NaN where none is known."""
+    with np.errstate(invalid="ignore"):
+        share: np.ndarray = (labels == 1).sum(axis=0) / (labels >= 0).sum(axis=0)
+    return share
+
+
 def balance(labels: np.ndarray, names: Sequence[str], splits: np.ndarray, path: Path) -> None:
-    """The share of positives of each attribute by split; ``labels`` (N, A) bool of ``names``."""
+    """The share of positives of each attribute by split; ``labels`` (N, A) of ``names``.
+
+    Of those that are known; a name has the share of the others.
+    """
     share = {
-        split: labels[splits == split].mean(axis=0)
+        split: positive_share(labels[splits == split])
         for split in ("train", "valid", "test")
         if (splits == split).any()
     }
-    order = np.argsort(-labels.mean(axis=0), kind="stable")
+    order = np.argsort(-positive_share(labels), kind="stable")
     marks = {"train": ("o", style.BLUE), "valid": ("|", style.ORANGE), "test": ("x", style.INK)}
     with style.saved_figure(path, height=max(2.6, 1.4 + 0.15 * len(names)), width=5.6) as figure:
         axes, places = figure.subplots(), range(len(names))
@@ -81,7 +91,9 @@ def balance(labels: np.ndarray, names: Sequence[str], splits: np.ndarray, path: 
             marker, colour = marks[split]
             label = f"{split} ({int((splits == split).sum()):,})"
             axes.plot(values[order], places, marker, color=colour, ms=5, label=label)
-        axes.set_yticks(places, [style.readable(names[k]) for k in order], fontsize=7)
+        unknown = [f" ({style.as_percent(s)} unknown)" if s else "" for s in (labels < 0).mean(0)]
+        shown = [style.readable(names[k]) + unknown[k] for k in order]
+        axes.set_yticks(places, shown, fontsize=7)
         axes.set(
             xlabel="share of faces labelled so (%)", ylim=(len(names) - 0.4, -0.6), xlim=(0, None)
         )

@@ -30,12 +30,14 @@ def most_confident(
 ) -> dict[str, np.ndarray]:
     """For each of ``KINDS`` the faces of that kind, the most confident predictions first.
 
-    ``labels`` (N,) bool, ``probabilities`` (N,) of one attribute. The most confident mistakes are
-    where label and network disagree outright.
+    ``labels`` (N,), ``probabilities`` (N,) of one attribute; a face whose label is unknown is of no
+    kind. The most confident mistakes are where label and network disagree outright.
     """
     predicted = probabilities > threshold
     order = np.argsort(-abs(probabilities - threshold), kind="stable")
-    kind = np.where(predicted, np.where(labels, 0, 1), np.where(labels, 2, 3))[order]
+    positive = labels == 1
+    kind = np.where(predicted, np.where(positive, 0, 1), np.where(positive, 2, 3))
+    kind = np.where(labels >= 0, kind, -1)[order]
     return {name: order[kind == number] for number, name in enumerate(KINDS)}
 
 
@@ -135,7 +137,7 @@ class PanelRow(NamedTuple):
     """An attribute of one face: ``mask`` (H, W) bool, ``heat_map`` (h, w) of 0–1."""
 
     attribute: str
-    label: bool
+    label: int
     predicted: bool
     probability: float
     mask: np.ndarray
@@ -164,7 +166,7 @@ def panel(image: np.ndarray, attributes: Sequence[PanelRow], name: str, path: Pa
                 f" ({as_percent(one.probability)})",
                 ha="right",
                 fontsize=6.5,
-                color=_colour(one.predicted == one.label),
+                color=_colour(one.label < 0 or one.predicted == one.label),
             )
             heads = ("image", "target mask", "predicted map") if row == 0 else ("", "", "")
             shown = (image, one.mask.astype(float), one.heat_map)
@@ -172,8 +174,8 @@ def panel(image: np.ndarray, attributes: Sequence[PanelRow], name: str, path: Pa
                 show_image(axes, what, head, vmin=0, vmax=1)
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _yes(value: int) -> str:
+    return "unknown" if value < 0 else "yes" if value else "no"
 
 
 def _colour(correct: bool) -> str:
@@ -217,9 +219,9 @@ def caption(
         )
     missed, false = (
         [f"{sign} {readable(attributes[k])}" for k in np.flatnonzero(wrong).tolist()]
-        for sign, wrong in (("−", labels & ~predicted), ("+", ~labels & predicted))
+        for sign, wrong in (("−", (labels == 1) & ~predicted), ("+", (labels == 0) & predicted))
     )
-    lines = [f"{int((labels == predicted).sum())} of {len(attributes)} correct"]
+    lines = [f"{int((labels == predicted).sum())} of {int((labels >= 0).sum())} correct"]
     lines += missed[:3] + false[:3]
     more = len(missed[3:]) + len(false[3:])
     return "\n".join(lines + ([f"and {more} more"] if more else []))

@@ -24,7 +24,7 @@ def draw_grid(test: EvaluatedFaces, path: Path) -> None:
     attributes = test.predictions.attributes
     values = test.labels[picked], test.predicted[picked], test.probabilities[picked]
     captions = [faces.caption(attributes, *face) for face in zip(*values, strict=True)]
-    correct = (values[0] == values[1]).all(axis=1)
+    correct = ((values[0] == values[1]) | (values[0] < 0)).all(axis=1)
     notes = " (− missed, + false)" if len(attributes) > 3 else ""
     title = f"Test faces: labels and predictions{notes}"
     faces.grid(list(test.images(picked)), captions, correct, title, path)
@@ -111,7 +111,8 @@ def mean_maps(
     code = codes(masks.table[columns])
     for rows, _, output in inference.over(test.faces, test.rows[picked], "maps"):
         labels = masks.labels[rows][:, columns]
-        weights = labels.astype(np.float32), (~labels).astype(np.float32)
+        positive, negative = labels == 1, labels == 0
+        weights = positive.astype(np.float32), negative.astype(np.float32)
         maps = heat_maps(output)
         assert maps is not None
         targets = sum(
@@ -119,7 +120,7 @@ def mean_maps(
             for bits, label in zip(masks.region_bits(rows), labels, strict=True)
         )
         seen = [np.einsum("ba,bahw->ahw", weight, maps) for weight in weights]
-        batch = [*seen, targets, labels.sum(axis=0), (~labels).sum(axis=0)]
+        batch = [*seen, targets, positive.sum(axis=0), negative.sum(axis=0)]
         sums = [a + b for a, b in zip(sums, batch, strict=True)] if sums else batch
     return Means(*sums)
 
@@ -155,7 +156,7 @@ def draw_panel(
     inference: Inference, test: EvaluatedFaces, masks: Masks, usable: np.ndarray, path: Path
 ) -> None:
     """The panel of the face with the most positive labels among a hundred, so that most show."""
-    face = max(usable[:100].tolist(), key=lambda face: int(test.labels[face].sum()))
+    face = max(usable[:100].tolist(), key=lambda face: int((test.labels[face] == 1).sum()))
     row = int(test.rows[face])
     image = test.faces.image(row)
     maps = heat_maps(inference.predict(image[None]))

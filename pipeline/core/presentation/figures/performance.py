@@ -50,8 +50,10 @@ def bars(table: pd.DataFrame, about: str, warnings: list[str], path: Path) -> No
         left.set(xlabel="accuracy (%)", xlim=(0, 1.005), ylim=(len(order) - 0.4, -0.6))
         right.set(xlabel="balanced accuracy (%)", xlim=(min(0.5, _lowest(order)), 1.005))
         names = [
-            f"{style.readable(name)} ({positives:,})"
-            for name, positives in zip(order["attribute"], order["positives"], strict=True)
+            f"{style.readable(name)} ({positives:,}{f' of {known:,}' if known < images else ''})"
+            for name, positives, known in zip(
+                order["attribute"], order["positives"], order["images"], strict=True
+            )
         ]
         left.set_yticks(order.index, names, fontsize=7)
         for axes in (left, right):
@@ -93,12 +95,12 @@ def reliability(test: Predictions, included: np.ndarray, path: Path) -> None:
         above.plot([0, 1], [0, 1], color=style.GREY, ls="--", lw=1, label="perfectly calibrated")
         above.plot(bins.predicted, bins.observed, "o-", color=style.BLUE, ms=4, label="model")
         above.set(ylabel="share of positives (%)", ylim=(-0.02, 1.02), xlim=(0, 1))
-        above.set_title(style.with_n("Reliability", len(labels), "predictions"))
+        above.set_title(style.with_n("Reliability", int(bins.count.sum()), "predictions"))
         above.legend(title=f"pooled calibration error {100 * bins.error:.1f} %")
         centres = (np.arange(BINS) + 0.5) / BINS
         below.bar(centres, bins.count, width=0.9 / BINS, color=style.SKY)
         below.set(xlabel="predicted probability (%)", ylabel="predictions")
-        if len(labels):
+        if bins.count.sum():
             below.set_yscale("log")
             style.plain_logarithms(below.yaxis)
         style.percent_axis(above.yaxis)
@@ -155,13 +157,14 @@ def confusion(test: Predictions, path: Path) -> None:
 def excesses(test: Predictions) -> np.ndarray:
     """(L, A): on test faces labelled i, the share predicted j minus the share labelled j.
 
-    NaN where fewer than ``MIN_POSITIVES`` faces are labelled i.
+    NaN where fewer than ``MIN_POSITIVES`` faces are labelled i and have a known label j.
     """
-    too_often = test.predicted.astype(float) - test.model_labels
-    faces = test.labels.sum(axis=0)
+    labels, positive = test.model_labels, (test.labels == 1).T.astype(float)
+    known = (labels >= 0).astype(float)
+    faces = positive @ known
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = test.labels.T.astype(float) @ too_often / faces[:, None]
-    return np.where(faces[:, None] >= MIN_POSITIVES, mean, np.nan)
+        mean = positive @ (known * (test.predicted.astype(float) - labels)) / faces
+    return np.where(faces >= MIN_POSITIVES, mean, np.nan)
 
 
 def groups(summary: dict[str, Any], path: Path) -> None:
@@ -210,12 +213,12 @@ def _impossible(axes: Axes, rules: dict[str, dict[str, float]], images: int) -> 
     axes.set_title(style.with_n("Contradictions", images, "test faces"))
     names = [style.readable(name) for name in rules]
     for shift, kind, colour in ((-0.2, "predicted", style.BLUE), (0.2, "labelled", style.SKY)):
-        values = [rule[kind] for rule in rules.values()]
+        values = np.array([rule[kind] for rule in rules.values()], float)  # NaN where None
         axes.barh(np.arange(len(names)) + shift, values, height=0.38, color=colour, label=kind)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    highest = max((max(rule.values()) for rule in rules.values()), default=0)
+    highest = max((share or 0 for rule in rules.values() for share in rule.values()), default=0)
     axes.set_xlim(0, max(0.01, 1.05 * highest))  # also where there is no contradiction
     axes.set_xlabel("share of faces (%)")
     style.percent_axis(axes.xaxis, decimals=1)

@@ -104,17 +104,17 @@ def draw_face_masks(faces: Faces, masks: Masks, row: int, path: Path) -> None:
     """One face with the masks of all attributes."""
     image, labels = faces.image(row), masks.labels[row]
     panels = [(image, masks.names[row])] + [
-        (overlay(image, mask), readable(name) + ("" if label else " (no)"))
+        (overlay(image, mask), readable(name) + {1: "", 0: " (no)"}.get(int(label), " (unknown)"))
         for mask, name, label in zip(masks.masks(row), masks.attributes, labels, strict=True)
     ]
     found = "" if masks.found[row] else ", no landmarks"
-    title = f"{masks.names[row]}: {labels.sum()} of {len(labels)} attributes{found}"
+    title = f"{masks.names[row]}: {(labels == 1).sum()} of {len(labels)} attributes{found}"
     contact_sheet(panels, 7, title, path)
 
 
 def draw_sheet_masks(faces: Faces, masks: Masks, attribute: int, images: int, path: Path) -> None:
     """Faces that have an attribute, each with its mask."""
-    positive = np.flatnonzero(masks.labels[:, attribute])
+    positive = np.flatnonzero(masks.labels[:, attribute] == 1)
     panels = [
         (
             overlay(faces.image(row), masks.masks(row)[attribute]),
@@ -147,7 +147,7 @@ def mean_masks(masks: Masks, rows: Iterable[int]) -> tuple[np.ndarray, np.ndarra
     for row in rows:
         if masks.found[row]:
             bits = masks.region_bits([row])[0]
-            for k in np.flatnonzero(masks.labels[row]):
+            for k in np.flatnonzero(masks.labels[row] == 1):
                 total[k] += (bits & int(code[k])) != 0
                 count[k] += 1
     with np.errstate(invalid="ignore"):
