@@ -23,6 +23,7 @@ from pipeline.core.landmarks.table import Landmarks
 from pipeline.core.masks.store import open_masks
 from pipeline.core.networks import Output, build
 from pipeline.core.presentation.figures.faces import most_confident
+from pipeline.core.training.last_layer import temperatures
 from pipeline.core.training.learner import Learner
 from pipeline.core.training.selection import mean_metric
 from pipeline.core.training.transforms import Batch
@@ -51,6 +52,8 @@ def test_metrics_and_thresholds_are_those_of_the_known_faces():
         assert chosen[k] == thresholds.best_on_valid(*known, 3)[0]
     least = [min((of == 1).sum(), (of == 0).sum()) for of in labels.T]
     assert metrics.enough_faces(labels, max(least)).tolist() == [n == max(least) for n in least]
+    changed = np.where(labels < 0, -30 * np.sign(logits), logits)
+    assert np.array_equal(temperatures(labels, changed), temperatures(labels, logits))
     for name in ("auroc", "f1", "balanced_accuracy"):
         assert mean_metric(name, labels, logits) == pytest.approx(found[name].mean())
 

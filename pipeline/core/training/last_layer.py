@@ -20,7 +20,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 
 class Outputs(NamedTuple):
-    """``features`` (N, F) that the last layer sees, ``logits`` (N, A), ``labels`` (N, A) bool."""
+    """``features`` (N, F) that the last layer sees, ``logits`` (N, A), ``labels`` (N, A)."""
 
     features: np.ndarray
     logits: np.ndarray
@@ -60,14 +60,17 @@ def read_outputs(
 def temperatures(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """(A,): dividing an attribute's logits by it gives the lowest log loss for these faces.
 
-    Labels (N, A) bool, logits (N, A). Guo et al., "On calibration of modern neural networks" (ICML
-    2017), for each attribute by itself. An attribute with fewer than ``MIN_CLASS`` faces of a class
-    keeps 1. No prediction at a threshold of 0.5 changes, and no ranking.
+    Labels (N, A), of which the known ones count; logits (N, A). Guo et al., "On calibration of
+    modern neural networks" (ICML 2017), for each attribute by itself. An attribute with fewer than
+    ``MIN_CLASS`` faces of a class keeps 1. No prediction at a threshold of 0.5 changes, and no
+    ranking.
     """
     chosen = np.ones(labels.shape[1])
-    positives = labels.sum(axis=0)
-    for a in np.flatnonzero((positives >= MIN_CLASS) & (len(labels) - positives >= MIN_CLASS)):
-        true = np.where(labels[:, a], logits[:, a], -logits[:, a]).astype(np.float64)
+    fewest = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    for a in np.flatnonzero(fewest >= MIN_CLASS):
+        known = labels[:, a] >= 0
+        label, logit = labels[known, a], logits[known, a]
+        true = np.where(label == 1, logit, -logit).astype(np.float64)
         bounds = (np.log(COLDEST), np.log(HOTTEST))
         found = minimize_scalar(log_loss, bounds=bounds, args=(true,), method="bounded")
         chosen[a] = np.exp(found.x)
