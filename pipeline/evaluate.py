@@ -43,6 +43,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--predictions", type=Path, required=True, help="write: labels and logits")
     parser.add_argument("--metrics", type=Path, required=True, help="write: means, as JSON")
     parser.add_argument("--table", type=Path, required=True, help="write: a row an attribute")
+    for flag, faces in (("--same-as", "--faces"), ("--trained-same-as", "--trained-on")):
+        what = f"which attributes of {faces} have another name elsewhere, as JSON"
+        parser.add_argument(flag, type=stage.settings, default={}, help=what)
     parser.add_argument("--threads", type=int, default=1, help="images, or resamples, at once")
     parser.add_argument("--settings", type=stage.settings, required=True)
     args = parser.parse_args(argv)
@@ -63,17 +66,22 @@ def evaluate(args: argparse.Namespace) -> None:
     faces, trained = open_faces(args.faces), open_faces(args.trained_on)
     require_proportions(faces, trained)
     rows = evaluated_rows(faces, args.faces)
-    logits, agreement = infer(inference, faces, rows, args.masks, settings, args.threads)
+    names = names_for(
+        inference.attributes, faces.attribute_set.names, args.same_as, args.trained_same_as
+    )
+    inference.keep(shared_attributes(inference.attributes, names, args.faces))
+    columns = [names.index(name) for name in inference.attributes]
+    logits, agreement = infer(inference, faces, rows, columns, args.masks, settings, args.threads)
     predictions = Predictions(
         names=[faces.names[row] for row in rows],
         splits=faces.splits[rows],
         identities=faces.identities[rows],
-        label_names=list(faces.attribute_set.names),
+        label_names=names,
         labels=faces.attributes[rows],
         attributes=inference.attributes,
         logits=logits,
         thresholds=np.full(len(inference.attributes), thresholds.DEFAULT),
-        train_positives=train_positives(trained, args.trained_on, faces.attribute_set.names),
+        train_positives=train_positives(trained, args.trained_on, names),
         weights=sha256(args.weights),
     )
     predictions = with_thresholds(predictions, settings)
@@ -98,20 +106,52 @@ def evaluate(args: argparse.Namespace) -> None:
     write_json(args.metrics, summary.to_json())
 
 
+def names_for(
+    attributes: Sequence[str],
+    labels: Sequence[str],
+    same_as: dict[str, str],
+    trained_same_as: dict[str, str],
+) -> list[str]:
+    """The names of a data set's ``labels`` as a network calls them that predicts ``attributes``.
+
+    Equal names are equal attributes. The others are equal if their names are after ``same_as`` (of
+    the labels) and ``trained_same_as`` (of the attributes); what the network lacks keeps its name.
+    """
+    theirs = {trained_same_as.get(name, name): name for name in attributes if name not in labels}
+    return [n if n in attributes else theirs.get(same_as.get(n, n), n) for n in labels]
+
+
+def shared_attributes(attributes: Sequence[str], names: Sequence[str], path: Path) -> list[str]:
+    """The attributes of a network that a data set with labels of these names has, too."""
+    shared = [name for name in attributes if name in names]
+    if not shared:
+        raise UserError(
+            f"{path} has none of the network's attributes, {', '.join(attributes)}, but"
+            f" {', '.join(names)}; write in the data set's entry which are the same under another"
+            f" name, as in same_as: {{{names[0]}: {attributes[0]}}}."
+        )
+    if left_out := [name for name in attributes if name not in names]:
+        log.warning("%s has no labels of %s: they are not evaluated", path, ", ".join(left_out))
+    return shared
+
+
 def infer(
     inference: Inference,
     faces: Faces,
     rows: np.ndarray,
+    columns: list[int],
     store: Path | None,
     settings: dict[str, Any],
     threads: int,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Logits (N, A) float32 of the faces ``rows``, and how well the maps agree with the masks.
 
+    ``columns``: where the network's attributes lie among those of the faces.
+
     The latter is ``masks`` or, of a network without maps, ``class_activation`` of the summary; it
     is empty without a store of masks.
     """
-    metrics = MaskMetrics(store, faces, inference.attributes, EVALUATED_SPLITS) if store else None
+    metrics = MaskMetrics(store, faces, columns, EVALUATED_SPLITS) if store else None
     logits, own_maps = [], False
     for batch, images, output in inference.over(faces, rows, "evaluating", threads):
         logits.append(output.logits.cpu().numpy())

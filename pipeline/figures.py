@@ -152,7 +152,8 @@ def draw_where(args: argparse.Namespace) -> None:
 
     test = open_evaluated(args.faces, args.predictions)
     localization.draw_grid(test, args.out / "grid.png")
-    localization.draw_examples(Inference(args.weights), test, args.out / "examples.png")
+    inference = Inference(args.weights, attributes=test.predictions.attributes)
+    localization.draw_examples(inference, test, args.out / "examples.png")
 
 
 def draw_maps(args: argparse.Namespace) -> None:
@@ -161,7 +162,8 @@ def draw_maps(args: argparse.Namespace) -> None:
     from pipeline.core.presentation.figures import localization
 
     test = open_evaluated(args.faces, args.predictions)
-    localization.draw_maps(Inference(args.weights), test, args.masks, args.images, args.out)
+    inference = Inference(args.weights, attributes=test.predictions.attributes)
+    localization.draw_maps(inference, test, args.masks, args.images, args.out)
 
 
 if __name__ == "__main__":

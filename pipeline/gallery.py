@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with stage.running(args.log):
         test = open_evaluated(args.faces, args.predictions)
-        write_gallery(args.out, args.title, Inference(args.weights), test, args.each)
+        inference = Inference(args.weights, attributes=test.predictions.attributes)
+        write_gallery(args.out, args.title, inference, test, args.each)
 
 
 def write_gallery(

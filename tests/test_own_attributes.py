@@ -1,6 +1,7 @@
 """Attributes of a data set's own, from the training to what people see of a model."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from small_training import train_small, write_data
 
 from pipeline import data_figures, evaluate, figures, gallery
 from pipeline.core.attributes import AttributeSet
-from pipeline.core.faces.store import open_faces
+from pipeline.core.errors import UserError
+from pipeline.core.evaluation.predictions import read_predictions
+from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.masks.store import open_masks
 from pipeline.core.networks.weights import load_network
 
@@ -72,6 +75,48 @@ def test_figures_and_gallery_show_them(own, tmp_path):
     assert "Face Mask" in (tmp_path / "gallery.html").read_text()
     for name in ("grid", "examples", "maps", "panel"):
         assert (tmp_path / f"{name}.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("own", ["attparsenet"], indirect=True)
+@pytest.mark.parametrize("trained", [False, True], ids=["of the evaluated", "of the trained on"])
+def test_a_model_is_evaluated_in_the_attributes_that_another_set_has_too(own, tmp_path, trained):
+    regions = {"Mask": ["mouth", "chin"], "Over_40": "all", "Smiling": ["mouth"]}
+    faces, other = open_faces(own / "faces"), AttributeSet.of(regions)
+    test = faces.rows("test")
+    labels = faces.attributes[test][:, [0, 2, 1]]  # Face_Mask, Over_40 and others
+    rows = zip(test.tolist(), labels, strict=True)
+    write_faces(
+        tmp_path / "faces",
+        (Face(faces.names[row], "test", -1, label, faces.encoded(row)) for row, label in rows),
+        faces.size,
+        other,
+    )
+    same = (
+        {"trained_same_as": {"Face_Mask": "Mask"}}
+        if trained
+        else {"same_as": {"Mask": "Face_Mask"}}
+    )
+    call(evaluate, EVALUATION, weights=own / "weights.safetensors", faces=tmp_path / "faces",
+         trained_on=own / "faces", predictions=tmp_path / "predictions.parquet",
+         metrics=tmp_path / "metrics.json", table=tmp_path / "metrics.csv",
+         **{flag: json.dumps(names) for flag, names in same.items()})  # fmt: skip
+    found = read_predictions(tmp_path / "predictions.parquet")
+    before = read_predictions(own / "predictions.parquet").of("test")
+    assert found.label_names == ["Face_Mask", "Over_40", "Smiling"]
+    assert found.attributes == ["Face_Mask", "Over_40"]
+    np.testing.assert_allclose(found.logits, before.logits[:, [0, 2]], atol=1e-5)
+    assert np.array_equal(found.model_labels, before.model_labels[:, [0, 2]])
+    np.testing.assert_allclose(found.train_positives[:2], before.train_positives[[0, 2]])
+    assert np.isnan(found.train_positives[2])
+    call(gallery, None, weights=own / "weights.safetensors", faces=tmp_path / "faces",
+         predictions=tmp_path / "predictions.parquet", out=tmp_path / "gallery.html")  # fmt: skip
+    assert "Over 40" in (tmp_path / "gallery.html").read_text()
+
+
+def test_a_set_without_any_of_the_models_attributes_is_refused_with_the_line_to_write():
+    assert evaluate.shared_attributes(["a", "b"], ["b", "c"], Path("faces")) == ["b"]
+    with pytest.raises(UserError, match=r"none of the network's .* as in same_as: \{c: a\}"):
+        evaluate.shared_attributes(["a", "b"], ["c"], Path("faces"))
 
 
 @pytest.mark.parametrize("own", ["attparsenet"], indirect=True)

@@ -171,7 +171,8 @@ def _check_names(config: Config) -> None:
         for key in ("attributes", "groups"):
             pointers += [(f"models.{name}.{key}", a, attributes) for a in model[key]]
     for name, dataset in config["datasets"].items():
-        pointers += [(f"datasets.{name}.filter", a, list(sets[name])) for a in dataset["filter"]]
+        for key in ("filter", "same_as"):
+            pointers += [(f"datasets.{name}.{key}", a, list(sets[name])) for a in dataset[key]]
     for group in config["evaluate"]["groups"]:
         pointers += [("evaluate.groups", a, attributes) for a in group]
     for key, name, known in pointers:

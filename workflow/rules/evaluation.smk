@@ -33,6 +33,8 @@ rule evaluate:
         *code("evaluate"),
         network=network_code("evaluate"),
         settings=settings("evaluate"),
+        same_as=settings("datasets/{judged}/same_as"),
+        trained_same_as=settings("datasets/{dataset}/same_as"),
         masks=option("--masks", "masks"),
         masks_summary=evaluation_masks_summary,
     message:
@@ -42,6 +44,7 @@ rule evaluate:
         " --faces-summary results/{wildcards.judged}/faces.json --trained-on {input.trained_on}"
         " --trained-on-summary results/{wildcards.dataset}/faces.json"
         " {params.masks} {params.masks_summary} --threads {threads} --settings {params.settings:q}"
+        " --same-as {params.same_as:q} --trained-same-as {params.trained_same_as:q}"
         " --predictions {output.predictions} --metrics {output.metrics} --table {output.table}"
         " --log {log}"
 

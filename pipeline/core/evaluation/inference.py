@@ -1,6 +1,6 @@
 """A trained network applied to images, for evaluation, figures, the gallery and predict."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,7 +27,8 @@ class Inference:
 
     ``settings`` are those it was trained with, ``trained_on`` names the faces (None where an old
     file does not), ``attributes`` its A attributes, ``size`` (height, width) that of the faces it
-    was trained on, and ``has_attention`` says whether it can show its attention.
+    was trained on, and ``has_attention`` says whether it can show its attention. With
+    ``attributes`` only the logits and maps of these are in its outputs, in their order.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class Inference:
         accelerator: str = "auto",
         precision: str = "32-true",
         batch_size: int = 16,
+        attributes: Sequence[str] | None = None,
     ) -> None:
         network, self.settings = load_network(weights)
         self.trained_on = read_trained_on(read_metadata(weights))
-        self.attributes = list(self.settings.attributes)
+        self.keep(attributes or self.settings.attributes)
         self.size = self.settings.faces_size
         self.has_attention = self.settings.network == "cnn_rnn"
         self.batch_size = batch_size
@@ -58,18 +60,26 @@ class Inference:
             ) from None
         self.network = self.fabric.setup_module(network).eval()
 
+    def keep(self, attributes: Sequence[str]) -> None:
+        """Have only the outputs of some of the network's attributes from now on."""
+        self.attributes = list(attributes)
+        self._columns = [self.settings.attributes.index(name) for name in attributes]
+
     @torch.inference_mode()
     def predict(self, images: np.ndarray, attention: bool = False) -> Output:
         """The output for a batch of images (B, H, W, 3) uint8 RGB, float32 on the device."""
         asked = {"attention": True} if attention and self.has_attention else {}
         output: Output = self.network(self._prepared(images), **asked)
+        maps = None if output.maps is None else output.maps[:, self._columns]
+        output = output._replace(logits=output.logits[:, self._columns], maps=maps)
         values = output._asdict().items()
         return Output(**{name: value.float() for name, value in values if value is not None})
 
     def class_activation(self, images: np.ndarray) -> torch.Tensor:
         """(B, A, h, w) float32 from 0, for a network without maps; see ``class_activation``."""
         features = last_features(self.network.module)
-        return class_activation_maps(self.network, features, self._prepared(images)).float()
+        maps = class_activation_maps(self.network, features, self._prepared(images))
+        return maps[:, self._columns].float()
 
     def _prepared(self, images: np.ndarray) -> torch.Tensor:
         batch = np.ascontiguousarray(images.transpose(0, 3, 1, 2))

@@ -26,11 +26,10 @@ class MaskMetrics:
     """Counts over faces, split by split, that grow batch by batch; no map is kept."""
 
     def __init__(
-        self, store: Path, faces: Faces, attributes: list[str], splits: tuple[str, ...]
+        self, store: Path, faces: Faces, columns: list[int], splits: tuple[str, ...]
     ) -> None:
-        """``attributes``: those that the maps are of, in their order."""
+        """``columns``: where the maps' attributes lie among those of the faces."""
         self.masks = open_masks_of(store, faces)
-        columns = faces.attribute_set.columns(attributes)
         self.splits = faces.splits
         self.labels = torch.from_numpy(self.masks.labels[:, columns])
         self.table = torch.from_numpy(self.masks.table[columns])

@@ -107,7 +107,7 @@ def mean_maps(
 ) -> Means:
     """Go through some test faces once."""
     sums: list[np.ndarray] = []
-    columns = test.faces.attribute_set.columns(inference.attributes)
+    columns = test.predictions.columns
     code = codes(masks.table[columns])
     for rows, _, output in inference.over(test.faces, test.rows[picked], "maps"):
         labels = masks.labels[rows][:, columns]
@@ -161,7 +161,7 @@ def draw_panel(
     image = test.faces.image(row)
     maps = heat_maps(inference.predict(image[None]))
     assert maps is not None
-    columns = test.faces.attribute_set.columns(inference.attributes)
+    columns = test.predictions.columns
     labels, code = masks.labels[row][columns], codes(masks.table[columns])
     targets = attribute_masks(masks.region_bits([row])[0], labels, code)
     shown = (
