@@ -34,6 +34,9 @@ class SimulatedInference:
     def __init__(self, *_: object) -> None:
         self.attributes, self.settings = list(ATTRIBUTES), {}
 
+    def keep(self, attributes: list[str]) -> None:
+        self.attributes = attributes
+
     def over(self, faces: Faces, rows: np.ndarray, *_: object) -> Iterator[tuple]:
         noise = np.random.default_rng(1).standard_normal((len(rows), 40))
         logits = 2 * faces.attributes[rows] - 1.5 + 1.5 * noise
