@@ -18,11 +18,12 @@ from pipeline.core import stage
 from pipeline.core.attributes import UNKNOWN, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources import Source, open_source
+from pipeline.core.faces.sources.corrections import corrected
 from pipeline.core.faces.sources.labels import Labels, is_subset, select
 from pipeline.core.faces.split_checks import identities_apart
 from pipeline.core.faces.store import SPLITS, Face, face_writer, faces_sha256
 from pipeline.core.faces.verification import find_fault
-from pipeline.core.files import csv_rows, write_json, write_text, written
+from pipeline.core.files import csv_rows, sha256, write_json, write_text, written
 from pipeline.core.landmarks.photographs import AlignedSource, open_detectors
 from pipeline.core.partition import batched
 
@@ -72,6 +73,11 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
     """Verify the selected images of a source and write every file of ``out``."""
     height, width = settings["size"]
     labels, attributes = source.labels, AttributeSet.of(settings["attributes"])
+    corrections = settings["labels"]["corrections"]
+    changed: dict[str, int] = {}
+    if corrections:
+        labels, changed = corrected(labels, attributes, Path(corrections))
+        log.info("%s corrects %d labels: %s", corrections, sum(changed.values()), changed)
     rows = select(labels, attributes, settings)
     unmatched = [] if is_subset(settings) else source.unmatched
     rejected = RejectedImages(len(rows) + len(unmatched), settings["max_rejected"])
@@ -109,6 +115,8 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
         counted = dict(zip(attributes.names, unknown.tolist(), strict=True))
         log.info("unknown labels: %s", counted)
         summary["unknown_labels"] = counted
+    if corrections:
+        summary["corrections"] = {"sha256": sha256(Path(corrections)), "changed_labels": changed}
     write_json(out.summary, summary)
 
 

@@ -24,6 +24,7 @@ def entry(**changed):
     keys = schema["properties"]["datasets"]["additionalProperties"]["properties"]
     defaults = {key: described.get("default") for key, described in keys.items()}
     assert changed.keys() <= defaults.keys()
+    defaults["labels"] = {"corrections": None}
     return {**defaults, "size": list(SMALL), **{k: plain(v) for k, v in changed.items()}}
 
 

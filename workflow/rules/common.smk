@@ -218,6 +218,12 @@ def names_file(wildcards):
     return names if isinstance(names, str) and Path(names).is_file() else []
 
 
+def corrections_file(wildcards):
+    """The corrections of a data set's labels, where its entry names a file that is there."""
+    file = config["datasets"][wildcards.dataset]["labels"]["corrections"]
+    return file if file and Path(file).is_file() else []
+
+
 def learns_from_masks(model):
     """Only for such a model are masks made, and read."""
     return needs_masks(config["models"][model])

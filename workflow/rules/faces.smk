@@ -30,6 +30,7 @@ checkpoint acquire:
     input:
         drawn=synthesized,
         names=names_file,
+        corrections=corrections_file,
         model=branch(aligned, otherwise=ancient(DETECTOR)),
     output:
         faces=directory("results/{dataset}/faces"),

@@ -555,6 +555,44 @@ class TestFolder:
         assert sum(got.summary["unknown_labels"].values()) == 2
         assert "unknown_labels" not in take(own, tmp_path).summary
 
+    def test_corrections_are_laid_over_the_labels_and_counted(self, own, tmp_path):
+        male = ATTRIBUTES.index("Male")
+        expected = own.labels.astype(np.int8)
+        expected[0, male], expected[3, male] = UNKNOWN, 1 - expected[3, male]
+        rows = [(0, ""), (3, expected[3, male]), (5, expected[5, male])]
+        lines = [f"{own.names[row]},Male,{value},seen twice" for row, value in rows]
+        file = tmp_path / "corrections.csv"
+        file.write_text("\n".join(["image_name,attribute,value,note", *lines]))
+        own.table.to_csv(own.root / "labels.csv", index=False)
+        labels = {"corrections": str(file)}
+        got = run(tmp_path / "out", entry(source="folder", root=own.root, labels=labels))
+        assert np.array_equal(got.faces.attributes, expected)
+        about = got.summary["corrections"]
+        assert about == {"sha256": sha256(file), "changed_labels": {"Male": 2}}
+        assert "corrections" not in take(own, tmp_path).summary
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("image_name,attribute\n", "has no column value; expected image_name, attribute"),
+            ("image_name,attribute,value\nnobody.jpg,Male,1\n", "line 2: 'nobody.jpg' is no image"),
+            ("image_name,attribute,value\n{0},Mael,1\n", "line 2: 'Mael' is none of the"),
+            ("image_name,attribute,value\n{0},Male,yes\n", "line 2: 'yes' is not a label"),
+            ("image_name,attribute,value\n{0},Male,1\n{0},Male,0\n", "line 3: Male of"),
+            (None, "cannot be read as CSV"),
+        ],
+    )
+    def test_corrections_that_fit_nothing_end_in_one_sentence(self, own, tmp_path, text, message):
+        file = tmp_path / "corrections.csv"
+        if text is not None:
+            file.write_text(text.format(own.names[0]))
+        own.table.to_csv(own.root / "labels.csv", index=False)
+        labels = {"corrections": str(file)}
+        with pytest.raises(SystemExit) as ended:
+            run(tmp_path / "out", entry(source="folder", root=own.root, labels=labels))
+        assert message in str(ended.value.code)
+        assert "\n" not in str(ended.value.code)
+
     @pytest.mark.parametrize("names", [["Over_40", "Face_Mask"], ["Smiling", "Male"]])
     def test_other_attributes_than_celebas_need_an_entry_which_the_error_shows(
         self, own, tmp_path, names

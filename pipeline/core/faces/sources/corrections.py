@@ -1,0 +1,57 @@
+"""Corrections of single labels, laid over those of a source. Documented in docs/faces.md."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.attributes import UNKNOWN, AttributeSet
+from pipeline.core.errors import UserError
+from pipeline.core.faces.sources.labels import Labels
+from pipeline.core.faces.sources.trees import normalized_label
+
+COLUMNS = ["image_name", "attribute", "value"]
+VALUES = {"1": 1, "0": 0, "-1": 0, "": UNKNOWN}
+
+
+def corrected(
+    labels: Labels, attributes: AttributeSet, path: Path
+) -> tuple[Labels, dict[str, int]]:
+    """The labels with the corrections of a CSV, and how many of each attribute differ from before.
+
+    A row has ``image_name``, ``attribute`` and ``value``: 1, 0 or -1 (both no), or empty for
+    unknown; other columns are ignored. ``UserError`` if a row fits no label, or corrects one twice.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # pandas' own errors, and no UTF-8, are ValueErrors
+        raise UserError(f"the corrections {path} cannot be read as CSV ({error}).") from None
+    if missing := [column for column in COLUMNS if column not in table]:
+        raise UserError(
+            f"{path} has no column {missing[0]}; expected {', '.join(COLUMNS)}, a row for each"
+            " label that is to be another."
+        )
+    rows = {name: row for row, name in enumerate(labels.names)}
+    values = labels.attributes.astype(np.int8)
+    seen: set[tuple[str, str]] = set()
+    for line, (image, attribute, value) in enumerate(
+        table[COLUMNS].itertuples(index=False), start=2
+    ):
+        name = normalized_label(image)
+        wrong = ""
+        if name not in rows:
+            wrong = f"{image!r} is no image of the data set"
+        elif attribute not in attributes.names:
+            wrong = f"{attribute!r} is none of the attributes {', '.join(attributes.names)}"
+        elif value not in VALUES:
+            wrong = f"{value!r} is not a label; expected 1, 0 or -1, or an empty cell for unknown"
+        elif (name, attribute) in seen:
+            wrong = f"{attribute} of {image} is corrected a second time; remove one of the rows"
+        if wrong:
+            raise UserError(f"{path}, line {line}: {wrong}.")
+        seen.add((name, attribute))
+        values[rows[name], attributes.names.index(attribute)] = VALUES[value]
+    changed = (values != labels.attributes).sum(axis=0)
+    counts = {n: int(c) for n, c in zip(attributes.names, changed, strict=True) if c}
+    return replace(labels, attributes=values), counts
