@@ -18,6 +18,7 @@ from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation import bootstrap, thresholds
 from pipeline.core.evaluation.inference import Inference
+from pipeline.core.evaluation.label_issues import label_issues
 from pipeline.core.evaluation.mask_metrics import MaskMetrics
 from pipeline.core.evaluation.predictions import Predictions, write_predictions
 from pipeline.core.evaluation.summary import summarise
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--predictions", type=Path, required=True, help="write: labels and logits")
     parser.add_argument("--metrics", type=Path, required=True, help="write: means, as JSON")
     parser.add_argument("--table", type=Path, required=True, help="write: a row an attribute")
+    parser.add_argument("--label-issues", type=Path, help="write: labels that it contradicts")
     for flag, faces in (("--same-as", "--faces"), ("--trained-same-as", "--trained-on")):
         what = f"which attributes of {faces} have another name elsewhere, as JSON"
         parser.add_argument(flag, type=stage.settings, default={}, help=what)
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Write the three results; ``metrics.json`` last, when the others are whole."""
+    """Write the results; ``metrics.json`` last, when the others are whole."""
     settings = args.settings
     summaries = {args.trained_on: args.trained_on_summary, args.faces: args.faces_summary}
     hashes = {path: checked_faces(path, summary) for path, summary in summaries.items()}
@@ -103,6 +105,8 @@ def evaluate(args: argparse.Namespace) -> None:
     )
     write_predictions(args.predictions, predictions)
     write_table(args.table, table)
+    if args.label_issues:
+        write_table(args.label_issues, label_issues(predictions))
     write_json(args.metrics, summary.to_json())
 
 

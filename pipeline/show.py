@@ -39,6 +39,7 @@ ARTIFACTS = {  # below results/{dataset}: what it is
     "*/seed-*/on-*/predictions.parquet": "labels and logits: pandas.read_parquet",
     "*/seed-*/on-*/metrics.csv": "every metric with its interval, a row an attribute",
     "*/seed-*/on-*/metrics.json": "means, intervals, groups, warnings",
+    "*/seed-*/on-*/label_issues.csv": "labels that the model contradicts, the surest first",
     "*/seed-*/on-*/figures": "pictures: open them in a browser",
     "figures": "pictures of the data: open them in a browser",
     "comparisons": "models side by side",

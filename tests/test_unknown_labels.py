@@ -16,8 +16,9 @@ from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet
 from pipeline.core.evaluation import metrics, thresholds
 from pipeline.core.evaluation.bootstrap import resample
 from pipeline.core.evaluation.groups import by_group, impossible
+from pipeline.core.evaluation.label_issues import label_issues
 from pipeline.core.evaluation.mask_metrics import MaskCounts
-from pipeline.core.evaluation.predictions import read_predictions
+from pipeline.core.evaluation.predictions import Predictions, read_predictions
 from pipeline.core.faces.store import open_faces
 from pipeline.core.landmarks.table import Landmarks
 from pipeline.core.masks.store import open_masks
@@ -153,6 +154,56 @@ def test_a_store_of_masks_draws_none_for_unknown_labels_and_repairs_none():
     assert drawing.empty == {"a": [0]}  # "d" has no mask, and "b" may be no
 
 
+def test_label_issues_are_the_known_labels_that_are_contradicted_the_surest_first():
+    labels = np.array([[1, 1], [0, -1], [0, 1], [1, 0]], np.int8)
+    logits = np.array([[-2, 3], [4, -9], [-1, -1], [0.5, 1]], np.float32)
+    found = label_issues(
+        Predictions(
+            names=list("abcd"),
+            splits=np.array(["valid", "test", "test", "test"]),
+            identities=np.arange(4),
+            label_names=["Bald", "Male"],
+            labels=labels,
+            attributes=["Bald", "Male"],
+            logits=logits,
+            thresholds=HALF[:2],
+            train_positives=HALF[:2],
+            weights="",
+        )
+    )
+    rows = found[["image_name", "split", "attribute", "value"]].to_numpy().tolist()
+    assert rows == [
+        ["b", "test", "Bald", 0],
+        ["a", "valid", "Bald", 1],
+        ["c", "test", "Male", 1],
+        ["d", "test", "Male", 0],
+    ]
+    assert found["confidence"][0] == pytest.approx(1 - found["probability"][0])
+    assert found["probability"][1] == found["confidence"][1] == pytest.approx(0.119203)
+
+
+def test_planted_wrong_labels_come_first():
+    random = np.random.default_rng(0)
+    labels = random.random((200, 3)) < 0.4
+    logits = (4 * labels - 2 + random.standard_normal(labels.shape)).astype(np.float32)
+    planted = random.random(labels.shape) < 0.05
+    made = Predictions(
+        names=[str(row) for row in range(200)],
+        splits=np.full(200, "test"),
+        identities=np.arange(200),
+        label_names=NAMES,
+        labels=(labels ^ planted).astype(np.int8),
+        attributes=NAMES,
+        logits=logits,
+        thresholds=HALF,
+        train_positives=HALF,
+        weights="",
+    )
+    first = label_issues(made).head(20)
+    where = zip(first["image_name"].astype(int), first["attribute"], strict=True)
+    assert sum(planted[row, NAMES.index(name)] for row, name in where) >= 18
+
+
 @pytest.fixture(scope="module")
 def partly(tmp_path_factory):
     """A training and an evaluation with a third of the labels unknown."""
@@ -163,7 +214,7 @@ def partly(tmp_path_factory):
     call(evaluate, EVALUATION, weights=folder / "weights.safetensors", faces=folder / "faces",
          trained_on=folder / "faces", masks=folder / "masks.zarr",
          predictions=folder / "predictions.parquet", metrics=folder / "metrics.json",
-         table=folder / "metrics.csv")  # fmt: skip
+         table=folder / "metrics.csv", label_issues=folder / "label_issues.csv")  # fmt: skip
     return folder
 
 
@@ -177,6 +228,7 @@ def test_artifacts_keep_what_is_unknown(partly):
     assert np.array_equal(store.labels, faces.attributes)
     test = read_predictions(partly / "predictions.parquet").of("test")
     assert np.array_equal(test.labels, faces.attributes[faces.rows("test")])
+    assert (pd.read_csv(partly / "label_issues.csv")["confidence"] < 0.5).all()
     table = pd.read_csv(partly / "metrics.csv")
     assert table["images"].tolist() == (test.labels >= 0).sum(axis=0).tolist()
     assert table["positives"].tolist() == (test.labels == 1).sum(axis=0).tolist()

@@ -18,6 +18,7 @@ rule evaluate:
         predictions="results/{dataset}/{model}/seed-{seed}/on-{judged}/predictions.parquet",
         metrics="results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.json",
         table="results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.csv",
+        label_issues="results/{dataset}/{model}/seed-{seed}/on-{judged}/label_issues.csv",
     log:
         "logs/{dataset}/{model}/seed-{seed}/on-{judged}/evaluate.log",
     benchmark:
@@ -46,7 +47,7 @@ rule evaluate:
         " {params.masks} {params.masks_summary} --threads {threads} --settings {params.settings:q}"
         " --same-as {params.same_as:q} --trained-same-as {params.trained_same_as:q}"
         " --predictions {output.predictions} --metrics {output.metrics} --table {output.table}"
-        " --log {log}"
+        " --label-issues {output.label_issues} --log {log}"
 
 
 rule compare:
