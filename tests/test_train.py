@@ -380,3 +380,33 @@ def test_early_stopping_waits_for_so_many_epochs_without_a_better_one():
     assert ranked(history, chosen) == [2, 4, 3, 1]
     assert not finished(history, settings(epochs=9))
     assert finished(history, settings(epochs=4))
+
+
+def test_a_compiled_network_learns_the_same_under_the_same_names(data, tmp_path, monkeypatch):
+    """Without a compiler behind it: what is traced runs as it is."""
+    compiled = []
+
+    def trace(network):
+        compiled.append(network)
+        compile_module(network, backend="eager")
+
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", trace)
+    for out, compiling in (("plain", False), ("compiled", True)):
+        train_small(data, tmp_path / out, epochs=1, ema=0.9, compile=compiling)
+    assert len(compiled) == 1
+    plain, traced = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
+    assert plain.keys() == traced.keys()
+    for name, tensor in plain.items():
+        torch.testing.assert_close(traced[name], tensor, msg=name)
+
+
+def test_deterministic_asks_torch_for_it_and_the_next_training_does_not(data, tmp_path):
+    asked = []
+    for deterministic in (True, False):
+        out = tmp_path / str(deterministic)
+        train_small(data, out, epochs=1, deterministic=deterministic, precision="16-mixed")
+        asked.append(torch.are_deterministic_algorithms_enabled())
+    assert asked == [True, False]
+    first, second = weights(tmp_path / "True"), weights(tmp_path / "False")
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
