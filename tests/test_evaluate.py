@@ -144,7 +144,7 @@ def test_threads_are_as_many_as_asked_for_and_change_no_byte(evaluated, monkeypa
     for module in (inference, bootstrap):
         monkeypatch.setattr(module, "ThreadPoolExecutor", pool)
     call(evaluated, "faces", "--threads", "3")
-    assert asked == [3, 3]  # of the images, and of the resamples
+    assert asked == [3] * 4  # of the images, and of the resamples: of all faces, of both groupings
     assert {path.name: path.read_bytes() for path in (evaluated / "out").iterdir()} == before
 
 

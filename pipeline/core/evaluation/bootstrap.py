@@ -9,15 +9,25 @@ percentiles moved outwards as Student's t is wider than the normal, which few cl
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 from scipy import stats
 
-from pipeline.core.evaluation.metrics import BOOTSTRAPPED, Sample
-
 LEVEL = 0.95
 MIN_CLUSTERS = 50  # with fewer, a warning says that intervals are too narrow
 CHUNK = 16  # resamples at a time: few enough for the cache, on 20,000 faces
+
+
+class Clustered(Protocol):
+    """Faces by their person, from which values follow under any weights of these clusters."""
+
+    @property
+    def clusters(self) -> int:
+        """How many there are."""
+
+    def evaluate(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Values (D, …) for ``weights`` (D, clusters)."""
 
 
 def cluster_numbers(identities: np.ndarray) -> np.ndarray:
@@ -45,12 +55,14 @@ def resampling_weights(clusters: int, resamples: int, seed: int) -> Iterator[np.
         )
 
 
-def resample(sample: Sample, resamples: int, seed: int, threads: int = 1) -> dict[str, np.ndarray]:
-    """Each of ``BOOTSTRAPPED`` as (resamples, A); ``threads`` do not change the numbers."""
+def resample(
+    sample: Clustered, resamples: int, seed: int, threads: int = 1
+) -> dict[str, np.ndarray]:
+    """What ``sample`` evaluates, as (resamples, …); ``threads`` do not change the numbers."""
     with ThreadPoolExecutor(threads) as pool:
         weights = resampling_weights(sample.clusters, resamples, seed)
         pieces = list(pool.map(sample.evaluate, weights))
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in BOOTSTRAPPED}
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def interval(resampled: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]:

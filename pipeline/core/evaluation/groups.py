@@ -1,11 +1,18 @@
 """What a mean hides: accuracy in groups of faces, and predictions that contradict each other."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pipeline.core.classification import group_labels, group_numbers
+from pipeline.core.evaluation import bootstrap
+
+Resample = Callable[[bootstrap.Clustered], dict[str, np.ndarray]]
+# Between the faces with the second attribute of a group and those without, for the first as target:
+# the differences of recall, and of the share that is predicted positive (Hardt et al., 2016).
+GAPS = ("equal_opportunity", "demographic_parity")
 
 
 @dataclass(frozen=True)
@@ -77,47 +84,123 @@ def by_group(
     included: np.ndarray,
     group_by: list[str],
     min_class: int,
+    resample: Resample,
 ) -> dict[str, Any]:
-    """Accuracy of faces grouped by their labels of ``group_by``, and the worst group.
+    """Accuracy of faces grouped by their labels of ``group_by``, the worst group, and gaps.
 
     Arrays as for ``impossible``; ``clusters`` (N,) numbers the people and ``included`` (A,) says
     which attributes are in means. Faces whose labels of ``group_by`` are not all known are in no
-    group. ``accuracy`` is that of the first of ``group_by`` (Sagawa et
-    al., 2020, predict Blond_Hair in groups by Blond_Hair and Male), ``mean_accuracy`` that of
-    all included attributes. A target that the model lacks has no accuracy and no worst group. A
-    group with fewer than ``min_class`` faces is not ``counted``, and not the worst.
+    group. ``accuracy`` is that of the first of ``group_by`` (Sagawa et al., 2020, predict
+    Blond_Hair in groups by Blond_Hair and Male), ``mean_accuracy`` that of all included
+    attributes. A target that the model lacks has no accuracy and no worst group. A group with
+    fewer than ``min_class`` faces is not ``counted``, and not the worst.
+
+    What has an interval has it from ``resample``. That of the lowest accuracy, whichever group has
+    it, goes from the lowest of the groups' lower ends to the lowest of their upper ends: the lowest
+    accuracy of a resample is too low wherever groups are alike.
     """
     target = group_by[0]
-    truth = labels[:, [label_names.index(name) for name in attributes]]
-    known, correct = truth >= 0, predicted == truth
     by = labels[:, [label_names.index(name) for name in group_by]]
     numbers = np.where((by >= 0).all(axis=1), group_numbers(by == 1), -1)
+    truth = labels[:, [label_names.index(name) for name in attributes]]
+    column = attributes.index(target) if target in attributes else None
+    sample = GroupSample(numbers, len(group_by), truth, predicted, clusters, column, included)
+    values = sample.evaluate(np.ones((1, sample.clusters)))
+    low_high = {
+        name: bootstrap.interval(resampled, sample.clusters)
+        for name, resampled in resample(sample).items()
+    }
     groups: list[dict[str, Any]] = []
-    for number, values in enumerate(group_labels(len(group_by))):
-        where = numbers == number
-        with np.errstate(invalid="ignore"):
-            accuracy = (correct & known)[where].sum(axis=0) / known[where].sum(axis=0)
+    for number, group in enumerate(group_labels(len(group_by))):
+        images = sample.images[:, number]
         groups.append(
             {
-                "group": dict(zip(group_by, values, strict=True)),
-                "images": int(where.sum()),
-                "units": len(np.unique(clusters[where])),
-                "counted": bool(where.sum() >= min_class),
-                "accuracy": _number(accuracy[attributes.index(target)])
-                if target in attributes
-                else None,
-                "mean_accuracy": _mean(accuracy[included]),
+                "group": dict(zip(group_by, group, strict=True)),
+                "images": int(images.sum()),
+                "units": int((images > 0).sum()),
+                "counted": bool(images.sum() >= min_class),
             }
         )
+        for name in ("accuracy", "mean_accuracy"):
+            groups[-1][name] = _number(values[name][0, number])
+            groups[-1][f"{name}_interval"] = _ends(*(ends[number] for ends in low_high[name]))
     eligible = [group for group in groups if group["counted"] and group["accuracy"] is not None]
-    worst = min(eligible, key=lambda group: group["accuracy"], default=None)
-    return {"by": group_by, "target": target, "groups": groups, "worst": worst}
+    ends = [group["accuracy_interval"] for group in eligible]
+    return {
+        "by": group_by,
+        "target": target,
+        "groups": groups,
+        "worst": min(eligible, key=lambda group: group["accuracy"], default=None),
+        "worst_accuracy_interval": np.min(ends, axis=0).tolist() if ends and all(ends) else None,
+        "gaps": {
+            name: {
+                "difference": _number(values[name][0]),
+                "interval": _ends(*map(float, low_high[name])),
+            }
+            for name in GAPS
+            if name in values
+        },
+    }
 
 
-def _mean(values: np.ndarray) -> float | None:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if len(finite) else None
+class GroupSample:
+    """Faces in groups, counted once for many weightings of U people.
+
+    ``numbers`` (N,) the group of each face, as by ``group_labels`` of so many ``grouping``
+    attributes, -1 for none; ``truth`` (N, A) and ``predicted`` (N, A) of the model's attributes,
+    of which ``target`` is one, or None, and ``included`` (A,) are in means.
+    """
+
+    def __init__(
+        self,
+        numbers: np.ndarray,
+        grouping: int,
+        truth: np.ndarray,
+        predicted: np.ndarray,
+        clusters: np.ndarray,
+        target: int | None,
+        included: np.ndarray,
+    ) -> None:
+        self.clusters, self.groups = int(clusters.max()) + 1, 2**grouping
+        self.target, self.included = target, included
+        places = clusters[numbers >= 0] * self.groups + numbers[numbers >= 0]
+        counted = np.hstack([np.ones((len(truth), 1)), truth >= 0, predicted == truth])
+        sums = np.zeros((self.clusters * self.groups, counted.shape[1]))
+        np.add.at(sums, places, counted[numbers >= 0])
+        self.sums = sums.reshape(self.clusters, -1)
+
+    @property
+    def images(self) -> np.ndarray:
+        """(U, G) faces of each person in each group."""
+        return self.sums.reshape(self.clusters, self.groups, -1)[:, :, 0]
+
+    def evaluate(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Accuracies (D, G) and the gaps (D,), under ``weights`` (D, U) of people."""
+        counts = (weights @ self.sums).reshape(len(weights), self.groups, -1)
+        known, correct = np.split(counts[:, :, 1:], 2, axis=2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            accuracy = correct / known
+            shares = accuracy[:, :, self.included]
+            defined = np.isfinite(shares)
+            mean = np.where(defined, shares, 0).sum(axis=2) / defined.sum(axis=2)
+            if self.target is None:
+                return {"accuracy": np.full_like(mean, np.nan), "mean_accuracy": mean}
+            of_target, images = accuracy[:, :, self.target], counts[:, :, 0]
+            values = {"accuracy": of_target, "mean_accuracy": mean}
+            if (
+                self.groups == 4
+            ):  # with and without the other attribute, first the target's positives
+                right = correct[:, :, self.target]
+                positive = right[:, :2] + images[:, 2:] - right[:, 2:]
+                rates = positive / (images[:, :2] + images[:, 2:])
+                values["equal_opportunity"] = of_target[:, 0] - of_target[:, 1]
+                values["demographic_parity"] = rates[:, 0] - rates[:, 1]
+        return values
 
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _ends(low: Any, high: Any) -> list[float] | None:
+    return [float(low), float(high)] if np.isfinite([low, high]).all() else None

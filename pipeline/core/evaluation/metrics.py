@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torchmetrics.functional import classification
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torchmetrics.functional import classification, mean_squared_error
 
 from pipeline.core.classification import Ranking, from_counts, without_undefined
 
@@ -26,6 +27,8 @@ METRICS: tuple[str, ...] = (
     "mcc",
     "average_precision",
     "auroc",
+    "brier",
+    "log_loss",
     "ece",
 )
 # Those with an interval. The calibration error grows by chance in a sample, and again in a resample
@@ -76,7 +79,8 @@ def _measure(
     if not len(labels):
         return dict.fromkeys(METRICS, float("nan"))
     target, prediction = (torch.tensor(values.astype(np.int64)) for values in (labels, predicted))
-    scores = torch.tensor(ranks)
+    scores, double = torch.tensor(ranks), torch.tensor(logits.astype(np.float64))
+    probability = torch.tensor(probabilities(logits))
     recall = float(classification.binary_recall(prediction, target))
     specificity = float(classification.binary_specificity(prediction, target))
     mcc = float(classification.binary_matthews_corrcoef(prediction, target))
@@ -92,6 +96,8 @@ def _measure(
         "mcc": 0.0 if constant else mcc,
         "average_precision": float(classification.binary_average_precision(scores, target)),
         "auroc": float(classification.binary_auroc(scores, target)),
+        "brier": float(mean_squared_error(probability, target.double())),
+        "log_loss": float(binary_cross_entropy_with_logits(double, target.double())),
         "ece": calibration(labels, probabilities(logits)).error,
     }
 
@@ -161,6 +167,10 @@ class Sample:
         self.positives = self._per_cluster(labels == 1)
         self.predicted = self._per_cluster(predicted & (labels >= 0))
         self.true_positives = self._per_cluster(predicted & (labels == 1))
+        true_logits = np.where(labels == 1, logits, -logits).astype(np.float64)
+        errors, losses = (1 - probabilities(true_logits)) ** 2, np.logaddexp(0, -true_logits)
+        self.squared_errors = self._per_cluster(errors * (labels >= 0))
+        self.log_losses = self._per_cluster(losses * (labels >= 0))
         self.rankings = [Ranking.of(*column) for column in zip(labels.T, logits.T, strict=True)]
 
     def _per_cluster(self, values: np.ndarray) -> np.ndarray:
@@ -174,6 +184,9 @@ class Sample:
         images, positives = weights @ self.images, weights @ self.positives
         predicted, found = weights @ self.predicted, weights @ self.true_positives
         values = from_counts(images, positives, predicted, found)
+        with np.errstate(invalid="ignore"):
+            values["brier"] = weights @ self.squared_errors / images
+            values["log_loss"] = weights @ self.log_losses / images
         faces = np.ascontiguousarray(weights.T)[self.cluster_of].astype(np.float64)
         ranked = np.array([ranking.evaluate(faces) for ranking in self.rankings])  # (A, 2, D)
         values["average_precision"], values["auroc"] = ranked[:, 0].T, ranked[:, 1].T

@@ -1,6 +1,7 @@
 """``metrics.json`` and ``metrics.csv``: made from predictions alone, and the former read back."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,10 @@ def summarise(
     sample = metrics.Sample(test.model_labels, test.logits, test.thresholds, clusters)
     values = {"majority_accuracy": _majority_accuracy(test)}
     values |= metrics.measure(test.model_labels, test.logits, test.thresholds)
-    resampled = bootstrap.resample(sample, settings["draws"], settings["seed"], threads)
+    resample = partial(
+        bootstrap.resample, resamples=settings["draws"], seed=settings["seed"], threads=threads
+    )
+    resampled = resample(sample)
     summary = Summary(
         images=len(test.names),
         attributes=int(included.sum()),
@@ -100,6 +104,7 @@ def summarise(
                 included,
                 group_by,
                 settings["min_class"],
+                resample,
             )
             for group_by in settings["groups"]
             if set(group_by) <= set(test.label_names)

@@ -1,13 +1,18 @@
 """Groups of faces and contradictions, counted by hand."""
 
+from functools import partial
+
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.evaluation import bootstrap
 from pipeline.core.evaluation.groups import RULES, by_group, impossible
 from pipeline.core.presentation.figures import performance
 
 NAMES = list(ATTRIBUTES)
+RESAMPLE = partial(bootstrap.resample, resamples=200, seed=5)
 BLOND, MALE = ATTRIBUTES.index("Blond_Hair"), ATTRIBUTES.index("Male")
 
 
@@ -29,6 +34,7 @@ def test_the_worst_group_is_the_one_a_mean_hides():
         np.array([True, True]),
         ["Blond_Hair", "Male"],
         min_class=3,
+        resample=RESAMPLE,
     )
     assert found["worst"]["group"] == {"Blond_Hair": True, "Male": True}
     assert found["worst"]["accuracy"] == 0.25
@@ -42,20 +48,75 @@ def test_a_group_that_is_too_small_is_not_the_worst():
     labels = labels_of([{"Male"}] * 10 + [set()])
     predicted = np.ones((11, 1), bool)  # wrong of the one face that is not male
     arguments = (labels, NAMES, predicted, ["Male"], np.arange(11), np.array([True]), ["Male"])
-    found = by_group(*arguments, min_class=2)
+    found = by_group(*arguments, min_class=2, resample=RESAMPLE)
     assert found["groups"][1]["accuracy"] == 0
     assert found["worst"] == found["groups"][0]
-    assert by_group(*arguments, min_class=1)["worst"] == found["groups"][1] | {"counted": True}
-    assert by_group(*arguments, min_class=12)["worst"] is None
+    assert found["worst_accuracy_interval"] == [1, 1]
+    assert by_group(*arguments, min_class=1, resample=RESAMPLE)["worst"] == found["groups"][1] | {
+        "counted": True
+    }
+    assert by_group(*arguments, min_class=12, resample=RESAMPLE)["worst"] is None
+
+
+def random_faces(people=30, faces=4):
+    """Labels of Blond_Hair and Male, predictions of both, and people of several faces."""
+    random = np.random.default_rng(6)
+    labels = labels_of([set()] * people * faces)
+    labels[:, [BLOND, MALE]] = random.random((people * faces, 2)) < [0.4, 0.5]
+    predicted = labels[:, [BLOND, MALE]] ^ (random.random((people * faces, 2)) < 0.3)
+    return labels, predicted, np.repeat(np.arange(people), faces)
+
+
+def by_hand(labels, predicted):
+    """Accuracies of Blond_Hair by group, the lowest of them, and the gaps between the sexes."""
+    blond, male, found = labels[:, BLOND], labels[:, MALE], predicted[:, 0]
+    groups = [blond & male, blond & ~male, ~blond & male, ~blond & ~male]
+    accuracy = [(found == blond)[group].mean() for group in groups]
+    return accuracy, {
+        "equal_opportunity": found[blond & male].mean() - found[blond & ~male].mean(),
+        "demographic_parity": found[male].mean() - found[~male].mean(),
+    }
+
+
+def test_groups_gaps_and_their_intervals_are_those_of_people_resampled_by_hand():
+    labels, predicted, people = random_faces()
+    found = by_group(labels, NAMES, predicted, ["Blond_Hair", "Male"], people,
+                     np.array([True, True]), ["Blond_Hair", "Male"], 1, RESAMPLE)  # fmt: skip
+    accuracy, gaps = by_hand(labels, predicted)
+    assert [group["accuracy"] for group in found["groups"]] == pytest.approx(accuracy)
+    for name, value in gaps.items():
+        assert found["gaps"][name]["difference"] == pytest.approx(value)
+    weights = np.concatenate(list(bootstrap.resampling_weights(30, 200, 5)))
+    rows = [np.repeat(np.arange(len(people)), weight[people].astype(int)) for weight in weights]
+    again = [by_hand(labels[of], predicted[of]) for of in rows]
+
+    def ends(values):
+        return pytest.approx([float(end) for end in bootstrap.interval(np.array(values), 30)])
+
+    for number, group in enumerate(found["groups"]):
+        assert group["accuracy_interval"] == ends([values[number] for values, _ in again])
+    lows, highs = zip(*(group["accuracy_interval"] for group in found["groups"]), strict=True)
+    assert found["worst_accuracy_interval"] == [min(lows), min(highs)]
+    for name in gaps:
+        assert found["gaps"][name]["interval"] == ends([of[name] for _, of in again])
+
+
+def test_groups_of_one_attribute_have_no_gap():
+    labels, predicted, people = random_faces()
+    found = by_group(labels, NAMES, predicted, ["Blond_Hair", "Male"], people,
+                     np.array([True, True]), ["Male"], 1, RESAMPLE)  # fmt: skip
+    assert found["gaps"] == {}
+    low, high = found["groups"][0]["mean_accuracy_interval"]
+    assert low < found["groups"][0]["mean_accuracy"] < high
 
 
 def test_an_empty_group_and_an_absent_target_have_no_accuracy():
     labels = labels_of([{"Male"}, {"Male", "Blond_Hair"}])
     arguments = (labels, NAMES, labels[:, [MALE]], ["Male"], np.arange(2), np.array([True]))
-    blond = by_group(*arguments, ["Blond_Hair", "Male"], min_class=1)
+    blond = by_group(*arguments, ["Blond_Hair", "Male"], min_class=1, resample=RESAMPLE)
     assert blond["worst"] is None
     assert [group["images"] for group in blond["groups"]] == [1, 0, 1, 0]
-    male = by_group(*arguments, ["Male"], min_class=1)
+    male = by_group(*arguments, ["Male"], min_class=1, resample=RESAMPLE)
     assert [group["accuracy"] for group in male["groups"]] == [1.0, None]
     assert male["worst"]["group"] == {"Male": True}
 
@@ -64,11 +125,16 @@ def test_a_group_without_faces_has_no_bar_and_a_small_one_a_pale_one():
     labels = labels_of([{"Male", "Blond_Hair"}] * 5 + [{"Male"}])
     arguments = (labels, NAMES, labels[:, [BLOND]], ["Blond_Hair"], np.arange(6), np.array([True]))
     axes = Figure().subplots()
-    performance._groups(axes, [by_group(*arguments, ["Blond_Hair", "Male"], min_class=2)], 6)
+    performance._groups(
+        axes, [by_group(*arguments, ["Blond_Hair", "Male"], min_class=2, resample=RESAMPLE)], 6
+    )
     blond_men, blond_women, men, women = axes.patches
     assert blond_men.get_width() == men.get_width() == 1
     assert np.isnan([blond_women.get_width(), women.get_width()]).all()
     assert len({bar.get_facecolor() for bar in (blond_men, men)}) == 2
+    (intervals,) = axes.collections  # a line from end to end for each group that has an interval
+    ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
+    assert ends == [[1, 1], [1, 1]]
 
 
 def test_impossible_predictions_are_counted_beside_impossible_labels():

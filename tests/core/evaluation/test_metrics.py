@@ -35,6 +35,8 @@ def attribute_by_sklearn(labels, logits, threshold) -> dict[str, float]:
         "precision": reference.precision_score(labels, predicted, **quiet),
         "recall": reference.recall_score(labels, predicted, **quiet),
         "f1": reference.f1_score(labels, predicted, **quiet),
+        "brier": reference.brier_score_loss(labels, probability),
+        "log_loss": reference.log_loss(labels, probability, labels=[False, True]),
         "ece": ece,
     }
     if labels.any():

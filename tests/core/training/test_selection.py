@@ -1,12 +1,14 @@
 """The best epoch is chosen by the metric that evaluation would compute of the same predictions."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from small_training import settings, train_small, valid_predictions, write_data
 
 from pipeline.core.attributes import CELEBA
+from pipeline.core.evaluation import bootstrap
 from pipeline.core.evaluation.groups import by_group
 from pipeline.core.evaluation.metrics import measure
 from pipeline.core.training.selection import ValidPredictions
@@ -43,7 +45,8 @@ def test_the_worst_group_is_evaluations_and_has_ten_faces_or_more():
     whole[:, CELEBA.columns(CHOSEN)] = labels
     names = list(CELEBA.names)
     arguments = (whole, names, logits > 0, CHOSEN, np.arange(len(labels)), np.ones(3, bool))
-    worst = by_group(*arguments, ["Blond_Hair", "Male"], min_class=10)["worst"]
+    resample = partial(bootstrap.resample, resamples=2, seed=0)
+    worst = by_group(*arguments, ["Blond_Hair", "Male"], 10, resample)["worst"]
     assert worst["images"] >= 10
     assert ValidPredictions(chosen).evaluate(labels, logits) == pytest.approx(worst["accuracy"])
 

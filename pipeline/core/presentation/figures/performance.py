@@ -198,10 +198,13 @@ def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
     if not names:
         _note(axes, "this model predicts no attribute that defines groups")
     axes.barh(range(len(names)), values, color=colours, height=0.7)
+    intervals = [group.get("accuracy_interval") for by in shown for group in by["groups"]]
+    ends = {row: interval for row, interval in enumerate(intervals) if interval}
+    axes.hlines(list(ends), *np.array([*ends.values()]).reshape(-1, 2).T, color=style.GREY, lw=1.2)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set(
         xlim=(0, 1),
-        xlabel="accuracy of the group's first attribute (%)\n"
+        xlabel="accuracy of the group's first attribute (%), with its 95 % interval\n"
         "dark red: the worst group; pale: too few faces",
     )
     axes.invert_yaxis()
