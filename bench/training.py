@@ -187,6 +187,7 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
         stratified_subset=None,
         select_by="valid_loss",
         groups=(),
+        last_layer_of=None,
         loss="bce",
         loss_parameters=LossSettings(0.9999, 2.0, None, 0.0, 4.0, 0.05),
         logit_adjustment=0.0,

@@ -122,6 +122,11 @@ def resolve(
     if found := misfit(settings):
         key, why = found
         raise UserError(f"the setting {key} {why}")
+    if settings["last_layer_of"]:
+        raise UserError(
+            f"this model is {settings['last_layer_of']} with another last layer: make it from the"
+            " weights of that with python -m pipeline.retrain"
+        )
     if needs_masks(settings) and masks is None:
         raise UserError(
             "this model learns from masks: name them with --masks, or set `segmentation_weight: 0`"

@@ -122,6 +122,15 @@ def test_imagenets_weights_are_fetched_by_their_hash_and_renamed_for_the_network
     assert "--initial downloads/mobilenetv2_100-imagenet.pth --rename '[[" in training
 
 
+def test_another_last_layer_is_made_of_its_models_weights_which_are_trained_first(project):
+    overlay = "models: {balanced: {like: mask_free, last_layer_of: mask_free, groups: [Male]}}"
+    plan = project.snakemake("train_balanced", "--dry-run", "--printshellcmds", overlay=overlay)
+    jobs = {line.split()[0]: line.split()[-1] for line in plan.stdout.splitlines() if line.strip()}
+    assert (jobs["train"], jobs["retrain"], jobs["evaluate"]) == ("1", "1", "1")
+    assert "--weights results/tiny/mask_free/seed-64/weights.safetensors" in plan.stdout
+    assert "--out results/tiny/balanced/seed-64" in plan.stdout
+
+
 def test_who_gives_two_cores_gets_no_more_threads(project):
     plan = project.snakemake("compare_models", "compare_pairs", "-n", "--printshellcmds")
     assert plan.returncode == 0, plan.stdout

@@ -168,6 +168,9 @@ def _check_names(config: Config) -> None:
     pointers += [("compare.pairs", name, models) for name in compared_models(config)]
     pointers += [("predict.model", config["predict"]["model"], models)]
     for name, model in config["models"].items():
+        if model["last_layer_of"] is not None:
+            others = [other for other in models if not config["models"][other]["last_layer_of"]]
+            pointers.append((f"models.{name}.last_layer_of", model["last_layer_of"], others))
         for key in ("attributes", "groups"):
             pointers += [(f"models.{name}.{key}", a, attributes) for a in model[key]]
     for name, dataset in config["datasets"].items():
@@ -229,6 +232,11 @@ def _add_shares(config: Config) -> None:
     """The models of the comparison at each share of train, as entries of their own."""
     for share in config["compare"]["shares"]:
         for name in compared_models(config) if share != 1 else []:
+            if config["models"][name]["last_layer_of"]:
+                raise UserError(
+                    f"The configuration's models.{name}.last_layer_of is set, and that model is"
+                    f" trained on all of train, not on {share:g}; set compare: {{shares: [1]}}."
+                )
             if config["models"][name]["stratified_subset"]:
                 raise UserError(
                     f"The configuration's models.{name}.stratified_subset is set, and compare"

@@ -97,6 +97,7 @@ class ModelSettings:
     stratified_subset: float | None
     select_by: str
     groups: tuple[str, ...]
+    last_layer_of: str | None
     calibration: str
     keep: int
     early_stopping: int | None
@@ -194,6 +195,14 @@ def misfit_of_groups(model: dict[str, Any]) -> tuple[str, str] | None:
     if model["select_by"] == "valid_worst_group_accuracy" and not groups:
         why = "is valid_worst_group_accuracy, and there are no groups; write groups: [Blond_Hair,"
         return "select_by", f"{why} Male], or others"
+    if model["last_layer_of"] and not groups:
+        why = "is set, and there are no groups to balance; write groups: [Blond_Hair, Male], or"
+        return "last_layer_of", f"{why} others"
+    if model["last_layer_of"] and model["network"] == "attparsenet":
+        why = (
+            "is set, and attparsenet's last layer sees whole maps, too many for the faces of valid"
+        )
+        return "last_layer_of", f"{why}; choose another network"
     for name in groups if attributes else ():
         if name not in attributes:
             return "groups", f"names {name}, which the model does not predict; add it to attributes"

@@ -87,6 +87,15 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
         (lambda c: c["models"]["cnn_rnn"].update(attributes=["Mal"]), "did you mean 'Male'"),
         (lambda c: c["models"]["cnn_rnn"].update(groups=["Mal"]), "did you mean 'Male'"),
         (lambda c: c["models"]["cnn_rnn"].update(groups=["Young"]), "add it to attributes"),
+        (lambda c: c["models"]["cnn_rnn"].update(last_layer_of="resnet18"), "no groups to balance"),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(last_layer_of="resnet", groups=["Male"]),
+            "did you mean 'resnet18'",
+        ),
+        (
+            lambda c: c["models"]["cnn_rnn"].update(last_layer_of="cnn_rnn", groups=["Male"]),
+            "names 'cnn_rnn', which is not there",
+        ),
         (
             lambda c: c["models"]["cnn_rnn"].update(select_by="valid_worst_group_accuracy"),
             "there are no groups",

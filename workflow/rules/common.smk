@@ -161,6 +161,29 @@ def evaluation_masks_summary(wildcards):
     return f"--masks-summary {path}" if evaluated_with_masks(wildcards) else ""
 
 
+def models_made(retrained):
+    """For a rule's wildcard: the models that are made from another's weights, or the others."""
+    names = [
+        name
+        for name, model in config["models"].items()
+        if bool(model["last_layer_of"]) == retrained
+    ]
+    return "|".join(names) or "(?!)"  # which nothing matches
+
+
+def started_from(wildcards):
+    """The results of the model whose last layer is trained again."""
+    model = config["models"][wildcards.model]["last_layer_of"]
+    return {
+        name: f"results/{wildcards.dataset}/{model}/seed-{wildcards.seed}/{file}"
+        for name, file in {
+            "weights": "weights.safetensors",
+            "history": "history.csv",
+            "run": "run.json",
+        }.items()
+    }
+
+
 def option(flag, name):
     """`--flag file` where a rule has the input `name`, else nothing."""
 

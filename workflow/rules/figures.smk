@@ -48,8 +48,9 @@ def benchmarks(wildcards):
                 files.append(f"{stage}={folder}/{stage}/{part}-of-{parts}.tsv")
             files.append(f"{stage}_gather={folder}/{stage}_gather.tsv")
         files.append(f"landmarks_summary={folder}/landmarks_summary.tsv")
+    made = "retrain" if config["models"][model]["last_layer_of"] else "train"
     for seed in config["seeds"]:
-        files.append(f"train={folder}/{model}/seed-{seed}/train.tsv")
+        files.append(f"{made}={folder}/{model}/seed-{seed}/{made}.tsv")
     evaluations = of_evaluations(model, "evaluate.tsv", dataset, "benchmarks")
     return files + [f"evaluate={file}" for file in evaluations]
 

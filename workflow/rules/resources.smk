@@ -28,6 +28,7 @@ NEEDS = {
     "landmarks_part": Need(1500, per_face=0.01, rate=76),
     "masks_part": Need(1000, per_face=0.01, rate=1000),
     "train": Need(8000, per_face=0.02),
+    "retrain": Need(6000, per_face=0.02, rate=200),
     "evaluate": Need(6000, per_face=0.02, rate=200),
     "compare": Need(4000, per_face=0.02),
     "pairs": Need(4000, per_face=0.05),

@@ -38,6 +38,8 @@ rule train:
         "logs/{dataset}/{model}/seed-{seed}/train.log",
     benchmark:
         "benchmarks/{dataset}/{model}/seed-{seed}/train.tsv"
+    wildcard_constraints:
+        model=models_made(retrained=False),
     conda:
         "../../envs/attparse.yaml"
     threads: 16
@@ -72,3 +74,39 @@ rule train:
         " --seed {wildcards.seed} --threads {threads} --job-minutes {resources.runtime} --settings {params.settings:q}"
         " --checkpoints {params.checkpoints} --weights {output.weights}"
         " --history {output.history} --run {output.run} --log {log}"
+
+
+rule retrain:
+    """Train a model's last layer again, on valid faces of which every group has as many."""
+    input:
+        unpack(started_from),
+        faces=ancient("results/{dataset}/faces"),
+        whole=whole("acquire"),
+    output:
+        weights="results/{dataset}/{model}/seed-{seed}/weights.safetensors",
+        history="results/{dataset}/{model}/seed-{seed}/history.csv",
+        run="results/{dataset}/{model}/seed-{seed}/run.json",
+    log:
+        "logs/{dataset}/{model}/seed-{seed}/retrain.log",
+    benchmark:
+        "benchmarks/{dataset}/{model}/seed-{seed}/retrain.tsv"
+    wildcard_constraints:
+        model=models_made(retrained=True),
+    conda:
+        "../../envs/attparse.yaml"
+    threads: 16
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
+        gpu=evaluation_gpus,
+    params:
+        *code("retrain"),
+        network=network_code("retrain"),
+        settings=settings("models/{model}", "groups", "last_layer_of"),
+        out="results/{dataset}/{model}/seed-{seed}",
+    message:
+        "Training the last layer of {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "python -m pipeline.retrain --weights {input.weights} --history {input.history} --run {input.run}"
+        " --faces {input.faces} --faces-summary results/{wildcards.dataset}/faces.json"
+        " --seed {wildcards.seed} --threads {threads} --settings {params.settings:q} --out {params.out} --log {log}"

@@ -29,6 +29,7 @@ WITHOUT_KEY: dict[str, Any] = {
     "gradient_clip": None,
     "ema": None,
     "groups": [],
+    "last_layer_of": None,
     "calibration": "none",
     "loss": "bce",
     "loss_parameters": {field.name: None for field in fields(LossSettings)},

@@ -85,8 +85,8 @@ def mean_metric(name: str, labels: np.ndarray, logits: np.ndarray) -> float:
     return float(defined.mean()) if len(defined) else np.nan
 
 
-def worst_group_accuracy(correct: np.ndarray, numbers: np.ndarray) -> float:
-    """The lowest accuracy of the groups of at least ``MIN_GROUP`` faces; both (N,)."""
+def worst_group_accuracy(correct: np.ndarray, numbers: np.ndarray, least: int = MIN_GROUP) -> float:
+    """The lowest accuracy of the groups of at ``least`` so many faces; both arrays (N,)."""
     count = np.bincount(numbers)
-    accuracy = np.bincount(numbers, correct)[count >= MIN_GROUP] / count[count >= MIN_GROUP]
+    accuracy = np.bincount(numbers, correct)[count >= least] / count[count >= least]
     return float(accuracy.min()) if len(accuracy) else np.nan

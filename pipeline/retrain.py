@@ -1,0 +1,125 @@
+"""Train one row of a network's last layer again, on valid faces of which every group has as many.
+
+The network's features stay as they are: one pass over valid, then seconds. The attribute is the
+first of --groups, whose combinations are the groups. The result is a model like any other; its
+history is that of the training that it starts from.
+"""
+
+import argparse
+import logging
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.core import stage
+from pipeline.core.classification import group_labels, group_numbers
+from pipeline.core.errors import UserError
+from pipeline.core.evaluation.bootstrap import cluster_numbers
+from pipeline.core.faces.store import Faces, faces_sha256, open_faces
+from pipeline.core.files import check_unchanged, read_json, replacing, sha256, write_json
+from pipeline.core.model_settings import ModelSettings
+from pipeline.core.networks.weights import load_network, read_metadata, save_weights
+from pipeline.core.trained_on import read_trained_on
+from pipeline.core.training.last_layer import last_layer, read_outputs
+from pipeline.core.training.loaders import FaceBatches
+from pipeline.core.training.retraining import Row, retrain
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = stage.parser(__doc__)
+    parser.add_argument("--weights", type=Path, required=True, help="weights to start from")
+    parser.add_argument("--history", type=Path, required=True, help="history.csv of these")
+    parser.add_argument("--run", type=Path, required=True, help="run.json of these")
+    parser.add_argument("--faces", type=Path, required=True, help="the faces trained on")
+    parser.add_argument("--faces-summary", type=Path, help="faces.json, to check --faces against")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the same three files")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=1, help="images that are decoded at once")
+    parser.add_argument(
+        "--settings", type=stage.settings, required=True, help="groups and last_layer_of, as JSON"
+    )
+    args = parser.parse_args(argv)
+    with stage.running(args.log):
+        retrain_last_layer(args)
+
+
+def retrain_last_layer(args: argparse.Namespace) -> None:
+    """Write weights, history and the account of the run; the last when the others are whole."""
+    check_unchanged(args.faces, faces_sha256(args.faces), args.faces_summary)
+    network, settings = load_network(args.weights)
+    names, account = args.settings["groups"], read_json(args.run, "settings", "inputs_sha256")
+    if not names or not set(names) <= set(settings.attributes):
+        raise UserError(
+            f"--settings has the groups {names}; expected one or two of the attributes that the"
+            f" model predicts: {', '.join(settings.attributes)}"
+        )
+    found = fit_row(network, settings, open_faces(args.faces), names, args)
+    chosen = {"groups": tuple(names), "last_layer_of": args.settings["last_layer_of"]}
+    settings = replace(settings, **chosen)
+    trained_on = read_trained_on(read_metadata(args.weights))
+    save_weights(args.out / "weights.safetensors", network, settings, trained_on)
+    with replacing(args.out / "history.csv") as partial:
+        shutil.copyfile(args.history, partial)
+    account["settings"] |= settings.to_dict()
+    account["last_layer"] = {
+        "attribute": names[0],
+        "of_weights_sha256": sha256(args.weights),
+        **found,
+    }
+    write_json(args.out / "run.json", account)
+
+
+def fit_row(
+    network: nn.Module,
+    settings: ModelSettings,
+    faces: Faces,
+    names: list[str],
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """Exchange the row of the first of ``names`` in the network's last layer; return how."""
+    columns = [settings.attributes.index(name) for name in names]
+    labels = faces.attributes[:, faces.attribute_set.columns(settings.attributes)]
+    rows, target = faces.rows("valid"), columns[0]
+    rows = rows[(labels[rows][:, columns] >= 0).all(axis=1)]  # faces whose group is known
+    if not len(rows):
+        raise UserError(
+            f"{args.faces} has no face in the split valid with labels of {' and '.join(names)}, on"
+            " which the last layer is trained; choose other groups"
+        )
+    began = time.monotonic()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    batches = FaceBatches(faces, labels, None)
+    valid = read_outputs(network, settings, batches, rows, device, args.threads)
+    read, layer = time.monotonic(), last_layer(network)
+    weight = layer.weight[target].detach().cpu().numpy().astype(float)
+    numbers = group_numbers(valid.labels[:, columns] == 1)
+    row, found = retrain(
+        valid.features.astype(float),
+        valid.labels[:, target] == 1,
+        numbers,
+        cluster_numbers(faces.identities[rows]),
+        Row(weight, layer.bias[target].item()),
+        args.seed,
+    )
+    seconds = read - began, time.monotonic() - read
+    log.info("features of %d faces in %.1f s, the last layer in %.1f s", len(rows), *seconds)
+    with torch.no_grad():
+        layer.weight[target] = torch.from_numpy(row.weight)
+        layer.bias[target] = row.bias
+    groups = enumerate(group_labels(len(names)))
+    found["groups"] = [
+        {"group": dict(zip(names, group, strict=True)), "valid": int((numbers == number).sum())}
+        for number, group in groups
+    ]
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Another last layer is a model like any other: only one attribute's logits differ."""
+
+import json
+
+import pytest
+import torch
+from small_training import command, train_small, valid_predictions, weights, write_data
+
+from pipeline import retrain, train
+from pipeline.core.networks.weights import load_network, read_metadata
+
+NETWORK = {"network": "mask_guided", "mask_loss": "bce_dice", "channels": [4, 4, 6, 8]}
+
+
+def call(folder, out, **settings):
+    chosen = {"groups": ["Smiling", "Male"], "last_layer_of": "m", **settings}
+    flags = {"weights": folder / "weights.safetensors", "history": folder / "history.csv",
+             "run": folder / "run.json", "faces": folder / "faces", "seed": 4, "out": out,
+             "settings": json.dumps(chosen)}  # fmt: skip
+    retrain.main([part for flag, value in flags.items() for part in (f"--{flag}", str(value))])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    write_data(folder, valid_faces=80)
+    train_small(folder, folder, **NETWORK, epochs=1)
+    return folder
+
+
+def test_one_row_of_the_last_layer_differs_and_the_account_says_how(trained, tmp_path):
+    call(trained, tmp_path)
+    before, after = weights(trained), weights(tmp_path)
+    differing = {name for name in before if not torch.equal(before[name], after[name])}
+    assert differing == {"attributes.weight", "attributes.bias"}
+    labels, first = valid_predictions(trained, trained)
+    _, second = valid_predictions(trained, tmp_path)
+    assert (first != second).any(axis=0).tolist() == [False, True, False]  # Male, Smiling, …
+    assert (tmp_path / "history.csv").read_bytes() == (trained / "history.csv").read_bytes()
+    account = json.loads((tmp_path / "run.json").read_text())
+    assert account["last_layer"]["attribute"] == "Smiling"
+    counts = [group["valid"] for group in account["last_layer"]["groups"]]
+    male, smiling = labels[:, 0], labels[:, 1]
+    assert counts[0] == (smiling & male).sum()
+    assert account["last_layer"]["faces_a_group"] == min(counts)
+    _, settings = load_network(tmp_path / "weights.safetensors")
+    assert (settings.groups, settings.last_layer_of) == (("Smiling", "Male"), "m")
+    kept = (read_metadata(of / "weights.safetensors")["trained_on"] for of in (trained, tmp_path))
+    assert len({json.dumps(value) for value in kept}) == 1
+
+
+def test_groups_that_the_model_does_not_predict_are_refused(trained, tmp_path):
+    with pytest.raises(SystemExit, match="attributes that the model predicts: Male, Smiling"):
+        call(trained, tmp_path, groups=["Bald"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_a_model_that_is_made_from_another_is_refused(trained, tmp_path):
+    *flags, chosen = command(trained, tmp_path, **NETWORK, masks=False, groups=["Smiling"])
+    assert flags[-1] == "--settings"
+    chosen = json.dumps(json.loads(chosen) | {"last_layer_of": "n"})
+    with pytest.raises(SystemExit, match=r"python -m pipeline\.retrain"):
+        train.main([*flags, chosen])
+    assert {path.name for path in tmp_path.iterdir()} <= {"checkpoints"}
