@@ -3,11 +3,16 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import pipeline  # noqa: F401  guards the import of torchvision, which some tests do themselves
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes says more of a machine's load than of the code.
+hypothesis.settings.register_profile("attparse", deadline=None)
+hypothesis.settings.load_profile("attparse")
 
 
 # What a fixture costs, or needs, marks every test that uses it: no one has to remember it.

@@ -107,7 +107,7 @@ def test_row_i_of_the_store_is_face_i_drawn_from_its_own_points_and_labels(tmp_p
         assert np.array_equal(store.masks(i), attribute_masks(bits, labels[i], CODES))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(faces=st.integers(3, 14), shard=st.integers(1, 6), parts=st.integers(1, 5))
 def test_the_number_of_parts_changes_no_byte(tmp_path_factory, faces, shard, parts):
     folder = tmp_path_factory.mktemp("set")

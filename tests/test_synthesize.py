@@ -177,7 +177,7 @@ def test_landmarks_lie_on_the_parts_that_they_mark(index):
         assert distance_to("skin", parts, beyond).min() > 1.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(faces, st.floats(55, 122), st.floats(60, 185))
 def test_the_camera_moves_pixels_and_points_alike(person, x, y):
     person = replace(person, labels=person.labels | {"Blurry": False})

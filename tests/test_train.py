@@ -9,7 +9,6 @@ import pytest
 import torch
 import torchvision
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from small_training import (
     SEED,
@@ -340,7 +339,6 @@ def test_without_a_valid_split_nothing_is_trained(tmp_path):
 
 
 @given(st.integers(1, 60), st.integers(1, 4), st.integers(1, 3), st.integers(0, 9))
-@hypothesis_settings(deadline=None)
 def test_processes_share_an_epoch_and_see_no_face_twice(count, world, parts, epoch):
     rows, batch_size = np.arange(100, 100 + count), 2 * world
     orders = [
@@ -364,7 +362,6 @@ def test_the_order_is_a_function_of_seed_and_epoch_and_can_begin_anywhere():
 
 
 @given(st.integers(1, 60), st.integers(1, 4), st.integers(1, 3))
-@hypothesis_settings(deadline=None)
 def test_validation_counts_every_face_once_whatever_the_number_of_processes(count, world, size):
     orders = [once(np.arange(count), size * world, rank, world) for rank in range(world)]
     shares = [list(order) for order in orders]

@@ -77,7 +77,7 @@ def predictions(draw):
     return labels, logits.astype(np.float32), np.array(cut_offs)
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(predictions())
 def test_metrics_are_scikit_learns_with_ties_and_absent_classes(drawn):
     assert_as_sklearn(*drawn)
@@ -89,7 +89,7 @@ def test_logits_too_large_for_a_sigmoid_keep_their_order():
     assert metrics.measure(labels, logits, np.array([0.5]))["auroc"][0] == pytest.approx(0.75)
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(predictions(), st.integers(0, 2**32 - 1))
 def test_weighted_metrics_are_those_of_faces_repeated(drawn, seed):
     labels, logits, cut_offs = drawn
@@ -114,7 +114,7 @@ def test_an_attribute_with_too_few_faces_of_a_class_is_not_included():
     assert metrics.enough_faces(labels, 10).tolist() == [True, False, True, False]
 
 
-@hypothesis_settings(max_examples=20, deadline=None)
+@hypothesis_settings(max_examples=20)
 @given(predictions())
 def test_a_chosen_threshold_has_the_best_balanced_accuracy_of_all(drawn):
     labels, logits, _ = drawn

@@ -69,7 +69,7 @@ def test_other_faces_differ_from_the_published_masks_only_in_regions_that_left_t
         assert not (differs & attribute_masks(inside, ALL, CODES)).any(), i
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(anywhere, any_labels)
 def test_a_mask_is_its_label_and_the_union_of_its_regions(points, labels):
     masks = attribute_masks(regions_of(points), labels, CODES)
@@ -110,7 +110,7 @@ def check_mirror(points):
     return differs.mean()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays(np.int64, (68, 2), elements=st.integers(0, 170)))
 def test_a_flipped_face_gives_flipped_masks_but_for_the_rounding_of_edges(points):
     check_mirror(points.astype(float))

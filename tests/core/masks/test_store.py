@@ -47,7 +47,7 @@ def contents(store):
     }
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(count=st.integers(1, 12), shard=st.integers(1, 5))
 def test_zarr_alone_reads_what_was_written(tmp_path_factory, count, shard):
     store = tmp_path_factory.mktemp("store") / "masks.zarr"

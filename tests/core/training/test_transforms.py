@@ -74,7 +74,7 @@ moves = st.tuples(st.booleans(), st.integers(-SHIFT, SHIFT), st.integers(-SHIFT,
 
 
 @given(st.integers(0, 2**32), moves)
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_masks_on_the_device_are_the_drawn_masks_under_every_crop_and_flip(seed, move):
     bits, positive = regions(seed), labels(seed)
     drawn = attribute_masks(bits, positive, CODES)
@@ -85,7 +85,7 @@ def test_masks_on_the_device_are_the_drawn_masks_under_every_crop_and_flip(seed,
 
 
 @given(st.integers(0, 2**32), moves, st.tuples(st.integers(1, 40), st.integers(1, 40)))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_masks_at_the_maps_size_are_the_moved_masks_resized_to_the_nearest(seed, move, size):
     bits, positive = regions(seed), labels(seed)
     rows = [int(Fraction(2 * i + 1, 2 * size[0]) * HEIGHT) for i in range(size[0])]
@@ -96,7 +96,7 @@ def test_masks_at_the_maps_size_are_the_moved_masks_resized_to_the_nearest(seed,
 
 
 @given(st.integers(0, 2**32), moves, st.sampled_from([(HEIGHT, WIDTH), (8, 6), (15, 11)]))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_regions_move_as_masks_do_and_a_mirrored_face_swaps_its_sides(seed, move, size):
     bits, table = regions(seed), torch.eye(14, dtype=torch.bool)
     batch = batch_of(bits, np.ones(14, bool))
@@ -116,7 +116,7 @@ def test_the_nearest_pixels_at_the_published_sizes_are_torchs():
 
 
 @given(st.integers(0, 2**32), moves)
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=30)
 def test_an_image_moves_as_its_masks_do(seed, move):
     bits = regions(seed)
     image = torch.from_numpy((bits % 251).astype(np.uint8)).expand(1, 3, -1, -1)
