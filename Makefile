@@ -1,4 +1,4 @@
-# make demo · make test · make quick · make check · make bench: each sets up what it needs, then runs.
+# make demo · make test · make quick · make check · make bench · make faults: each sets up what it needs, then runs.
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
@@ -15,7 +15,7 @@ endif
 # An environment whose Python is gone, as after an upgrade of the system, is made again.
 $(shell $(BIN)/python -c '' 2>/dev/null || rm -f .venv/ready .venv/ready-development)
 
-.PHONY: system demo test quick check bench format clean
+.PHONY: system demo test quick check bench faults format clean
 
 demo: .venv/ready
 	@$(SNAKEMAKE) --configfile workflow/presets/demo.yaml -- train_attparsenet train_mask_guided
@@ -35,6 +35,11 @@ test: .venv/ready-development
 
 quick: .venv/ready-development
 	@$(BIN)/python tests/run.py --marks "not slow and not slurm and not browser" $(TESTS)
+
+# Everything that tests/faults can try, with the counts written into docs/trust.md: an hour or more.
+# SHARE=0.2 tries a fifth of it.
+faults: .venv/ready-development
+	@$(BIN)/python tests/faults/run.py $(SHARE)
 
 bench: .venv/ready
 	@$(BIN)/python -m bench

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core import stage
+from pipeline.core.errors import UserError
 from pipeline.core.faces.store import open_faces
 from pipeline.core.files import read_json, read_table
 from pipeline.core.presentation import pages
@@ -103,6 +104,11 @@ def draw_numbers(args: argparse.Namespace) -> None:
     test = read_predictions(args.predictions).of("test")
     table = read_table(args.table, "attribute", "counted", "accuracy", "auroc")
     summary = read_json(args.metrics, "warnings", "groups", "impossible")
+    if table["attribute"].tolist() != test.attributes:
+        raise UserError(
+            f"{args.table} has other attributes than {args.predictions}, or in another order: give"
+            " both of one evaluation, which the rule evaluate makes again."
+        )
     run = read_json(args.run, "best_epoch", "images")
     history = read_table(args.history, "epoch", "train_mask_loss")
     runs.training(history, run["best_epoch"], run["images"], args.out / "training.svg")

@@ -38,16 +38,17 @@ def find_part(faces: Faces, rows: Sequence[int], cascade: list[detectors.Detecto
     return Landmarks([faces.names[row] for row in rows], points, names)
 
 
-def gather_parts(faces: Faces, parts: Sequence[Landmarks]) -> Landmarks:
+def gather_parts(faces: Faces, parts: dict[Path, Landmarks]) -> Landmarks:
     """One table from those of the parts, in the order of the faces."""
-    names = [name for part in parts for name in part.names]
+    names = [name for part in parts.values() for name in part.names]
     if names != faces.names:
+        files = " ".join(map(str, parts))
         raise UserError(
             f"the parts hold {len(names)} landmarks of other faces or in another order than the"
-            f" {len(faces)} faces; make the parts again from these faces."
+            f" {len(faces)} faces: remove {files} and run the same command again."
         )
-    points = np.concatenate([part.points for part in parts])
-    return Landmarks(names, points, [name for part in parts for name in part.detectors])
+    points = np.concatenate([part.points for part in parts.values()])
+    return Landmarks(names, points, [name for part in parts.values() for name in part.detectors])
 
 
 def place(landmarks: Landmarks, table: Path, written: Path | None) -> None:
@@ -128,7 +129,8 @@ def run_find(args: argparse.Namespace) -> None:
 
 def run_gather(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
-    landmarks = gather_parts(faces, [read_landmarks(path) for path in args.parts])
+    parts = {path: read_landmarks(path) for path in args.parts}
+    landmarks = gather_parts(faces, parts)
     place(landmarks, args.out, args.written)
     if args.done:
         write_text(args.done, "")

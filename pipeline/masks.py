@@ -5,7 +5,6 @@ there and makes the store of them, which has the same files under a second name 
 """
 
 import argparse
-import json
 import logging
 import os
 import shutil
@@ -21,13 +20,15 @@ from pipeline.core import stage
 from pipeline.core.attributes import REGIONS, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, open_faces
-from pipeline.core.files import replacing, sha256, write_json
+from pipeline.core.files import digest, read_json, replacing, sha256, write_json
 from pipeline.core.landmarks.table import Landmarks, read_landmarks
 from pipeline.core.masks.regions import attribute_masks, codes, fill_polygons, region_polygons
 from pipeline.core.masks.store import finish, shards_sha256, write_shard
 from pipeline.core.partition import part_rows
 
 log = logging.getLogger(__name__)
+
+PART_KEYS = ("rows", "shard", "shards", "without_landmarks", "empty", "absent", "clipped")
 
 
 class Drawing:
@@ -221,12 +222,23 @@ def run_draw(args: argparse.Namespace) -> None:
     with replacing(args.shards) as folder:
         folder.mkdir()
         part = draw_part(folder, faces, landmarks, args.part, args.settings["shard"])
-    write_json(args.out, part)
+    write_json(args.out, part | {"sha256": digest(part)})
+
+
+def read_part(path: Path, folder: Path) -> dict[str, Any]:
+    """What ``run_draw`` wrote of a part; ``UserError`` if it was changed since."""
+    part = read_json(path, *PART_KEYS, "sha256")
+    if part.pop("sha256") != digest(part):
+        raise UserError(
+            f"{path} is not as it was written: remove {folder} and run the same command again; it"
+            " is then made anew."
+        )
+    return part
 
 
 def run_gather(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
-    parts = [json.loads(path.read_text(encoding="utf-8")) for path in args.parts]
+    parts = [read_part(path, folder) for path, folder in zip(args.parts, args.shards, strict=True)]
     summary = gather_parts(args.store, faces, parts, args.shards, args.settings)
     for key, value in summary.items():
         log.info("%s: %s", key, value)

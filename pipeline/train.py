@@ -6,7 +6,6 @@ same command is run again.
 """
 
 import argparse
-import hashlib
 import importlib.metadata
 import json
 import logging
@@ -25,7 +24,7 @@ from torch import nn
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, checked_faces, open_faces
-from pipeline.core.files import remove, replacing, sha256, write_json
+from pipeline.core.files import digest, remove, replacing, sha256, write_json
 from pipeline.core.masks.store import check_masks
 from pipeline.core.model_settings import (
     TrainingSettings,
@@ -229,11 +228,6 @@ def fingerprint(account: dict[str, Any]) -> str:
     """What two runs share if one may go on from the other's checkpoint."""
     others = [account[key] for key in ("seed", "inputs_sha256", "versions", "code_sha256")]
     return digest([decisive(account["settings"]), *others])
-
-
-def digest(content: Any) -> str:
-    """Hex sha256 of what can be written as JSON."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def git_revision() -> str | None:

@@ -3,6 +3,7 @@
 import difflib
 import json
 import shlex
+from collections.abc import Iterable
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
@@ -16,6 +17,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.model_settings import backbone_of, misfit, starts_from_imagenet
 
 Config = dict[str, Any]
+LARGEST = 100_000  # entries
 # Attributes are columns beside these: of labels.csv, of faces/, of predict's faces.csv.
 RESERVED = {
     "image", "image_name", "split", "identity", "celeb_id", "x_1", "y_1", "width", "height",
@@ -32,6 +34,7 @@ def complete(config: Config, schema: Config) -> Config:
     Everything that is wrong is a ``UserError`` of one sentence: a misspelt key, a value of the
     wrong kind, a name that no entry has, a model that cannot be trained.
     """
+    _check_size(config)
     _check_keys(config)
     whole = deepcopy(config)
     if isinstance(whole.get("models"), dict):
@@ -48,6 +51,23 @@ def complete(config: Config, schema: Config) -> Config:
     _check_models(whole)
     _add_shares(whole)
     return whole
+
+
+def _check_size(config: Config) -> None:
+    """A few YAML anchors that refer to each other stand for more entries than memory holds."""
+    entries, waiting = 0, [config]
+    while waiting:
+        value: Any = waiting.pop()
+        below = value.values() if isinstance(value, dict) else value
+        if isinstance(below, str) or not isinstance(below, Iterable):
+            continue
+        waiting += below
+        entries += len(value)
+        if entries > LARGEST:
+            raise UserError(
+                f"The configuration has more than {LARGEST:,} entries, because YAML anchors (&) are"
+                " repeated in each other; write out what you mean."
+            )
 
 
 def _check_keys(value: Any, *place: str) -> None:

@@ -138,6 +138,11 @@ def sha256(path: Path, *names: str) -> str:
     return digest.hexdigest()
 
 
+def digest(content: Any) -> str:
+    """Hex sha256 of what can be written as JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def listing_sha256(folder: Path) -> str:
     """Hex digest of the names, sizes and times of all files below a folder, reading none.
 

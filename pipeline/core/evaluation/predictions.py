@@ -10,6 +10,7 @@ computed from this file alone, with its warnings.
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation.metrics import logit_thresholds
 from pipeline.core.faces.store import labels_of, with_nulls
-from pipeline.core.files import replacing
+from pipeline.core.files import digest, replacing
 
 VERSION = 1
 FACE, LOGIT = ("image_name", "split", "celeb_id"), "_logit"  # columns; an ending of columns
@@ -95,20 +96,30 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "weights": predictions.weights,
         "warnings": predictions.warnings,
     }
+    about["sha256"] = _digest(about, list(columns))
     table = pa.table(columns).replace_schema_metadata({"attparse": json.dumps(about)})
     with replacing(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
+
+
+def _digest(about: dict[str, Any], columns: list[str]) -> str:
+    """A hash of what no checksum of Parquet's covers, ``about`` without this hash."""
+    kept = {key: value for key, value in about.items() if key != "sha256"}
+    return digest([kept, columns])
 
 
 def read_predictions(path: Path) -> Predictions:
     """Read the table; a file of another kind is a ``UserError``."""
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+        table = pq.read_table(path, page_checksum_verification=True)
+        about = json.loads((table.schema.metadata or {}).get(b"attparse", b"{}"))
+        if about.get("sha256") not in (None, _digest(about, table.column_names)):
+            raise ValueError("its columns or metadata were changed")
+    except (OSError, ValueError) as error:  # pyarrow's own are ValueErrors
         raise UserError(
-            f"{path} cannot be read as Parquet ({error}). Run evaluate again."
+            f"{path} cannot be read as Parquet ({' '.join(str(error).split())}); make it again with"
+            " the rule evaluate."
         ) from None
-    about = json.loads((table.schema.metadata or {}).get(b"attparse", b"{}"))
     if about.get("version") != VERSION:
         raise UserError(
             f"{path} is no table of predictions of version {VERSION} (its metadata says"

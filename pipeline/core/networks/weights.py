@@ -1,5 +1,6 @@
 """Weights of networks: kept as safetensors with their settings, read back from the file alone."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import fields
@@ -49,6 +50,7 @@ def save_weights(
     about = decisive(settings.to_dict())
     if trained_on:
         about["trained_on"] = trained_on.to_dict()
+    about["sha256"] = _digest(tensors, about)
     text = json.dumps(about, sort_keys=True)
     with replacing(path) as partial:
         safetensors.torch.save_file(tensors, partial, metadata={SETTINGS: text})
@@ -64,6 +66,7 @@ def load_network(path: Path) -> tuple[nn.Module, ModelSettings]:
         kept = read_metadata(path)
         read_trained_on(kept)  # its form is checked with the rest
         kept.pop("trained_on", None)
+        kept.pop("sha256", None)
         if kept["network"] == "mask_guided" and "map_stride" not in kept:
             kept["backbone"] = None  # where resnet18 stood, and meant nothing
         below = {key: {**WITHOUT_KEY[key], **kept[key]} for key in ("optimizer", "schedule")}
@@ -91,6 +94,16 @@ def _celeba_regions(attributes: list[str]) -> dict[str, Any]:
     return {"attribute_regions": CELEBA.only(attributes).regions}
 
 
+def _digest(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> str:
+    """A hash of all that a file of ours holds, ``about`` without this hash."""
+    settings = {key: value for key, value in about.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def load_state(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file or of a torch file that needs no code to be read.
 
@@ -99,7 +112,12 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     """
     try:
         if is_safetensors(path):
-            return safetensors.torch.load_file(path)
+            tensors = safetensors.torch.load_file(path)
+            with safetensors.safe_open(path, "pt") as file:
+                about = json.loads((file.metadata() or {}).get(SETTINGS, "{}"))
+            if about.get("sha256") not in (None, _digest(tensors, about)):
+                raise ValueError("its content is not that which its hash was made of")
+            return tensors
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there are no weights at {path}: give the path of a file") from None

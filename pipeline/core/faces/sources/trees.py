@@ -19,6 +19,8 @@ from pipeline.core.faces.file_type import describe_file
 # What operating systems put into folders and archives, beside names that begin with a dot.
 OF_SYSTEMS = {"__macosx", "thumbs.db", "desktop.ini"}
 
+LARGEST = 2**28  # bytes of a file; 60 megapixels of noise are fewer, and a bomb unpacks to more
+
 
 class Tree(Protocol):
     path: Path
@@ -54,6 +56,11 @@ def ignored(name: str) -> bool:
     return any(p.startswith(".") or p.lower() in OF_SYSTEMS for p in PurePosixPath(name).parts)
 
 
+def too_large(size: int) -> str:
+    """Why a file of so many bytes is not read, or nothing."""
+    return f"is {size:,} bytes, more than an image has ({LARGEST:,})" if size > LARGEST else ""
+
+
 class FolderTree:
     """The files below a folder; links are followed, and each folder is read once."""
 
@@ -70,8 +77,9 @@ class FolderTree:
     def read(self, name: str) -> bytes | str:
         if len(self._files[name]) > 1:
             return f"is {len(self._files[name])} times in the folder"
+        file = self._files[name][0]
         try:
-            return self._files[name][0].read_bytes()
+            return too_large(file.stat().st_size) or file.read_bytes()
         except OSError as error:
             return f"cannot be read ({error.strerror})"
 
@@ -137,6 +145,8 @@ class ZipTree:
         return self.read_entry(self._entries[name][0])
 
     def read_entry(self, entry: zipfile.ZipInfo) -> bytes | str:
+        if fault := too_large(entry.file_size):  # zipfile unpacks no more than this
+            return fault
         try:
             return self._archive.read(entry)
         except Exception as error:  # each decompressor raises other ones, for data as for passwords

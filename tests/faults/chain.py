@@ -1,0 +1,236 @@
+"""The chain on a few drawn faces, each stage through its command line in a process forked here.
+
+A fork costs no import of torch, so that hundreds of runs are possible. What a stage imports is
+imported here first; nothing is computed in this process, whose threads a fork would lose.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from conftest import ROOT
+from small_results import detector
+
+from pipeline import (
+    acquire,
+    compare,
+    evaluate,
+    figures,
+    gallery,
+    landmarks,
+    masks,
+    predict,
+    synthesize,
+    train,
+)
+from pipeline.core.configuration import complete
+from pipeline.core.files import sha256
+from pipeline.core.landmarks.detectors import mediapipe_mesh  # noqa: F401  imported once
+
+CONFIG = """
+dataset: small
+datasets: {small: {source: synthetic, images: 16, seed: 3}}
+masks: {shard: 8}
+evaluate: {draws: 20, min_class: 1}
+models:
+  attparsenet: {network: attparsenet, width: 0.03, epochs: 1, batch_size: 5, workers: 0,
+    precision: 32-true, accelerator: cpu, input_size: [44, 36], checkpoint_minutes: 1.0e-9}
+  plain: {like: attparsenet, segmentation_weight: 0}
+compare: {pairs: [[attparsenet, plain]], seeds: [1], shares: [1]}
+predict: {model: attparsenet}
+train: [attparsenet]
+"""
+
+
+@cache
+def config() -> dict[str, Any]:
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    completed: dict[str, Any] = complete(yaml.safe_load(CONFIG), schema)
+    return completed
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage's run: its module, its flags, and what it writes below the folder of results."""
+
+    name: str
+    module: Any
+    flags: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def argv(self, folder: Path) -> list[str]:
+        """The command line, where ``@name`` is a file of ``folder``."""
+        return [
+            flag if flag.startswith("{") else flag.replace("@", f"{folder}/") for flag in self.flags
+        ]
+
+
+def step(name: str, module: Any, command: str, outputs: str, settings: Any = None) -> Step:
+    more = [] if settings is None else ["--settings", json.dumps(settings)]
+    return Step(name, module, (*command.split(), *more), tuple(outputs.split()))
+
+
+@cache
+def steps() -> dict[str, Step]:
+    """The chain in its order, each step as its rule calls it."""
+    entry, evaluation = config()["datasets"]["small"], config()["evaluate"]
+    how = {key: config()["masks"][key] for key in ("shard", "repair_labels")}
+    where = {key: config()["landmarks"][key] for key in ("detectors", "map")}
+    where["detectors"] = ["mediapipe"]
+    run = "--weights @weights.safetensors"
+    evaluated = "--predictions @predictions.parquet"
+    made = [
+        step("synthesize", synthesize, "--out @drawn --threads 1", "drawn",
+             {"images": entry["images"], "seed": entry["seed"]}),
+        step("acquire", acquire, "--drawn @drawn --downloads @downloads --out @faces --manifest"
+             " @manifest.csv --rejected @rejected.csv --terms @TERMS.txt --summary @faces.json",
+             "faces manifest.csv rejected.csv TERMS.txt faces.json", entry),
+        step("landmarks find", landmarks, f"find --faces @faces --model {detector()} --part 1-of-1"
+             " --out @part.csv", "part.csv", where),
+        step("landmarks gather", landmarks, "gather --faces @faces --parts @part.csv --out"
+             " @landmarks.csv --written @written.txt --done @done", "landmarks.csv done",
+             {"detectors": where["detectors"]}),
+        step("landmarks summarise", landmarks, "summarise --faces @faces --landmarks"
+             " @landmarks.csv --out @landmarks.json", "landmarks.json"),
+        step("masks draw", masks, "draw --faces @faces --landmarks @landmarks.csv --part 1-of-1"
+             " --shards @shards --out @shards.json", "shards shards.json", how),
+        step("masks gather", masks, "gather --faces @faces --parts @shards.json --shards @shards"
+             " --store @masks.zarr --summary @masks.json", "masks.zarr masks.json", how),
+        step("train", train, "--faces @faces --faces-summary @faces.json --data-set small --source"
+             " synthetic --masks @masks.zarr --masks-summary @masks.json --seed 1 --threads 1"
+             f" --checkpoints @checkpoints {run} --history @history.csv --run @run.json",
+             "weights.safetensors history.csv run.json", config()["models"]["attparsenet"]),
+        step("evaluate", evaluate, f"{run} --faces @faces --faces-summary @faces.json --trained-on"
+             " @faces --masks @masks.zarr --masks-summary @masks.json"
+             f" {evaluated} --metrics @metrics.json --table @metrics.csv",
+             "predictions.parquet metrics.json metrics.csv", evaluation),
+        step("compare", compare, "models --predictions attparsenet=@predictions.parquet"
+             " --out-table @models.csv --out-json @models.json --out-figure @models.svg",
+             "models.csv models.json models.svg",
+             {key: evaluation[key] for key in ("draws", "seed", "min_class")}),
+        step("figures", figures, f"numbers --run @run.json --history @history.csv {evaluated}"
+             " --metrics @metrics.json --table @metrics.csv --out @figures",
+             "figures/training.svg figures/attributes.svg figures/reliability.svg"
+             " figures/precision_recall.svg figures/confusion.svg figures/groups.svg"),
+        step("gallery", gallery, f"{run} --faces @faces {evaluated} --each 1 --out @gallery.html",
+             "gallery.html"),
+        step("predict", predict, f"{run} --photographs @drawn/img_align_celeba --out @predicted",
+             "predicted/faces.csv predicted/index.html"),
+    ]  # fmt: skip
+    return {one.name: one for one in made}
+
+
+class Outcome(NamedTuple):
+    """``status`` as of ``os.waitstatus_to_exitcode``: a signal is negative."""
+
+    status: int
+    output: str
+    seconds: float
+
+    @property
+    def is_one_sentence(self) -> bool:
+        """Refused as a user should see it: warnings may stand before the sentence."""
+        lines = [line for line in self.output.splitlines() if not line.startswith("WARNING: ")]
+        return self.status == 1 and len(lines) == 1 and lines[0].startswith("attparse: ")
+
+
+def run(
+    one: Step, folder: Path, before: Callable[[], Any] = bool, kill_after: float | None = None
+) -> Outcome:
+    """Run a stage on ``folder`` in a fork, in which ``before`` is called first."""
+    reading, writing = os.pipe()  # no file: a limit of files' size is none of its size
+    began = time.monotonic()
+    if (child := os.fork()) == 0:
+        _in_child(one, folder, before, writing)
+    os.close(writing)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, signal.SIGKILL)
+    with os.fdopen(reading, encoding="utf-8", errors="replace") as output:
+        text = output.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return Outcome(status, text, time.monotonic() - began)
+
+
+def _in_child(one: Step, folder: Path, before: Callable[[], Any], output: int) -> None:
+    """The end of this process, as Python would end it."""
+    status = 1
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(output, 2)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+        sys.argv = ["-m"]
+        before()
+        one.module.main(one.argv(folder))
+        status = 0
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def hashes(folder: Path, one: Step) -> dict[str, str]:
+    """The hash of each output that is there."""
+    return {name: sha256(folder / name) for name in one.outputs if (folder / name).exists()}
+
+
+@cache
+def finished() -> Path:
+    """The folder of an undisturbed run of the whole chain, which no test may change."""
+    folder = Path(tempfile.mkdtemp(prefix="faults-", dir=os.environ.get("PYTEST_TMP")))
+    for one in steps().values():
+        outcome = run(one, folder)
+        assert outcome.status == 0, (one.name, outcome.output)
+    return folder
+
+
+@cache
+def other() -> Path:
+    """The same of other faces: what a swap brings."""
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    for one in steps().values():
+        changed = one
+        if one.name == "synthesize":
+            changed = step(one.name, synthesize, "--out @drawn --threads 1", "drawn",
+                           {"images": 16, "seed": 99})  # fmt: skip
+        outcome = run(changed, folder)
+        assert outcome.status == 0, (one.name, outcome.output)
+    return folder
+
+
+def before(one: Step, folder: Path, *, whole: bool = False) -> None:
+    """Lay into ``folder`` what the undisturbed run had before this step; ``whole``: all of it."""
+    shutil.copytree(finished(), folder, dirs_exist_ok=True, copy_function=shutil.copy2)
+    if whole:
+        return
+    after = False
+    for each in steps().values():
+        after = after or each == one
+        for name in each.outputs if after else ():
+            remove(folder / name)
+    if one.name == "train":
+        remove(folder / "checkpoints")
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
