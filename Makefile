@@ -3,7 +3,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES)
-CODE := pipeline tests bench envs docs/pictures.py docs/refill.py
+CODE := pipeline tests bench envs docs/pictures.py docs/refill.py docs/licences.py
 
 # What a shell sets for other Pythons reaches neither the installation nor the runs.
 unexport $(filter PYTHON%, $(.VARIABLES))

@@ -7,9 +7,11 @@ from pathlib import Path
 FULL = os.environ.get("ATTPARSE_FAULTS", "") == "full"
 KINDS = {  # what is counted, in the order of the table: its heading
     "killed": "SIGKILL, then the same command: equal hashes",
-    "interrupted": "SIGINT and SIGTERM: one sentence, no process left",
-    "writing": "errors of writing: one sentence, the earlier result untouched",
-    "damaged": "damaged or exchanged artifacts: noticed before use, or without effect",
+    "interrupted": "SIGINT or SIGTERM, then the same command: no process left, equal hashes",
+    "writing": "errors of writing: one sentence and the earlier result, or a run that the error"
+    " did not meet",
+    "damaged": "damaged or exchanged artifacts: refused in a sentence, or without effect; tables"
+    " for people may be used as they are",
     "hostile": "hostile inputs: refused in a sentence, or read as what they are",
 }
 
