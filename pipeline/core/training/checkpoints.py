@@ -46,41 +46,19 @@ class Checkpoints:
     def tensorboard(self) -> SummaryWriter:
         return SummaryWriter(str(self.folder / "tensorboard"))
 
-    def restore(self, fabric: Fabric, learner: Learner) -> None:
-        """Bring ``learner``, which has been set up with ``fabric``, to where training stood."""
-        if self.state is None:
-            return
-        learner.network.load_state_dict(self.state["network"])
-        learner.optimizer.load_state_dict(self.state["optimizer"])
-        if learner.schedule is not None:
-            learner.schedule.load_state_dict(self.state["schedule"])
-        if learner.average:
-            learner.average.load_state_dict(self.state["average"])
-        fabric.strategy.precision.load_state_dict(self.state["precision"])
-        learner.epoch, learner.batch = self.state["epoch"], self.state["batch"]
-        if fabric.is_global_zero:  # the sums of all processes: one of them continues from there
-            learner.train_sums = self.state["train_sums"].to(fabric.device)
-        self.state = None
+    def restore(self, learner: Learner) -> None:
+        """Bring ``learner``, which has been set up, to where training stood."""
+        if self.state is not None:
+            learner.load_state_dict(self.state)
+            self.state = None
 
     def save(self, fabric: Fabric, learner: Learner) -> None:
         """Write the checkpoint, whole or not at all."""
         self.saved = time.monotonic()
-        train_sums = learner.over_processes(learner.train_sums)
-        if not fabric.is_global_zero:
-            return
-        state = {
-            "network": learner.network.state_dict(),
-            "optimizer": learner.optimizer.state_dict(),
-            "schedule": learner.schedule.state_dict() if learner.schedule is not None else None,
-            "average": learner.average.state_dict() if learner.average else None,
-            "precision": fabric.strategy.precision.state_dict(),
-            "epoch": learner.epoch,
-            "batch": learner.batch,
-            "train_sums": train_sums,
-            "history": self.history,
-        }
-        with replacing(self.folder / LAST) as partial:
-            torch.save(state, partial)
+        state = {**learner.state_dict(), "history": self.history}
+        if fabric.is_global_zero:
+            with replacing(self.folder / LAST) as partial:
+                torch.save(state, partial)
 
     def end_epoch(self, fabric: Fabric, learner: Learner, row: dict[str, float]) -> None:
         """Keep the epoch's row, its weights if they are among the best, and a checkpoint."""

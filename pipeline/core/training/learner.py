@@ -159,6 +159,32 @@ class Learner:
         self.epoch, self.batch = self.epoch + 1, 0
         return row
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the training follows from; every process has to ask for it."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "average": self.average.state_dict() if self.average else None,
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "train_sums": self.over_processes(self.train_sums),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """After ``setup``: stand where another learner stood."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        if self.fabric.is_global_zero:  # the sums of all processes: one continues from there
+            self.train_sums = state["train_sums"].to(self.fabric.device)
+
     def over_processes(self, sums: Tensor) -> Tensor:
         """The sum of what every process has counted."""
         return self.fabric.all_reduce(sums.clone(), reduce_op="sum")  # type: ignore[return-value]
