@@ -98,6 +98,8 @@ def make_body(name: str, size: tuple[int, int]) -> Any:
         raise unfit(name, size, "its features are all at one stride, or it gives none")
     if body.head_hidden_size != body.num_features:  # layers that only its classifier reads
         body.prune_intermediate_layers([len(strides) - 1], prune_norm=False, prune_head=True)
+    if hasattr(getattr(body, "head", None), "norm"):  # likewise; ConvNeXt's, after its average
+        body.head.norm = nn.Identity()
     return body
 
 
