@@ -6,6 +6,7 @@ imported here first; nothing is computed in this process, whose threads a fork w
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -78,7 +79,7 @@ class Step:
 
 def step(name: str, module: Any, command: str, outputs: str, settings: Any = None) -> Step:
     more = [] if settings is None else ["--settings", json.dumps(settings)]
-    return Step(name, module, (*command.split(), *more), tuple(outputs.split()))
+    return Step(name, module, (*shlex.split(command), *more), tuple(outputs.split()))
 
 
 @cache
@@ -88,7 +89,7 @@ def steps() -> dict[str, Step]:
     how = {key: config()["masks"][key] for key in ("shard", "repair_labels")}
     where = {key: config()["landmarks"][key] for key in ("detectors", "map")}
     where["detectors"] = ["mediapipe"]
-    run = "--weights @weights.safetensors"
+    run, model = "--weights @weights.safetensors", shlex.quote(str(detector()))
     evaluated = "--predictions @predictions.parquet"
     made = [
         step("synthesize", synthesize, "--out @drawn --threads 1", "drawn",
@@ -96,7 +97,7 @@ def steps() -> dict[str, Step]:
         step("acquire", acquire, "--drawn @drawn --downloads @downloads --out @faces --manifest"
              " @manifest.csv --rejected @rejected.csv --terms @TERMS.txt --summary @faces.json",
              "faces manifest.csv rejected.csv TERMS.txt faces.json", entry),
-        step("landmarks find", landmarks, f"find --faces @faces --model {detector()} --part 1-of-1"
+        step("landmarks find", landmarks, f"find --faces @faces --model {model} --part 1-of-1"
              " --out @part.csv", "part.csv", where),
         step("landmarks gather", landmarks, "gather --faces @faces --parts @part.csv --out"
              " @landmarks.csv --written @written.txt --done @done", "landmarks.csv done",
