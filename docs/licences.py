@@ -25,9 +25,10 @@ UNSTATED = "not stated in the metadata"
 
 
 def pinned() -> list[str]:
-    """The names of all packages in constraints.txt."""
+    """The names of all packages in constraints.txt, but for those of CUDA (see the page)."""
     lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
-    return sorted({re.split(r"[=<>;\[ ]", line)[0] for line in lines if line[:1] not in ("", "#")})
+    names = {re.split(r"[=<>;\[ ]", line)[0] for line in lines if line[:1] not in ("", "#")}
+    return sorted(name for name in names if not re.match("nvidia-|cuda-|triton", name))
 
 
 def licence(name: str) -> str | None:
