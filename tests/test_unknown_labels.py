@@ -1,6 +1,7 @@
 """An unknown label is left out wherever labels are used; nowhere is it a "no"."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -79,7 +80,8 @@ def test_groups_and_contradictions_have_known_labels_alone():
     labels = np.array([[1, 1, 1], [1, -1, 1], [0, 0, -1], [0, 0, 0], [-1, 1, 0]], np.int8)
     predicted = np.ones((5, 3), bool)
     every = np.ones(3, bool)
-    found = by_group(labels, NAMES, predicted, NAMES, np.arange(5), every, ["Male"], 1)
+    ten = partial(resample, resamples=10, seed=1)
+    found = by_group(labels, NAMES, predicted, NAMES, np.arange(5), every, ["Male"], 1, ten)
     men, women = found["groups"]
     assert (men["images"], women["images"]) == (2, 2)
     assert (men["mean_accuracy"], women["accuracy"]) == (1, 0)
