@@ -154,7 +154,9 @@ def test_parts_of_other_faces_or_in_another_order_are_refused(faces, tmp_path, c
     write_landmarks(tmp_path / "b.csv", Landmarks(names[7:], points[7:], found[7:]))
     with pytest.raises(SystemExit) as end:
         gather(faces, [tmp_path / "b.csv", tmp_path / "a.csv"], tmp_path)
-    assert "make the parts again" in str(end.value.code)
+    sentence = str(end.value.code)
+    assert "of other faces or in another order" in sentence
+    assert f"remove {tmp_path / 'b.csv'} {tmp_path / 'a.csv'} and run the same" in sentence
     assert not (tmp_path / "landmarks.csv").exists()
 
 
