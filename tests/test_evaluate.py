@@ -274,6 +274,17 @@ def make_masks(folder: Path) -> None:
     masks.main([*gather.split(), "--summary", f"{folder}/masks.json", *given])
 
 
+def maps_and_masks(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and target masks (19, 40, h, w) of test's faces with landmarks, at maps' size."""
+    network, _ = load_network(folder / "weights.safetensors")
+    faces = open_faces(folder / "faces")
+    images = np.stack([faces.image(row) for row in range(40, 59)]).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        maps = network(torch.from_numpy(images / 255).float() * 2 - 1).maps.numpy() > 0.5
+    whole = torch.from_numpy(zarr.open_group(folder / "masks.zarr", mode="r")["masks"][40:59])
+    return maps, interpolate(whole.float(), maps.shape[2:], mode="nearest-exact").bool().numpy()
+
+
 def test_maps_are_compared_with_the_stores_masks_face_by_face(tmp_path):
     make_faces(tmp_path / "faces", ["train", "valid", "test"])
     make_masks(tmp_path)
@@ -282,15 +293,8 @@ def test_maps_are_compared_with_the_stores_masks_face_by_face(tmp_path):
     assert summary["masks"]["valid"]["images"] == 20
     assert summary["masks"]["test"]["images"] == 19  # one has no landmarks
 
-    network, _ = load_network(tmp_path / "weights.safetensors")
-    faces = open_faces(tmp_path / "faces")
-    images = np.stack([faces.image(row) for row in range(40, 59)]).transpose(0, 3, 1, 2)
-    with torch.no_grad():
-        maps = network(torch.from_numpy(images / 255).float() * 2 - 1).maps.numpy() > 0.5
+    maps, truth = maps_and_masks(tmp_path)
     assert 0.2 < maps.mean() < 0.8
-    store = zarr.open_group(tmp_path / "masks.zarr", mode="r")["masks"]
-    whole = torch.from_numpy(store[40:59]).float()
-    truth = interpolate(whole, maps.shape[2:], mode="nearest-exact").bool().numpy()
     for name in ("Male", "Bald", "Bangs"):
         a, found = ATTRIBUTES.index(name), summary["masks"]["test"]["by_attribute"][name]
         assert found["positives"] == truth[:, a].any(axis=(1, 2)).sum()
@@ -319,15 +323,9 @@ def test_the_mean_iou_of_maps_has_an_interval_over_people(tmp_path):
     masked = ("--masks", str(tmp_path / "masks.zarr"))
     test = call(tmp_path, "faces", *masked, min_class=6)[0]["masks"]["test"]
 
-    network, _ = load_network(tmp_path / "weights.safetensors")
-    faces = open_faces(tmp_path / "faces")
-    images = np.stack([faces.image(row) for row in range(40, 59)]).transpose(0, 3, 1, 2)
-    with torch.no_grad():
-        maps = network(torch.from_numpy(images / 255).float() * 2 - 1).maps.numpy() > 0.5
-    whole = torch.from_numpy(zarr.open_group(tmp_path / "masks.zarr", mode="r")["masks"][40:59])
-    truth = interpolate(whole.float(), maps.shape[2:], mode="nearest-exact").bool().numpy()
+    maps, truth = maps_and_masks(tmp_path)
     included = truth.any(axis=(2, 3)).sum(axis=0) >= 6
-    people = cluster_numbers(faces.identities[40:59])
+    people = cluster_numbers(open_faces(tmp_path / "faces").identities[40:59])
     means = []
     draws = resampling_weights(people.max() + 1, SETTINGS["draws"], SETTINGS["seed"])
     for weights in np.concatenate(list(draws)):
