@@ -18,14 +18,13 @@ import numpy as np
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources.numbers import read_numbers
-from pipeline.core.faces.sources.trees import FolderTree
+from pipeline.core.faces.sources.trees import FolderTree, may_be_image
 from pipeline.core.files import csv_rows, replacing, written
 from pipeline.core.geometry import HEIGHT, WIDTH
 from pipeline.core.landmarks.given_points import require_convention
 from pipeline.core.landmarks.photographs import (
     Aligned,
     align_photograph,
-    may_be_image,
     open_detectors,
 )
 

@@ -1,7 +1,8 @@
 """Find 68 landmarks on every face.
 
 ``find`` works on one part of the faces, ``gather`` joins the parts to one table, ``summarise``
-describes the table as it is, with what a person has corrected in it.
+describes the table as it is, with what a person has corrected in it. ``points`` is for itself: the
+landmarks of every face in a folder of photographs.
 """
 
 import argparse
@@ -15,10 +16,19 @@ import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
+from pipeline.core.faces.decoding import ImageError, decode
+from pipeline.core.faces.sources.trees import open_photographs
 from pipeline.core.faces.store import SPLITS, Faces, open_faces
-from pipeline.core.files import replacing, sha256, write_json, write_text
-from pipeline.core.landmarks import detectors
-from pipeline.core.landmarks.table import POINTS, Landmarks, read_landmarks, write_landmarks
+from pipeline.core.files import csv_rows, replacing, sha256, write_json, write_text, written
+from pipeline.core.landmarks import detectors, portraits
+from pipeline.core.landmarks.mesh_map import MAPS
+from pipeline.core.landmarks.table import (
+    COLUMNS,
+    POINTS,
+    Landmarks,
+    read_landmarks,
+    write_landmarks,
+)
 from pipeline.core.partition import batched, part_rows
 
 log = logging.getLogger(__name__)
@@ -86,6 +96,19 @@ def summarise(faces: Faces, landmarks: Landmarks) -> dict[str, Any]:
     }
 
 
+def points_of_faces(encoded: bytes | str, finder: portraits.Finder) -> list[np.ndarray] | str:
+    """The points (68, 2) of each face in a photograph, largest first; or why there are none.
+
+    ``encoded`` is a file's bytes, or why it could not be read.
+    """
+    if isinstance(encoded, str):
+        return encoded
+    try:
+        return finder.points(decode(encoded)) or portraits.NO_FACE
+    except ImageError as error:
+        return str(error)
+
+
 def main(argv: list[str] | None = None) -> None:
     args = arguments().parse_args(argv)
     with stage.running(args.log):
@@ -116,6 +139,17 @@ def arguments() -> argparse.ArgumentParser:
     summary.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
     summary.add_argument("--out", type=Path, required=True, help="landmarks.json")
     summary.set_defaults(run=run_summarise)
+    points = command("points", "find the landmarks of every face in any photographs")
+    points.add_argument("--photographs", type=Path, required=True, help="folder of JPEGs and PNGs")
+    points.add_argument("--out", type=Path, required=True, help="CSV to write, a row a face")
+    points.add_argument("--model", type=Path, default=portraits.MODEL, help="face_landmarker.task")
+    points.add_argument(
+        "--map",
+        choices=MAPS,
+        default="fitted",
+        help="from the mesh to the points (default: fitted)",
+    )
+    points.set_defaults(run=run_points)
     return parser
 
 
@@ -152,6 +186,32 @@ def run_summarise(args: argparse.Namespace) -> None:
     for split, names in summary["without_landmarks"].items():
         log.info("%s: %d faces without landmarks %s", split, len(names), " ".join(names))
     write_json(args.out, summary | {"sha256": sha256(args.landmarks)})
+
+
+def run_points(args: argparse.Namespace) -> None:
+    """A row for each face, and one with the reason for each photograph that has none."""
+    photographs, names = open_photographs(args.photographs)
+    faults, faces = 0, 0
+    with (
+        portraits.open_finder(args.model, args.map) as finder,
+        csv_rows(args.out, [*portraits.COLUMNS, *COLUMNS[1:-1]]) as write_row,
+    ):
+        for name in stage.progress(names, len(names), "landmarks", "photograph"):
+            found = points_of_faces(photographs.read(name), finder)
+            if isinstance(found, str):
+                log.info("%s: %s", written(name), found)
+                write_row([written(name), *[""] * 5, found, *[""] * 2 * POINTS])
+                faults += 1
+                continue
+            for number, points in enumerate(found, start=1):
+                numbers = (f"{value:.3f}" for value in points.T.ravel())
+                write_row([written(name), number, *portraits.box_of(points), "", *numbers])
+            faces += len(found)
+    log.info("%d faces in %d photographs", faces, len(names))
+    if faults:
+        log.warning(
+            "%d of %d photographs have no points: %s says why", faults, len(names), args.out
+        )
 
 
 if __name__ == "__main__":

@@ -24,11 +24,18 @@ from pipeline.core.evaluation.metrics import probabilities
 from pipeline.core.evaluation.summary import read_metrics
 from pipeline.core.evaluation.thresholds import DEFAULT
 from pipeline.core.faces.decoding import ImageError, decode
-from pipeline.core.faces.sources.trees import FolderTree
+from pipeline.core.faces.sources.trees import open_photographs
 from pipeline.core.files import replacing, sha256, written
 from pipeline.core.geometry import Size
-from pipeline.core.landmarks.photographs import may_be_image
-from pipeline.core.landmarks.portraits import Finder, Portrait, open_finder, whole
+from pipeline.core.landmarks.portraits import (
+    COLUMNS,
+    MODEL,
+    NO_FACE,
+    Finder,
+    Portrait,
+    open_finder,
+    whole,
+)
 from pipeline.core.presentation import pages
 from pipeline.core.presentation.figures.faces import overlay
 from pipeline.core.presentation.style import as_percent, readable
@@ -36,10 +43,6 @@ from pipeline.core.trained_on import statement
 from pipeline.fetch import fetch
 
 log = logging.getLogger(__name__)
-
-MODEL = Path("downloads/face_landmarker.task")
-NO_FACE = "no face was found"
-COLUMNS = ("photograph", "face", "left", "top", "right", "bottom", "fault")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -75,16 +78,11 @@ def arguments() -> argparse.ArgumentParser:
 
 def predict(args: argparse.Namespace) -> None:
     """Go through the photographs once; the page comes last, when the CSV is whole."""
-    if not args.photographs.is_dir():
-        raise UserError(f"{args.photographs} is no folder: name one with photographs in it.")
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out} is a file: name a folder, which may be a new one.")
+    photographs, names = open_photographs(args.photographs)
     inference = Inference(args.weights)
     thresholds = thresholds_of(args.metrics, args.weights, inference.attributes)
-    photographs = FolderTree(args.photographs)
-    names = sorted(name for name in photographs.names if may_be_image(name))
-    if not names:
-        raise UserError(f"{args.photographs} holds no image: put JPEGs or PNGs there.")
     if args.align:
         fetch_model(args.model)
     about = statement(inference.trained_on)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT
 from face_detection import ALL, fetched_model, mean_face
+from PIL import Image
 
 from bench.fit_mesh_map import fit_map, held_out, load, mirror_partners
 from bench.landmarks import jittered_boxes
@@ -20,7 +22,7 @@ from pipeline import data_figures, landmarks, synthesize
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Face, open_faces, write_faces
 from pipeline.core.landmarks import detectors
-from pipeline.core.landmarks.table import Landmarks, read_landmarks, write_landmarks
+from pipeline.core.landmarks.table import COLUMNS, Landmarks, read_landmarks, write_landmarks
 from pipeline.core.presentation.figures import sheets
 
 SETTINGS = json.dumps({"detectors": ALL, "map": "fitted"})
@@ -212,6 +214,44 @@ def test_in_whole_photographs_the_annotated_face_is_found_from_a_rough_box(real_
     errors = nme(points, truths).mean(axis=1)
     assert np.mean(errors) <= 0.06
     assert np.max(errors) <= 0.15  # another person's face would be off by more than a whole face
+
+
+def test_points_of_any_photographs_are_those_of_the_picture_as_it_is_shown(real_faces, tmp_path):
+    images, truths = known_faces(real_faces / "landmarks68/wild", slice(0, 1))
+    shown = Image.fromarray(images[0])
+    (tmp_path / "in/of a friend").mkdir(parents=True)
+    shown.save(tmp_path / "in/a.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # stored on its side: to be turned a quarter clockwise
+    stored = shown.transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "in/of a friend/b.jpg", quality=95, exif=turned)
+    Image.new("RGB", (300, 300), "grey").save(tmp_path / "in/c.png")
+    (tmp_path / "in/d.jpg").write_bytes(b"hello")
+    (tmp_path / "in/e.txt").write_text("not a photograph")
+    words = ["--photographs", tmp_path / "in", "--model", fetched_model()]
+    landmarks.main(list(map(str, ["points", *words, "--out", tmp_path / "points.csv"])))
+    table = pd.read_csv(tmp_path / "points.csv").set_index("photograph")
+    assert table.index.tolist() == ["a.png", "c.png", "d.jpg", "of a friend/b.jpg"]
+    assert list(table.columns) == [
+        "face",
+        "left",
+        "top",
+        "right",
+        "bottom",
+        "fault",
+        *COLUMNS[1:-1],
+    ]
+    faults = table["fault"].fillna("").to_dict()
+    assert faults.pop("d.jpg").startswith("cannot be decoded as JPEG or PNG")
+    assert faults == {"a.png": "", "c.png": "no face was found", "of a friend/b.jpg": ""}
+    found = table.loc[["a.png", "of a friend/b.jpg"]]
+    flat = found[COLUMNS[1:-1]].to_numpy()
+    points = np.stack([flat[:, :68], flat[:, 68:]], axis=-1)
+    assert nme(points, np.repeat(truths, 2, axis=0)).mean(axis=1).max() < 0.05
+    box = found[["left", "top", "right", "bottom"]].to_numpy()
+    np.testing.assert_allclose(box[:, :2], points.min(axis=1), atol=0.51)
+    np.testing.assert_allclose(box[:, 2:], points.max(axis=1), atol=0.51)
+    assert table.drop(index=found.index)[["face", *COLUMNS[1:-1]]].isna().all(axis=None)
 
 
 def test_all_synthetic_faces_are_found_near_where_they_were_drawn(tmp_path):

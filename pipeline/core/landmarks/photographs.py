@@ -1,6 +1,5 @@
 """Photographs of any size: the face in each, warped to CelebA's aligned geometry."""
 
-import mimetypes
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -66,12 +65,6 @@ class Aligned(NamedTuple):
     encoded: bytes
     matrix: np.ndarray
     points: str
-
-
-def may_be_image(name: str) -> bool:
-    """Whether a file's name does not indicate another type, such as a table or a video."""
-    kind, _ = mimetypes.guess_type(name)
-    return kind is None or kind.startswith("image/")
 
 
 def align_photograph(

@@ -19,6 +19,10 @@ from pipeline.core.landmarks.detectors.boxes import (
 from pipeline.core.landmarks.detectors.mediapipe_mesh import open_landmarker, run, warm_up
 from pipeline.core.landmarks.mesh_map import MAPS
 
+MODEL = Path("downloads/face_landmarker.task")  # where the workflow fetches MediaPipe's model to
+# Of a table with a row a face, the largest of a photograph first, or the reason why there is none.
+COLUMNS = ("photograph", "face", "left", "top", "right", "bottom", "fault")
+NO_FACE = "no face was found"
 MAX_SIDE = 2560  # pixels in which faces are looked for: larger photographs are reduced first
 MIN_FACE = 20  # pixels: a smaller face shows no attributes
 # Sides of the square windows, in longer sides of the photograph. MediaPipe finds faces from 0.17 of
@@ -53,7 +57,8 @@ class Finder:
     own, until two looks agree.
     """
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, mesh_map: str = "fitted") -> None:
+        self.mesh_map = MAPS[mesh_map]
         self.wide = warm_up(open_landmarker(model, num_faces=MAX_FACES))
         self.close_up = warm_up(open_landmarker(model, num_faces=MAX_CLOSE_FACES, **CLOSE_OPTIONS))
 
@@ -63,20 +68,20 @@ class Finder:
 
     def find(self, photograph: np.ndarray, size: Size) -> list[Portrait]:
         """The portraits of a photograph (H, W, 3) uint8 RGB, largest face first."""
-        scale = min(1.0, MAX_SIDE / max(photograph.shape[:2]))
-        small = photograph
-        if scale < 1:
-            small = cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        found = [points / scale for points in self.points(small)]
+        found = self.points(photograph)
         return [Portrait(align(photograph, five_points(p), size)[0], box_of(p)) for p in found]
 
-    def points(self, image: np.ndarray) -> list[np.ndarray]:
-        """(68, 2) of every face in an image, largest first; each face once."""
+    def points(self, photograph: np.ndarray) -> list[np.ndarray]:
+        """(68, 2) of every face in a photograph, in its pixels, largest first; each face once."""
+        scale = min(1.0, MAX_SIDE / max(photograph.shape[:2]))
+        image = photograph
+        if scale < 1:
+            image = cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         faces: list[np.ndarray] = []
         candidates = [
             points
             for window in windows(image.shape[:2])
-            for points in look(self.wide, image, window)
+            for points in self.look(self.wide, image, window)
         ]
         for candidate in sorted(candidates, key=size_of, reverse=True):
             if any(same(candidate, face) for face in faces):
@@ -84,14 +89,14 @@ class Finder:
             face = self.confirmed(image, candidate)
             if face is not None and not any(same(face, other) for other in faces):
                 faces.append(face)
-        return sorted(faces, key=size_of, reverse=True)
+        return [points / scale for points in sorted(faces, key=size_of, reverse=True)]
 
     def confirmed(self, image: np.ndarray, points: np.ndarray) -> np.ndarray | None:
         """A candidate's points (68, 2) as two looks from near by agree on them; else None."""
         for _ in range(LOOKS):
             if size_of(points) < MIN_FACE:
                 break
-            found = look(self.close_up, image, window_around(points, image.shape[:2]))
+            found = self.look(self.close_up, image, window_around(points, image.shape[:2]))
             again = min(
                 found, key=lambda face: distance(around(face), around(points)), default=None
             )
@@ -102,14 +107,13 @@ class Finder:
             points = again
         return None
 
-
-def look(landmarker: Any, image: np.ndarray, window: Window) -> list[np.ndarray]:
-    """The faces (68, 2) in a window of an image; none in a window of no area."""
-    left, top, right, bottom = window
-    if left >= right or top >= bottom:
-        return []
-    meshes = run(landmarker, image[top:bottom, left:right])
-    return [MAPS["fitted"](mesh) + np.array([left, top]) for mesh in meshes]
+    def look(self, landmarker: Any, image: np.ndarray, window: Window) -> list[np.ndarray]:
+        """The faces (68, 2) in a window of an image; none in a window of no area."""
+        left, top, right, bottom = window
+        if left >= right or top >= bottom:
+            return []
+        meshes = run(landmarker, image[top:bottom, left:right])
+        return [self.mesh_map(mesh) + np.array([left, top]) for mesh in meshes]
 
 
 def windows(size: Size) -> Iterator[Window]:
@@ -155,8 +159,8 @@ def box_of(points: np.ndarray) -> tuple[int, int, int, int]:
 
 
 @contextmanager
-def open_finder(model: Path) -> Iterator[Finder]:
-    with closing(Finder(model)) as finder:
+def open_finder(model: Path, mesh_map: str = "fitted") -> Iterator[Finder]:
+    with closing(Finder(model, mesh_map)) as finder:
         yield finder
 
 

@@ -4,6 +4,7 @@ A zip is never unpacked: a file is read when its content is needed, and one whos
 the archive is never read.
 """
 
+import mimetypes
 import os
 import re
 import stat
@@ -54,6 +55,23 @@ def normalized_label(name: str) -> str:
 def ignored(name: str) -> bool:
     """Whether an operating system put the file there: hidden files, ``Thumbs.db``."""
     return any(p.startswith(".") or p.lower() in OF_SYSTEMS for p in PurePosixPath(name).parts)
+
+
+def may_be_image(name: str) -> bool:
+    """Whether a file's name does not indicate another type, such as a table or a video."""
+    kind, _ = mimetypes.guess_type(name)
+    return kind is None or kind.startswith("image/")
+
+
+def open_photographs(folder: Path) -> tuple["FolderTree", list[str]]:
+    """A user's folder and the names of its images; ``UserError`` if there are none."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder: name one with photographs in it.")
+    tree = FolderTree(folder)
+    names = sorted(name for name in tree.names if may_be_image(name))
+    if not names:
+        raise UserError(f"{folder} holds no image: put JPEGs or PNGs there.")
+    return tree, names
 
 
 def too_large(size: int) -> str:
