@@ -1,10 +1,13 @@
 """What the tests share: the real faces, if they are here, and a way to run the workflow."""
 
 import os
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+import yaml
 
 import pipeline  # noqa: F401  guards the import of torchvision, which some tests do themselves
 
@@ -13,6 +16,14 @@ ROOT = Path(__file__).parents[1]
 # How long an example takes says more of a machine's load than of the code.
 hypothesis.settings.register_profile("attparse", deadline=None)
 hypothesis.settings.load_profile("attparse")
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The configuration's schema, read once, because that takes 0.1 s: not to be changed."""
+    path = ROOT / "workflow/schemas/config.schema.yaml"
+    read: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read
 
 
 # What a fixture costs, or needs, marks every test that uses it: no one has to remember it.

@@ -3,19 +3,17 @@
 from pathlib import Path
 
 import numpy as np
-import yaml
+from conftest import ROOT, schema
 
 from pipeline.core.landmarks.mesh_map import hand_picked, read_fit
 from pipeline.fetch import fetch
 
-ROOT = Path(__file__).parents[1]
 ALL = ["mediapipe", "mediapipe_enlarged", "dlib"]
 
 
 def fetched_model() -> Path:
     """MediaPipe's model, fetched as the workflow does unless it is there."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    model = schema["properties"]["landmarks"]["properties"]["model"]["properties"]
+    model = schema()["properties"]["landmarks"]["properties"]["model"]["properties"]
     path = ROOT / "downloads/face_landmarker.task"
     fetch(path, model["sha256"]["default"], model["mirrors"]["default"])
     return path

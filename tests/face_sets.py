@@ -2,14 +2,14 @@
 
 import json
 import zipfile
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pandas as pd
-import yaml
-from conftest import ROOT
+from conftest import schema
 
 from pipeline import acquire
 from pipeline.core.attributes import ATTRIBUTES
@@ -20,9 +20,8 @@ SMALL = (24, 20)  # height and width
 
 def entry(**changed):
     """An entry of ``datasets:`` as a rule passes it: the schema's defaults, and what is changed."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    keys = schema["properties"]["datasets"]["additionalProperties"]["properties"]
-    defaults = {key: described.get("default") for key, described in keys.items()}
+    keys = schema()["properties"]["datasets"]["additionalProperties"]["properties"]
+    defaults = {key: deepcopy(described.get("default")) for key, described in keys.items()}
     assert changed.keys() <= defaults.keys()
     defaults["labels"] = {"corrections": None}
     return {**defaults, "size": list(SMALL), **{k: plain(v) for k, v in changed.items()}}

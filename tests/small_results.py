@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, schema
 
 from pipeline import acquire, evaluate, fetch, masks, synthesize, train
 from pipeline.core.configuration import complete
@@ -40,8 +40,7 @@ HIDDEN = 3  # a test face that gets no landmarks
 @cache
 def small_results() -> Path:
     """The folder ``results/synthetic``, made once a process: data, two models, their evaluation."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    config = complete(yaml.safe_load(SMALL), schema)
+    config = complete(yaml.safe_load(SMALL), schema())
     keep.append(tempfile.TemporaryDirectory())
     folder = Path(keep[-1].name) / "results/synthetic"
     make_data(folder, config)

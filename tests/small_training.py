@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
-import yaml
-from conftest import ROOT
+from conftest import ROOT, schema
 
 from pipeline import train
 from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet
@@ -64,7 +63,6 @@ def write_data(
 
 def entry(**changes: Any) -> dict[str, Any]:
     """A small AttParseNet's entry of the configuration, complete, in full precision."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     model = {
         "network": "attparsenet",
         "width": 0.03,
@@ -85,7 +83,7 @@ def entry(**changes: Any) -> dict[str, Any]:
     }
     config |= {"train": ["m"], "compare": {"pairs": [["m", "n"]], "shares": [1]}}
     config |= {"predict": {"model": "m"}}
-    completed: dict[str, Any] = complete(config, schema)["models"]["m"]
+    completed: dict[str, Any] = complete(config, schema())["models"]["m"]
     return completed
 
 

@@ -10,8 +10,7 @@ import pytest
 import timm
 import torch
 import torchvision
-import yaml
-from conftest import ROOT
+from conftest import ROOT, schema
 from sklearn.metrics import roc_auc_score
 from small_training import command, settings, weights, write_data
 
@@ -22,11 +21,8 @@ from pipeline.core.networks import build
 from pipeline.core.networks.weights import start_from
 
 NAME = "mobilenetv2_100"
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-ENTRY = {
-    key: described["default"]
-    for key, described in SCHEMA["properties"]["imagenet"]["properties"][NAME]["properties"].items()
-}
+IMAGENET = schema()["properties"]["imagenet"]["properties"][NAME]["properties"]
+ENTRY = {key: described["default"] for key, described in IMAGENET.items()}
 
 
 FROZEN = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, schema
 
 from pipeline.core.configuration import complete
 from pipeline.train import in_time
@@ -15,11 +15,10 @@ from pipeline.train import in_time
 
 def rules(config: dict[str, Any], cluster: bool = True, gpus: int = 1) -> dict[str, Any]:
     """The functions of resources.smk for a configuration, on a cluster or with ``gpus`` here."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     published = yaml.safe_load((ROOT / "config.yaml").read_text())
     merged = merge(published, config)
     names = {
-        "config": complete(merged, schema),
+        "config": complete(merged, schema()),
         "on_cluster": lambda: cluster,
         "limit_of": {"gpu": gpus}.get,
     }

@@ -7,12 +7,10 @@ from bisect import bisect
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, schema
 
 from pipeline.core.configuration import complete
 from pipeline.core.errors import UserError
-
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 
 
 @pytest.fixture
@@ -21,7 +19,7 @@ def config():
 
 
 def test_the_published_experiment_is_complete_without_overlays(config):
-    whole = complete(config, SCHEMA)
+    whole = complete(config, schema())
     assert whole["dataset"] == "celeba"
     assert whole["models"]["attparsenet"]["width"] == 1.0
     assert whole["models"]["attparsenet"]["optimizer"]["learning_rate"] == 0.01
@@ -31,13 +29,13 @@ def test_the_published_experiment_is_complete_without_overlays(config):
 def test_numbers_that_snakemakes_config_flag_gives_as_text_are_numbers(config):
     config["seeds"] = ["65", "66"]
     config["models"]["cnn_rnn"] |= {"input_size": ["64", "64"], "pretrained": "false"}
-    whole = complete(config, SCHEMA)
+    whole = complete(config, schema())
     assert whole["seeds"] == [65, 66]
     assert whole["models"]["cnn_rnn"]["input_size"] == [64, 64]
     assert whole["models"]["cnn_rnn"]["pretrained"] is False
     config["seeds"] = ["many"]
     with pytest.raises(UserError, match=r"wrong at seeds\.0: 'many' is not of type 'integer'"):
-        complete(config, SCHEMA)
+        complete(config, schema())
 
 
 def test_every_key_of_the_schema_is_described():
@@ -49,12 +47,12 @@ def test_every_key_of_the_schema_is_described():
         if isinstance(schema.get("additionalProperties"), dict):
             yield from undescribed(schema["additionalProperties"], f"{path}.*")
 
-    assert list(undescribed(SCHEMA, "config")) == []
+    assert list(undescribed(schema(), "config")) == []
 
 
 def test_like_takes_another_models_settings_and_keeps_its_own(config):
     config["models"]["attparsenet"]["optimizer"] = {"name": "sgd", "learning_rate": 0.5}
-    models = complete(config, SCHEMA)["models"]
+    models = complete(config, schema())["models"]
     assert models["attparsenet_without_masks"]["optimizer"]["learning_rate"] == 0.5
     assert models["attparsenet_without_masks"]["segmentation_weight"] == 0
     assert models["attparsenet"]["segmentation_weight"] == 1.0
@@ -62,7 +60,7 @@ def test_like_takes_another_models_settings_and_keeps_its_own(config):
 
 def test_the_comparison_has_a_model_for_each_share(config):
     config["compare"] = {"shares": [0.1, 1]}
-    models = complete(config, SCHEMA)["models"]
+    models = complete(config, schema())["models"]
     assert models["attparsenet_share_0.1"]["share"] == 0.1
     assert models["attparsenet"]["share"] == 1
 
@@ -71,7 +69,7 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
     weights = {"sha256": "0" * 64, "mirrors": ["weights.pth"], "rename": []}
     config["imagenet"] = {"resnet50": weights}
     config["models"]["resnet18"]["backbone"] = "resnet50"
-    imagenet = complete(config, SCHEMA)["imagenet"]
+    imagenet = complete(config, schema())["imagenet"]
     assert imagenet["resnet50"] == weights
     assert imagenet["resnet18"]["mirrors"][0].startswith("https://download.pytorch.org/")
 
@@ -209,7 +207,7 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
 def test_a_wrong_configuration_is_told_in_one_sentence(config, change, says):
     change(config)
     with pytest.raises(UserError) as error:
-        complete(config, SCHEMA)
+        complete(config, schema())
     assert says in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
@@ -220,7 +218,7 @@ def test_a_list_of_names_is_refused_before_it_is_longer_than_a_command_may_be(co
     def says(count):
         config["datasets"]["celeba"]["names"] = [name.format(i) for i in range(count)]
         try:
-            return json.dumps(complete(config, SCHEMA)["datasets"]["celeba"])
+            return json.dumps(complete(config, schema())["datasets"]["celeba"])
         except UserError as error:
             return str(error)
 

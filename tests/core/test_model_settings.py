@@ -3,15 +3,13 @@
 from dataclasses import fields, is_dataclass
 
 import pytest
-import yaml
-from conftest import ROOT
+from conftest import schema
 from small_training import entry, settings
 
 from pipeline.core.attributes import CELEBA
 from pipeline.core.model_settings import ModelSettings, TrainingSettings, decisive
 
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-MODEL = SCHEMA["properties"]["models"]["additionalProperties"]["properties"]
+MODEL = schema()["properties"]["models"]["additionalProperties"]["properties"]
 
 
 def keys_of(kind: type) -> dict:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from conftest import ROOT
+from conftest import schema
 from small_results import detector
 
 from pipeline import (
@@ -56,8 +56,7 @@ train: [attparsenet]
 
 @cache
 def config() -> dict[str, Any]:
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    completed: dict[str, Any] = complete(yaml.safe_load(CONFIG), schema)
+    completed: dict[str, Any] = complete(yaml.safe_load(CONFIG), schema())
     return completed
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import face_sets
 import numpy as np
 import pytest
+from conftest import schema
 from faults.counts import count, times
 from mutations import mutations
 
@@ -89,9 +90,8 @@ def test_a_configuration_that_refers_to_itself_many_times_over_is_refused():
     for _ in range(9):
         levels = [levels] * 9
     config = {"dataset": "d", "datasets": {"d": {"source": "synthetic"}}, "models": {"m": levels}}
-    schema = face_sets.ROOT / "workflow/schemas/config.schema.yaml"
     with pytest.raises(UserError, match="entries"):
-        complete(config, face_sets.yaml.safe_load(schema.read_text()))
+        complete(config, schema())
     count("hostile", "YAML bombs", 1, 1)
 
 
