@@ -77,21 +77,29 @@ def save_network(path: Path, **changes) -> None:
     save_weights(path, network, chosen)
 
 
-def call(folder: Path, faces: str = "faces", *more: str, **changes) -> tuple[dict, pd.DataFrame]:
-    """Run the stage in ``folder`` as a rule does; its JSON and its table."""
+def call(
+    folder: Path, faces: str = "faces", *more: str, out: Path | None = None, **changes
+) -> tuple[dict, pd.DataFrame]:
+    """Run the stage in ``folder`` as a rule does, its results into ``out``, and read these."""
+    out = out or folder / "out"
     flags = (
         f"--weights {folder}/weights.safetensors --faces {folder}/{faces} --trained-on"
-        f" {folder}/faces --predictions {folder}/out/predictions.parquet --metrics"
-        f" {folder}/out/metrics.json --table {folder}/out/metrics.csv"
+        f" {folder}/faces --predictions {out}/predictions.parquet --metrics {out}/metrics.json"
+        f" --table {out}/metrics.csv"
     )
     evaluate.main([*flags.split(), "--settings", json.dumps(SETTINGS | changes), *more])
-    summary = json.loads((folder / "out/metrics.json").read_text())
-    return summary, pd.read_csv(folder / "out/metrics.csv", index_col="attribute")
+    return results(out)
+
+
+def results(out: Path) -> tuple[dict, pd.DataFrame]:
+    """The JSON and the table of an evaluation."""
+    summary = json.loads((out / "metrics.json").read_text())
+    return summary, pd.read_csv(out / "metrics.csv", index_col="attribute")
 
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory) -> Path:
-    """A folder with faces and an untrained network, evaluated once."""
+    """A folder with faces and an untrained network, evaluated once, into ``out``."""
     folder = tmp_path_factory.mktemp("evaluated")
     make_faces(folder / "faces", ["train", "valid", "test"])
     save_network(folder / "weights.safetensors")
@@ -100,7 +108,7 @@ def evaluated(tmp_path_factory) -> Path:
 
 
 def test_metrics_json_has_the_keys_that_others_rely_on(evaluated):
-    summary, table = call(evaluated)
+    summary, table = results(evaluated / "out")
     assert summary["split"] == "test"
     assert summary["images"] == 20
     assert summary["attributes"] == 38
@@ -121,7 +129,6 @@ def test_metrics_json_has_the_keys_that_others_rely_on(evaluated):
 
 
 def test_every_metric_can_be_computed_again_from_the_parquet_alone(evaluated):
-    call(evaluated)
     predictions = read_predictions(evaluated / "out/predictions.parquet")
     again, table = summarise(predictions, SETTINGS)
     write_table(evaluated / "again.csv", table)
@@ -132,9 +139,7 @@ def test_every_metric_can_be_computed_again_from_the_parquet_alone(evaluated):
     assert list(predictions.warnings) == written["warnings"] != []
 
 
-def test_threads_are_as_many_as_asked_for_and_change_no_byte(evaluated, monkeypatch):
-    call(evaluated)
-    before = {path.name: path.read_bytes() for path in (evaluated / "out").iterdir()}
+def test_threads_are_as_many_as_asked_for_and_change_no_byte(evaluated, tmp_path, monkeypatch):
     asked = []
 
     def pool(threads):
@@ -143,13 +148,20 @@ def test_threads_are_as_many_as_asked_for_and_change_no_byte(evaluated, monkeypa
 
     for module in (inference, bootstrap):
         monkeypatch.setattr(module, "ThreadPoolExecutor", pool)
-    call(evaluated, "faces", "--threads", "3")
+    call(evaluated, "faces", "--threads", "3", out=tmp_path)
     assert asked == [3] * 4  # of the images, and of the resamples: of all faces, of both groupings
-    assert {path.name: path.read_bytes() for path in (evaluated / "out").iterdir()} == before
+    assert files(tmp_path) == files(evaluated / "out")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The three results of an evaluation."""
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(found) == {"predictions.parquet", "metrics.json", "metrics.csv"}
+    return found
 
 
 def test_the_parquet_read_by_anyone_gives_the_tables_numbers(evaluated):
-    _, table = call(evaluated)
+    _, table = results(evaluated / "out")
     frame = pd.read_parquet(evaluated / "out/predictions.parquet")
     test = frame[frame["split"] == "test"]
     for name in ("Male", "Young"):
@@ -159,9 +171,9 @@ def test_the_parquet_read_by_anyone_gives_the_tables_numbers(evaluated):
         assert table.loc[name, "accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
-def test_logits_are_the_networks_own_whatever_the_batch(evaluated):
-    call(evaluated, batch_size=7)
-    found = read_predictions(evaluated / "out/predictions.parquet")
+def test_logits_are_the_networks_own_whatever_the_batch(evaluated, tmp_path):
+    call(evaluated, batch_size=7, out=tmp_path)
+    found = read_predictions(tmp_path / "predictions.parquet")
     network, _ = load_network(evaluated / "weights.safetensors")
     faces = open_faces(evaluated / "faces")
     images = np.stack([faces.image(row) for row in range(20, 60)]).transpose(0, 3, 1, 2)
@@ -171,14 +183,12 @@ def test_logits_are_the_networks_own_whatever_the_batch(evaluated):
     np.testing.assert_allclose(found.logits, expected, atol=1e-5)
 
 
-def test_equal_inputs_give_equal_bytes(evaluated):
-    call(evaluated)
-    first = {file.name: file.read_bytes() for file in (evaluated / "out").iterdir()}
-    call(evaluated)
-    assert {file.name: file.read_bytes() for file in (evaluated / "out").iterdir()} == first
+def test_equal_inputs_give_equal_bytes(evaluated, tmp_path):
+    call(evaluated, out=tmp_path)
+    assert files(tmp_path) == files(evaluated / "out")
 
 
-def test_majority_is_that_of_the_split_trained_on_even_on_another_data_set(evaluated):
+def test_majority_is_that_of_the_split_trained_on_even_on_another_data_set(evaluated, tmp_path):
     """In ``other`` every face is bald; the faces trained on mostly are not."""
     faces = open_faces(evaluated / "faces")
     labels = faces.attributes.copy()
@@ -189,7 +199,7 @@ def test_majority_is_that_of_the_split_trained_on_even_on_another_data_set(evalu
         (Face(faces.names[r], "test", -1, labels[r], faces.encoded(r)) for r in rows),
         SIZE,
     )
-    summary, table = call(evaluated, "other", threshold="valid")
+    summary, table = call(evaluated, "other", threshold="valid", out=tmp_path)
     assert table.loc["Bald", "majority_accuracy"] == 0
     assert summary["intervals"]["over"] == "images"
     assert set(summary["thresholds"].values()) == {0.5}
@@ -198,7 +208,6 @@ def test_majority_is_that_of_the_split_trained_on_even_on_another_data_set(evalu
 
 def test_the_test_split_chooses_no_threshold(evaluated):
     """Whatever the test labels and logits are, thresholds come out the same; valid's decide."""
-    call(evaluated)
     before = read_predictions(evaluated / "out/predictions.parquet")
     on_valid = SETTINGS | {"threshold": "valid"}
     rng, test = np.random.default_rng(0), before.splits == "test"
@@ -214,11 +223,11 @@ def test_the_test_split_chooses_no_threshold(evaluated):
     assert (chosen != other.thresholds).any()
 
 
-def test_thresholds_chosen_on_valid_are_kept_and_used(evaluated):
-    summary, table = call(evaluated, threshold="valid")
-    kept = read_predictions(evaluated / "out/predictions.parquet").thresholds
+def test_thresholds_chosen_on_valid_are_kept_and_used(evaluated, tmp_path):
+    summary, table = call(evaluated, threshold="valid", out=tmp_path)
+    kept = read_predictions(tmp_path / "predictions.parquet").thresholds
     assert list(summary["thresholds"].values()) == kept.tolist()
-    frame = pd.read_parquet(evaluated / "out/predictions.parquet")
+    frame = pd.read_parquet(tmp_path / "predictions.parquet")
     test = frame[frame["split"] == "test"]
     probability = 1 / (1 + np.exp(-test["Male_logit"].astype(float)))
     accuracy = ((probability > summary["thresholds"]["Male"]) == test["Male"]).mean()
@@ -252,7 +261,7 @@ def test_people_in_two_splits_are_reported_in_json_and_log(evaluated, tmp_path):
         ),
         SIZE,
     )
-    summary, _ = call(evaluated, "leaky", "--log", str(tmp_path / "log"))
+    summary, _ = call(evaluated, "leaky", "--log", str(tmp_path / "log"), out=tmp_path)
     warning = summary["warnings"][0]
     assert "1 of 15 people" in warning
     assert warning in (tmp_path / "log").read_text()
@@ -274,6 +283,17 @@ def make_masks(folder: Path) -> None:
     masks.main([*gather.split(), "--summary", f"{folder}/masks.json", *given])
 
 
+@pytest.fixture(scope="module")
+def with_masks(tmp_path_factory) -> Path:
+    """A folder with faces, masks and an untrained network, evaluated once, into ``out``."""
+    folder = tmp_path_factory.mktemp("with_masks")
+    make_faces(folder / "faces", ["train", "valid", "test"])
+    make_masks(folder)
+    save_network(folder / "weights.safetensors")
+    call(folder, "faces", "--masks", str(folder / "masks.zarr"), min_class=6)
+    return folder
+
+
 def maps_and_masks(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Predicted and target masks (19, 40, h, w) of test's faces with landmarks, at maps' size."""
     network, _ = load_network(folder / "weights.safetensors")
@@ -285,15 +305,12 @@ def maps_and_masks(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return maps, interpolate(whole.float(), maps.shape[2:], mode="nearest-exact").bool().numpy()
 
 
-def test_maps_are_compared_with_the_stores_masks_face_by_face(tmp_path):
-    make_faces(tmp_path / "faces", ["train", "valid", "test"])
-    make_masks(tmp_path)
-    save_network(tmp_path / "weights.safetensors")
-    summary, _ = call(tmp_path, "faces", "--masks", str(tmp_path / "masks.zarr"))
+def test_maps_are_compared_with_the_stores_masks_face_by_face(with_masks):
+    summary, _ = results(with_masks / "out")
     assert summary["masks"]["valid"]["images"] == 20
     assert summary["masks"]["test"]["images"] == 19  # one has no landmarks
 
-    maps, truth = maps_and_masks(tmp_path)
+    maps, truth = maps_and_masks(with_masks)
     assert 0.2 < maps.mean() < 0.8
     for name in ("Male", "Bald", "Bangs"):
         a, found = ATTRIBUTES.index(name), summary["masks"]["test"]["by_attribute"][name]
@@ -303,12 +320,8 @@ def test_maps_are_compared_with_the_stores_masks_face_by_face(tmp_path):
         assert (found["iou"] or 0) == pytest.approx(iou, abs=1e-6)
 
 
-def test_means_of_masks_leave_out_attributes_with_too_few_of_them(tmp_path):
-    make_faces(tmp_path / "faces", ["train", "valid", "test"])
-    make_masks(tmp_path)
-    save_network(tmp_path / "weights.safetensors")
-    masked = ("--masks", str(tmp_path / "masks.zarr"))
-    test = call(tmp_path, "faces", *masked, min_class=6)[0]["masks"]["test"]
+def test_means_of_masks_leave_out_attributes_with_too_few_of_them(with_masks):
+    test = results(with_masks / "out")[0]["masks"]["test"]
     rows = test["by_attribute"]
     included = [row["iou"] for row in rows.values() if row["positives"] >= 6]
     assert 0 < rows["Bald"]["positives"] < 6
@@ -316,16 +329,12 @@ def test_means_of_masks_leave_out_attributes_with_too_few_of_them(tmp_path):
     assert test["mean"]["iou"] == pytest.approx(np.mean(included), abs=1e-6)
 
 
-def test_the_mean_iou_of_maps_has_an_interval_over_people(tmp_path):
-    make_faces(tmp_path / "faces", ["train", "valid", "test"])
-    make_masks(tmp_path)
-    save_network(tmp_path / "weights.safetensors")
-    masked = ("--masks", str(tmp_path / "masks.zarr"))
-    test = call(tmp_path, "faces", *masked, min_class=6)[0]["masks"]["test"]
+def test_the_mean_iou_of_maps_has_an_interval_over_people(with_masks):
+    test = results(with_masks / "out")[0]["masks"]["test"]
 
-    maps, truth = maps_and_masks(tmp_path)
+    maps, truth = maps_and_masks(with_masks)
     included = truth.any(axis=(2, 3)).sum(axis=0) >= 6
-    people = cluster_numbers(open_faces(tmp_path / "faces").identities[40:59])
+    people = cluster_numbers(open_faces(with_masks / "faces").identities[40:59])
     means = []
     draws = resampling_weights(people.max() + 1, SETTINGS["draws"], SETTINGS["seed"])
     for weights in np.concatenate(list(draws)):
@@ -343,13 +352,10 @@ def test_a_device_that_is_not_there_ends_in_one_sentence(evaluated, monkeypatch)
         call(evaluated, accelerator="gpu")
 
 
-def test_masks_of_other_faces_are_refused(tmp_path):
-    make_faces(tmp_path / "faces", ["train", "valid", "test"])
-    make_masks(tmp_path)
-    make_faces(tmp_path / "other", ["valid", "test"])
-    save_network(tmp_path / "weights.safetensors")
+def test_masks_of_other_faces_are_refused(with_masks, tmp_path):
+    make_faces(with_masks / "other", ["valid", "test"])
     with pytest.raises(SystemExit, match="holds the masks of other faces"):
-        call(tmp_path, "other", "--masks", str(tmp_path / "masks.zarr"))
+        call(with_masks, "other", "--masks", str(with_masks / "masks.zarr"), out=tmp_path)
 
 
 @pytest.mark.parametrize("artifact", ["faces", "trained-on", "masks"])
