@@ -1,7 +1,8 @@
 """Train one row of a network's last layer again, on valid faces of which every group has as many.
 
 The network's features stay as they are: one pass over valid, then seconds. The attribute is the
-first of --groups, whose combinations are the groups. The result is a model like any other; its
+first of --groups, whose combinations are the groups. A model whose logits are calibrated has a new
+temperature for this row, from the same faces. The result is a model like any other; its
 history is that of the training that it starts from.
 """
 
@@ -25,7 +26,7 @@ from pipeline.core.files import check_unchanged, read_json, replacing, sha256, w
 from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.weights import load_network, read_metadata, save_weights
 from pipeline.core.trained_on import read_trained_on
-from pipeline.core.training.last_layer import last_layer, read_outputs
+from pipeline.core.training.last_layer import last_layer, read_outputs, temperatures
 from pipeline.core.training.loaders import FaceBatches
 from pipeline.core.training.retraining import Row, retrain
 
@@ -110,6 +111,11 @@ def fit_row(
     )
     seconds = read - began, time.monotonic() - read
     log.info("features of %d faces in %.1f s, the last layer in %.1f s", len(rows), *seconds)
+    if settings.calibration == "temperature":
+        logits = valid.features.astype(float) @ row.weight + row.bias
+        by = temperatures(valid.labels[:, [target]], logits[:, None]).item()
+        found["temperature"] = by
+        row = Row(row.weight / by, row.bias / by)
     with torch.no_grad():
         layer.weight[target] = torch.from_numpy(row.weight)
         layer.bias[target] = row.bias

@@ -8,6 +8,7 @@ from small_training import command, train_small, valid_predictions, weights, wri
 
 from pipeline import retrain, train
 from pipeline.core.networks.weights import load_network, read_metadata
+from pipeline.core.training.last_layer import temperatures
 
 NETWORK = {"network": "mask_guided", "mask_loss": "bce_dice", "channels": [4, 4, 6, 8]}
 
@@ -47,6 +48,17 @@ def test_one_row_of_the_last_layer_differs_and_the_account_says_how(trained, tmp
     assert (settings.groups, settings.last_layer_of) == (("Smiling", "Male"), "m")
     kept = (read_metadata(of / "weights.safetensors")["trained_on"] for of in (trained, tmp_path))
     assert len({json.dumps(value) for value in kept}) == 1
+
+
+def test_a_calibrated_model_is_calibrated_again(trained, tmp_path):
+    train_small(trained, tmp_path / "calibrated", **NETWORK, epochs=1, calibration="temperature")
+    for name in ("faces", "masks.zarr"):
+        (tmp_path / "calibrated" / name).symlink_to(trained / name)
+    call(tmp_path / "calibrated", tmp_path)
+    account = json.loads((tmp_path / "run.json").read_text())
+    assert account["last_layer"]["temperature"] != pytest.approx(1, abs=1e-3)
+    labels, logits = valid_predictions(trained, tmp_path)
+    assert temperatures(labels, logits)[1] == pytest.approx(1, abs=1e-2)  # Male, Smiling, …
 
 
 def test_groups_that_the_model_does_not_predict_are_refused(trained, tmp_path):
