@@ -36,7 +36,7 @@ if set("{}") & set(str(ROOT)):
     )
 sys.path.insert(0, str(ROOT))
 
-from pipeline.core.configuration import complete, share_name
+from pipeline.core.configuration import compared_models, complete, share_name
 from pipeline.core.errors import UserError
 from pipeline.core.files import listing_sha256
 from pipeline.core.model_settings import (
@@ -69,6 +69,10 @@ except UserError as error:
     sys.exit(f"attparse: {error}")
 
 DATASET = config["dataset"]
+# Of a model trained with a seed, and of its evaluation: below results/, logs/ and benchmarks/.
+OF_RUN = "{dataset}/{model}/seed-{seed}"
+OF_EVALUATION = f"{OF_RUN}/on-{{judged}}"
+RUN, EVALUATED = f"results/{OF_RUN}", f"results/{OF_EVALUATION}"
 DETECTOR = "downloads/face_landmarker.task"
 # Which detectors there are, for params: the model file is `ancient` and known by its pinned hash;
 # dlib is optional, and where it is installed it finds other faces.
@@ -134,7 +138,11 @@ def decisive_settings(wildcards):
 
 
 def whole(*stages, dataset="dataset"):
-    """The summaries of stages, see above; `dataset` is the wildcard that names the data set."""
+    """The summaries of stages, see above; `dataset` is the wildcard that names the data set.
+
+    A command names them by their paths: in a job of a cluster, whose Snakemake has not seen the
+    checkpoints run, such an input has no value yet.
+    """
 
     def summaries(wildcards):
         return [
@@ -143,22 +151,6 @@ def whole(*stages, dataset="dataset"):
         ]
 
     return summaries
-
-
-def masks_summary(wildcards):
-    """`--masks-summary file`, for a model with masks.
-
-    By its path: in a job of a cluster, whose Snakemake has not seen the checkpoints run, an input
-    that `whole` finds has no value yet.
-    """
-    path = f"results/{wildcards.dataset}/masks.json"
-    return f"--masks-summary {path}" if with_masks(wildcards) else ""
-
-
-def evaluation_masks_summary(wildcards):
-    """The same for the masks that a model is evaluated with."""
-    path = f"results/{wildcards.judged}/masks.json"
-    return f"--masks-summary {path}" if evaluated_with_masks(wildcards) else ""
 
 
 def models_made(retrained):
@@ -174,13 +166,11 @@ def models_made(retrained):
 def started_from(wildcards):
     """The results of the model whose last layer is trained again."""
     model = config["models"][wildcards.model]["last_layer_of"]
+    folder = f"results/{wildcards.dataset}/{model}/seed-{wildcards.seed}"
     return {
-        name: f"results/{wildcards.dataset}/{model}/seed-{wildcards.seed}/{file}"
-        for name, file in {
-            "weights": "weights.safetensors",
-            "history": "history.csv",
-            "run": "run.json",
-        }.items()
+        "weights": f"{folder}/weights.safetensors",
+        "history": f"{folder}/history.csv",
+        "run": f"{folder}/run.json",
     }
 
 
@@ -188,12 +178,8 @@ def option(flag, name):
     """`--flag file` where a rule has the input `name`, else nothing."""
 
     def written(wildcards, input):
-        files = input.get(name, [])
-        return (
-            shlex.join([flag, *([files] if isinstance(files, str) else files)])
-            if files
-            else ""
-        )
+        file = input.get(name)
+        return shlex.join([flag, file]) if file else ""
 
     return written
 
@@ -235,16 +221,11 @@ def aligned(wildcards):
     return config["datasets"][wildcards.dataset]["aligned"]
 
 
-def names_file(wildcards):
-    """The file that lists a data set's images, where its entry names one that is there."""
-    names = config["datasets"][wildcards.dataset]["names"]
-    return names if isinstance(names, str) and Path(names).is_file() else []
-
-
-def corrections_file(wildcards):
-    """The corrections of a data set's labels, where its entry names a file that is there."""
-    file = config["datasets"][wildcards.dataset]["labels"]["corrections"]
-    return file if file and Path(file).is_file() else []
+def lists(wildcards):
+    """The files of image names and of corrections that a data set's entry names, if they exist."""
+    dataset = config["datasets"][wildcards.dataset]
+    named = [dataset["names"], dataset["labels"]["corrections"]]
+    return [file for file in named if isinstance(file, str) and Path(file).is_file()]
 
 
 def learns_from_masks(model):
@@ -296,30 +277,26 @@ def imagenet(key, none):
 
 def of_evaluations(model, file, dataset=DATASET, root="results"):
     """A file of every evaluation of a model: each seed, on its own data set and `judge_on:`'s."""
-    return expand(
-        "{root}/{dataset}/{model}/seed-{seed}/on-{judged}/{file}",
-        root=root,
-        file=file,
-        dataset=dataset,
-        model=model,
-        seed=config["seeds"],
-        judged=[dataset, *(name for name in config["judge_on"] if name != dataset)],
-    )
+    others = [name for name in config["judge_on"] if name != dataset]
+    return [
+        f"{root}/{dataset}/{model}/seed-{seed}/on-{other}/{file}"
+        for seed in config["seeds"]
+        for other in [dataset, *others]
+    ]
 
 
 def predictions(model):
     """The predictions of a model with every seed for the test faces of its own data set."""
-    return expand(
-        "results/{{dataset}}/{model}/seed-{seed}/on-{{dataset}}/predictions.parquet",
-        model=model,
-        seed=config["seeds"],
-    )
+    return [
+        f"results/{{dataset}}/{model}/seed-{seed}/on-{{dataset}}/predictions.parquet"
+        for seed in config["seeds"]
+    ]
 
 
 # Every model, share of train and seed that `compare: pairs:` needs.
 RUNS_OF_PAIRS = [
     (model, share, seed)
-    for model in sorted({name for pair in config["compare"]["pairs"] for name in pair})
+    for model in compared_models(config)
     for share in config["compare"]["shares"]
     for seed in config["compare"]["seeds"]
 ]
@@ -327,9 +304,8 @@ RUNS_OF_PAIRS = [
 
 def runs_of_pairs(result):
     """One of the evaluation's results for each of RUNS_OF_PAIRS."""
-    path = "results/{{dataset}}/{model}/seed-{seed}/on-{{dataset}}/{result}"
     return [
-        path.format(model=share_name(model, share), seed=seed, result=result)
+        f"results/{{dataset}}/{share_name(model, share)}/seed-{seed}/on-{{dataset}}/{result}"
         for model, share, seed in RUNS_OF_PAIRS
     ]
 

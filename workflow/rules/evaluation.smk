@@ -4,7 +4,7 @@
 rule evaluate:
     """Evaluate one trained network on the test split of a data set."""
     input:
-        weights="results/{dataset}/{model}/seed-{seed}/weights.safetensors",
+        weights=f"{RUN}/weights.safetensors",
         faces=ancient("results/{judged}/faces"),
         whole=whole("acquire", dataset="judged"),
         trained_on=ancient("results/{dataset}/faces"),
@@ -15,14 +15,14 @@ rule evaluate:
             then=whole("landmarks_summary", "masks_gather", dataset="judged"),
         ),
     output:
-        predictions="results/{dataset}/{model}/seed-{seed}/on-{judged}/predictions.parquet",
-        metrics="results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.json",
-        table="results/{dataset}/{model}/seed-{seed}/on-{judged}/metrics.csv",
-        label_issues="results/{dataset}/{model}/seed-{seed}/on-{judged}/label_issues.csv",
+        predictions=f"{EVALUATED}/predictions.parquet",
+        metrics=f"{EVALUATED}/metrics.json",
+        table=f"{EVALUATED}/metrics.csv",
+        label_issues=f"{EVALUATED}/label_issues.csv",
     log:
-        "logs/{dataset}/{model}/seed-{seed}/on-{judged}/evaluate.log",
+        f"logs/{OF_EVALUATION}/evaluate.log",
     benchmark:
-        "benchmarks/{dataset}/{model}/seed-{seed}/on-{judged}/evaluate.tsv"
+        f"benchmarks/{OF_EVALUATION}/evaluate.tsv"
     conda:
         "../../envs/attparse.yaml"
     threads: 16
@@ -37,14 +37,14 @@ rule evaluate:
         same_as=settings("datasets/{judged}/same_as"),
         trained_same_as=settings("datasets/{dataset}/same_as"),
         masks=option("--masks", "masks"),
-        masks_summary=evaluation_masks_summary,
     message:
         "Evaluating {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
     shell:
         "python -m pipeline.evaluate --weights {input.weights} --faces {input.faces}"
         " --faces-summary results/{wildcards.judged}/faces.json --trained-on {input.trained_on}"
         " --trained-on-summary results/{wildcards.dataset}/faces.json"
-        " {params.masks} {params.masks_summary} --threads {threads} --settings {params.settings:q}"
+        " {params.masks} --masks-summary results/{wildcards.judged}/masks.json"
+        " --threads {threads} --settings {params.settings:q}"
         " --same-as {params.same_as:q} --trained-same-as {params.trained_same_as:q}"
         " --predictions {output.predictions} --metrics {output.metrics} --table {output.table}"
         " --label-issues {output.label_issues} --log {log}"

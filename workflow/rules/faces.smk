@@ -29,8 +29,7 @@ checkpoint acquire:
     """Take the faces from their source, verify each one, and store them in one form."""
     input:
         drawn=synthesized,
-        names=names_file,
-        corrections=corrections_file,
+        lists=lists,
         model=branch(aligned, otherwise=ancient(DETECTOR)),
     output:
         faces=directory("results/{dataset}/faces"),

@@ -1,7 +1,5 @@
 """Which figures a model and its data have, and how each appears in Snakemake's report."""
 
-RUN = "results/{dataset}/{model}/seed-{seed}"
-EVALUATED = "results/{dataset}/{model}/seed-{seed}/on-{judged}"
 # What a figure requests of a cluster: minutes for CelebA's 20,000 test faces, without a GPU.
 LIGHT = {"mem_mb": 6000, "runtime": 120}
 

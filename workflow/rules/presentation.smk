@@ -171,7 +171,7 @@ rule draw_numbers:
         confusion=model_figure("confusion.svg", "4 Evaluation", "confusion"),
         groups=model_figure("groups.svg", "4 Evaluation", "groups"),
     log:
-        f"logs/{EVALUATED.removeprefix('results/')}/figures/numbers.log",
+        f"logs/{OF_EVALUATION}/figures/numbers.log",
     conda:
         "../../envs/attparse.yaml"
     resources:
@@ -198,7 +198,7 @@ rule draw_where:
         grid=model_figure("grid.png", "5 Faces", "eight faces"),
         examples=model_figure("examples.png", "5 Faces", "right and wrong"),
     log:
-        f"logs/{EVALUATED.removeprefix('results/')}/figures/where.log",
+        f"logs/{OF_EVALUATION}/figures/where.log",
     conda:
         "../../envs/attparse.yaml"
     resources:
@@ -229,7 +229,7 @@ rule draw_maps:
         ),
         panel=model_figure("panel.png", "5 Faces", "one face, all attributes"),
     log:
-        f"logs/{EVALUATED.removeprefix('results/')}/figures/maps.log",
+        f"logs/{OF_EVALUATION}/figures/maps.log",
     conda:
         "../../envs/attparse.yaml"
     resources:
@@ -238,13 +238,12 @@ rule draw_maps:
         *code("figures"),
         network=network_code("figures"),
         out=subpath(output.maps, parent=True),
-        masks=option("--masks", "masks"),
         images=config["figures"]["images"],
     message:
         "Drawing the maps of {wildcards.model}, seed {wildcards.seed}, on {wildcards.judged}"
     shell:
         "python -m pipeline.figures maps --weights {input.weights} --faces {input.faces}"
-        " --predictions {input.predictions} {params.masks} --images {params.images}"
+        " --predictions {input.predictions} --masks {input.masks} --images {params.images}"
         " --out {params.out} --log {log}"
 
 
@@ -258,7 +257,7 @@ rule gallery_page:
     output:
         page=model_figure("gallery.html", "5 Faces", "gallery"),
     log:
-        f"logs/{EVALUATED.removeprefix('results/')}/figures/gallery.log",
+        f"logs/{OF_EVALUATION}/figures/gallery.log",
     conda:
         "../../envs/attparse.yaml"
     resources:
@@ -315,7 +314,7 @@ rule predict_photographs:
         table=f"{RUN}/predict/faces.csv",
         page=f"{RUN}/predict/index.html",
     log:
-        f"logs/{RUN.removeprefix('results/')}/predict.log",
+        f"logs/{OF_RUN}/predict.log",
     conda:
         "../../envs/attparse.yaml"
     resources:
@@ -349,7 +348,7 @@ rule export_model:
         model=f"{RUN}/export/model.onnx",
         card=f"{RUN}/export/model_card.md",
     log:
-        f"logs/{RUN.removeprefix('results/')}/export.log",
+        f"logs/{OF_RUN}/export.log",
     conda:
         "../../envs/attparse.yaml"
     resources:

@@ -22,9 +22,8 @@ class Need:
 
 NEEDS = {
     "synthesize": Need(3000, rate=37),
-    "acquire": Need(
-        2000, per_face=0.01, rate=30
-    ),  # aligned after detection, which is one thread
+    # Aligned after detection, which is one thread.
+    "acquire": Need(2000, per_face=0.01, rate=30),
     "landmarks_part": Need(1500, per_face=0.01, rate=76),
     "masks_part": Need(1000, per_face=0.01, rate=1000),
     "train": Need(8000, per_face=0.02),

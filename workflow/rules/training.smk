@@ -31,13 +31,13 @@ rule train:
         masks_whole=branch(with_masks, then=whole("masks_gather")),
         initial=initial_weights,
     output:
-        weights="results/{dataset}/{model}/seed-{seed}/weights.safetensors",
-        history="results/{dataset}/{model}/seed-{seed}/history.csv",
-        run="results/{dataset}/{model}/seed-{seed}/run.json",
+        weights=f"{RUN}/weights.safetensors",
+        history=f"{RUN}/history.csv",
+        run=f"{RUN}/run.json",
     log:
-        "logs/{dataset}/{model}/seed-{seed}/train.log",
+        f"logs/{OF_RUN}/train.log",
     benchmark:
-        "benchmarks/{dataset}/{model}/seed-{seed}/train.tsv"
+        f"benchmarks/{OF_RUN}/train.tsv"
     wildcard_constraints:
         model=models_made(retrained=False),
     conda:
@@ -61,16 +61,16 @@ rule train:
         source=unwatched(source),
         imagenet=imagenet("sha256", ""),
         rename=imagenet("rename", []),
-        checkpoints="results/{dataset}/{model}/seed-{seed}/checkpoints",
+        checkpoints=f"{RUN}/checkpoints",
         masks=option("--masks", "masks"),
-        masks_summary=masks_summary,
         initial=option("--initial", "initial"),
     message:
         "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "{resources.launcher} python -m pipeline.train --faces {input.faces} --faces-summary results/{wildcards.dataset}/faces.json"
         " --data-set {wildcards.dataset} --source {params.source}"
-        " {params.masks} {params.masks_summary} {params.initial} --rename {params.rename:q}"
+        " {params.masks} --masks-summary results/{wildcards.dataset}/masks.json"
+        " {params.initial} --rename {params.rename:q}"
         " --seed {wildcards.seed} --threads {threads} --job-minutes {resources.runtime} --settings {params.settings:q}"
         " --checkpoints {params.checkpoints} --weights {output.weights}"
         " --history {output.history} --run {output.run} --log {log}"
@@ -83,13 +83,13 @@ rule retrain:
         faces=ancient("results/{dataset}/faces"),
         whole=whole("acquire"),
     output:
-        weights="results/{dataset}/{model}/seed-{seed}/weights.safetensors",
-        history="results/{dataset}/{model}/seed-{seed}/history.csv",
-        run="results/{dataset}/{model}/seed-{seed}/run.json",
+        weights=f"{RUN}/weights.safetensors",
+        history=f"{RUN}/history.csv",
+        run=f"{RUN}/run.json",
     log:
-        "logs/{dataset}/{model}/seed-{seed}/retrain.log",
+        f"logs/{OF_RUN}/retrain.log",
     benchmark:
-        "benchmarks/{dataset}/{model}/seed-{seed}/retrain.tsv"
+        f"benchmarks/{OF_RUN}/retrain.tsv"
     wildcard_constraints:
         model=models_made(retrained=True),
     conda:
@@ -103,7 +103,7 @@ rule retrain:
         *code("retrain"),
         network=network_code("retrain"),
         settings=settings("models/{model}", "groups", "last_layer_of"),
-        out="results/{dataset}/{model}/seed-{seed}",
+        out=RUN,
     message:
         "Training the last layer of {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
