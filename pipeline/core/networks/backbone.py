@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from pipeline.core.model_settings import ModelSettings, backbone_of
+from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.body import OnBody
 from pipeline.core.networks.output import Output
 
@@ -11,23 +11,16 @@ from pipeline.core.networks.output import Output
 class Backbone(OnBody):
     """A timm network's last feature map, averaged, into one linear layer.
 
-    With ``masks``, a 1×1 convolution turns the same feature map into a map an attribute, and one
+    With a mask loss, a 1×1 convolution turns the same feature map into a map an attribute, and one
     more each finer map, down to ``map_stride``, to which they are added up (as the skips of Long,
     Shelhamer and Darrell, "Fully convolutional networks", CVPR 2015). With a ``frozen`` body the
     linear layer and these convolutions are all that learns.
     """
 
-    def __init__(
-        self,
-        name: str,
-        attributes: int,
-        size: tuple[int, int],
-        masks: bool,
-        map_stride: int,
-        frozen: bool,
-    ) -> None:
+    def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
-        shapes = self.add_body(name, size, map_stride if masks else None, frozen)
+        attributes, masks = len(settings.attributes), settings.segmentation_weight > 0
+        shapes = self.add_body(settings, settings.map_stride if masks else None)
         *finer, last = [channels for channels, _, _ in shapes]
         self.masks = nn.Conv2d(last, attributes, 1) if masks else None
         self.finer_masks = nn.ModuleList(nn.Conv2d(channels, attributes, 1) for channels in finer)
@@ -45,13 +38,4 @@ class Backbone(OnBody):
 
 
 def from_settings(settings: ModelSettings) -> Backbone:
-    name = backbone_of(settings.network, settings.backbone)
-    assert name is not None
-    return Backbone(
-        name,
-        len(settings.attributes),
-        settings.input_size,
-        settings.segmentation_weight > 0,
-        settings.map_stride,
-        settings.frozen == "all",
-    )
+    return Backbone(settings)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.core.errors import UserError
+from pipeline.core.model_settings import ModelSettings, backbone_of
 
 # What torch, and the code of a network itself, raise on images that the network cannot take.
 UNFIT = (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError)
@@ -25,15 +26,15 @@ class OnBody(nn.Module):
         self.taken: list[int] = []  # which of the body's features, in its own numbers
         self.last_features = nn.Identity()  # a place to see the last feature map at
 
-    def add_body(
-        self, name: str, size: tuple[int, int], finest: int | None, frozen: bool
-    ) -> list[torch.Size]:
-        """Make timm's network ``name``, with random weights, the body.
+    def add_body(self, settings: ModelSettings, finest: int | None) -> list[torch.Size]:
+        """Make timm's network of the settings, with random weights, the body.
 
-        Returns the shape (C, h, w) of each of its features of an image of ``size`` (height, width),
-        from the stride ``finest`` on, or the coarsest alone. A network that has no such features,
-        of such images, is a ``UserError``.
+        Returns the shape (C, h, w) of each of its features of an image of ``input_size``, from the
+        stride ``finest`` on, or the coarsest alone. A network that has no such features, of such
+        images, is a ``UserError``.
         """
+        name, size = backbone_of(settings.network, settings.backbone), settings.input_size
+        assert name is not None
         self.body = make_body(name, size)
         strides = [int(feature["reduction"]) for feature in self.body.feature_info]
         finest = min(finest or strides[-1], strides[-1])
@@ -43,8 +44,8 @@ class OnBody(nn.Module):
                 " where the maps are to be: set another `backbone` or `map_stride`"
             )
         self.taken = [i for i, stride in enumerate(strides) if stride >= finest]
-        self.frozen = frozen
-        self.body.requires_grad_(not frozen)
+        self.frozen = settings.frozen == "all"
+        self.body.requires_grad_(not self.frozen)
         self.eval()
         try:
             with torch.no_grad():

@@ -13,7 +13,6 @@ that share their pooled features and the controls are this project's.
 
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, relu
@@ -35,44 +34,33 @@ class MaskGuided(OnBody):
     ``regions``: features pooled over each predicted region; ``mean_regions``: over the mean
     regions of the train split, the same for every face (``mean_regions``, which training fills
     in); ``grid``: over 4×3 cells; ``global``: nothing. The last three are controls, and so is
-    ``regions`` without a region loss. With ``region_loss``, or where regions are pooled over, the
+    ``regions`` without a region loss. With a region loss, or where regions are pooled over, the
     network predicts region maps; else it has no maps but those of ``mean_regions``.
 
-    ``table`` (A, 14) bool: the regions of each attribute. ``size`` (height, width) of the images;
-    the maps have a quarter of it. ``backbone``: timm's network whose features at stride 4 and above
-    it reads, ``frozen`` or not; None is an encoder of its own, with ``channels`` of the stem and of
+    The maps have a quarter of the ``input_size``. ``backbone``: timm's network whose features at
+    stride 4 and above it reads; None is an encoder of its own, with ``channels`` of the stem and of
     the three blocks, at strides 2, 4, 8 and 16. ``map_channels``: of the features that are pooled.
-    ``dropout``: the share of the pooled features that a training step leaves out.
     """
 
-    def __init__(
-        self,
-        table: np.ndarray,
-        size: tuple[int, int],
-        channels: tuple[int, int, int, int],
-        map_channels: int,
-        pooling: str,
-        dropout: float,
-        region_loss: bool,
-        backbone: str | None = None,
-        frozen: bool = False,
-    ) -> None:
+    def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
-        self.pooling = pooling
+        self.pooling = pooling = settings.pooling
+        table = AttributeSet(settings.attributes, settings.attribute_regions).table
         self.table: Tensor
         self.sides: Tensor
         self.register_buffer("table", torch.from_numpy(table).float(), persistent=False)
         self.register_buffer("sides", sides_together(), persistent=False)
-        if backbone:
-            shapes = self.add_body(backbone, size, FINEST, frozen)
+        if settings.backbone:
+            shapes = self.add_body(settings, FINEST)
             widths, maps = [shape[0] for shape in shapes], tuple(shapes[0][1:])
         else:
-            self.encoder = Encoder(channels)
-            widths, maps = list(channels[1:]), map_size(size)
+            self.encoder = Encoder(settings.channels)
+            widths, maps = list(settings.channels[1:]), map_size(settings.input_size)
         self.mean_regions: Tensor | None
         mean = torch.zeros(len(REGIONS), *maps) if pooling == "mean_regions" else None
         self.register_buffer("mean_regions", mean)
         self.laterals = self.regions = None
+        region_loss, map_channels = settings.segmentation_weight > 0, settings.map_channels
         if region_loss or pooling != "global":
             self.laterals = nn.ModuleList(nn.Conv2d(c, map_channels, 1) for c in widths)
         if region_loss or pooling == "regions":
@@ -82,7 +70,7 @@ class MaskGuided(OnBody):
                 nn.Conv2d(map_channels, len(REGIONS), 1),
             )
         places = {"global": 0, "grid": GRID[0] * GRID[1]}.get(pooling, len(self.sides))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(settings.dropout)
         self.attributes = nn.Linear(widths[-1] + places * map_channels, len(table))
 
     def forward(self, images: Tensor) -> Output:
@@ -128,17 +116,7 @@ def from_settings(settings: ModelSettings) -> MaskGuided:
         raise UserError(
             f"mask_guided needs an `input_size` of at least 16×16, not {settings.input_size}"
         )
-    return MaskGuided(
-        AttributeSet(settings.attributes, settings.attribute_regions).table,
-        settings.input_size,
-        settings.channels,
-        settings.map_channels,
-        settings.pooling,
-        settings.dropout,
-        region_loss=settings.segmentation_weight > 0,
-        backbone=settings.backbone,
-        frozen=settings.frozen == "all",
-    )
+    return MaskGuided(settings)
 
 
 class Encoder(nn.Module):
