@@ -165,6 +165,7 @@ def settings_of(args: argparse.Namespace) -> TrainingSettings:
         map_stride=32,
         attributes=ATTRIBUTES,
         attribute_regions=CELEBA.regions,
+        exclusive={},
         pretrained=False,
         initial_weights=None,
         frozen_layers=0,

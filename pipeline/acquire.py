@@ -72,7 +72,7 @@ class Outputs(NamedTuple):
 def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int = 1) -> None:
     """Verify the selected images of a source and write every file of ``out``."""
     height, width = settings["size"]
-    labels, attributes = source.labels, AttributeSet.of(settings["attributes"])
+    labels, attributes = source.labels, AttributeSet.of(settings["attributes"], settings["unfold"])
     corrections = settings["labels"]["corrections"]
     changed: dict[str, int] = {}
     if corrections:

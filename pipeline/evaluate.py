@@ -85,6 +85,11 @@ def evaluate(args: argparse.Namespace) -> None:
         thresholds=np.full(len(inference.attributes), thresholds.DEFAULT),
         train_positives=train_positives(trained, args.trained_on, names),
         weights=sha256(args.weights),
+        exclusive={
+            column: shared
+            for column, of in inference.settings.exclusive.items()
+            if len(shared := tuple(name for name in of if name in inference.attributes)) > 1
+        },
     )
     predictions = with_thresholds(predictions, settings)
     warnings = find_warnings(trained, faces, predictions, settings)

@@ -24,9 +24,10 @@ from pipeline.core.evaluation.bootstrap import cluster_numbers
 from pipeline.core.faces.store import Faces, faces_sha256, open_faces
 from pipeline.core.files import check_unchanged, read_json, replacing, sha256, write_json
 from pipeline.core.model_settings import ModelSettings
+from pipeline.core.networks.exclusive import last_layer
 from pipeline.core.networks.weights import load_network, read_metadata, save_weights
 from pipeline.core.trained_on import read_trained_on
-from pipeline.core.training.last_layer import last_layer, read_outputs, temperatures
+from pipeline.core.training.last_layer import read_outputs, temperatures
 from pipeline.core.training.loaders import FaceBatches
 from pipeline.core.training.retraining import Row, retrain
 
@@ -60,6 +61,11 @@ def retrain_last_layer(args: argparse.Namespace) -> None:
         raise UserError(
             f"--settings has the groups {names}; expected one or two of the attributes that the"
             f" model predicts: {', '.join(settings.attributes)}"
+        )
+    if names[0] in (name for of in settings.exclusive.values() for name in of):
+        raise UserError(
+            f"--settings has the groups {names}, and {names[0]} excludes other attributes by a"
+            " softmax, whose last layer cannot be trained for one of them; choose another first."
         )
     found = fit_row(network, settings, open_faces(args.faces), names, args)
     chosen = {"groups": tuple(names), "last_layer_of": args.settings["last_layer_of"]}

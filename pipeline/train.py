@@ -101,7 +101,7 @@ def write_best(
     rows, device = data.splits["valid"], learner.fabric.device
     workers = learner.settings.workers
     valid = read_outputs(network, settings, data.valid_faces, rows, device, workers)
-    found = temperatures(valid.labels, valid.logits)
+    found = temperatures(valid.labels, valid.logits, settings.exclusive_columns)
     divide_logits(network, found)
     save_weights(path, network, settings, trained_on)
     return {"temperatures": dict(zip(settings.attributes, found.tolist(), strict=True))}
@@ -141,6 +141,7 @@ def resolve(
     resolved = {
         "attributes": list(attributes),
         "attribute_regions": [list(of) for of in known.only(attributes).regions],
+        "exclusive": known.only(attributes).exclusive,
         "input_size": list(settings["input_size"] or faces.size),
         "faces_size": list(faces.size),
         "pretrained": imagenet,

@@ -49,6 +49,9 @@ def write_data(
         labels = (random.random(len(attributes.names)) < 0.4).astype(np.int8)
         if unknown:
             labels[random.random(len(labels)) < unknown] = UNKNOWN
+        for of in attributes.exclusive.values():  # of every sixth face nobody knows which
+            one = np.arange(len(of)) == i % len(of)
+            labels[attributes.columns(of)] = UNKNOWN if i % 6 == 5 else one
         faces.append(Face(f"{i:03d}.png", split, i, labels, encoded))
         small = random.integers(0, 2**14, (11, 10), np.uint16) * (i % 5 > 0)
         bits = small.astype(np.uint16).repeat(4, axis=0).repeat(4, axis=1)
@@ -87,12 +90,17 @@ def entry(**changes: Any) -> dict[str, Any]:
     return completed
 
 
-def settings(**changes: Any) -> TrainingSettings:
+def settings(exclusive: Any = None, **changes: Any) -> TrainingSettings:
     """The same as they hold for a training on ``write_data``'s faces."""
     complete = entry(**{"input_size": list(SIZE), **changes})
     regions = CELEBA.only(complete["attributes"]).regions
     return TrainingSettings.from_dict(
-        {**complete, "faces_size": list(SIZE), "attribute_regions": [list(of) for of in regions]}
+        {
+            **complete,
+            "faces_size": list(SIZE),
+            "attribute_regions": [list(of) for of in regions],
+            "exclusive": exclusive or {},
+        }
     )
 
 

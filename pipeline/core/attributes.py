@@ -4,8 +4,9 @@ An entry of ``datasets`` names them; without that they are CelebA's 40, in the o
 spellings of its label file, with AttParseNet's regions.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -33,24 +34,57 @@ REGIONS: tuple[str, ...] = (
 )
 
 
+Groups = Mapping[str, tuple[str, ...]]
+
+
+def value_name(column: str, value: str) -> str:
+    """The name of the attribute that a face has whose ``column`` has this value."""
+    return column + "_" + re.sub(r"[^\w-]+", "_", value)
+
+
+def groups_within(groups: Groups, names: Sequence[str]) -> Groups:
+    """The groups that are wholly among ``names``; of part of one, none need be true."""
+    return {column: of for column, of in groups.items() if set(of) <= set(names)}
+
+
 @dataclass(frozen=True)
 class AttributeSet:
-    """A ``names``, and for each the ``regions`` that it shows in: none where it has no mask."""
+    """A ``names``, and for each the ``regions`` that it shows in: none where it has no mask.
+
+    ``exclusive`` has the names of which a face has exactly one, by the column that they stand for.
+    The labels of such a group are one 1 among 0, or all unknown.
+    """
 
     names: tuple[str, ...]
     regions: tuple[tuple[str, ...], ...]
+    exclusive: Groups = field(default_factory=dict)
 
     @classmethod
-    def of(cls, entry: Mapping[str, str | Iterable[str]] | None) -> "AttributeSet":
+    def of(
+        cls,
+        entry: Mapping[str, str | Iterable[str]] | None,
+        unfold: Mapping[str, Sequence[str]] | None = None,
+    ) -> "AttributeSet":
         """From ``{name: regions}``, where ``all`` and ``none`` stand for lists; None is CelebA's.
 
-        In alphabetical order, as CelebA's are: settings reach a stage with sorted keys.
+        In place of a name that ``unfold`` has there is one for each of its values, with its
+        regions; they exclude each other. In alphabetical order, as CelebA's are: settings reach a
+        stage with sorted keys.
         """
         if entry is None:
             return CELEBA
         words: dict[str, tuple[str, ...]] = {"all": REGIONS, "none": ()}
-        listed = {n: words[of] if isinstance(of, str) else tuple(of) for n, of in entry.items()}
-        return cls(tuple(sorted(listed)), tuple(listed[name] for name in sorted(listed)))
+        groups = {
+            column: tuple(sorted(value_name(column, value) for value in values))
+            for column, values in sorted((unfold or {}).items())
+        }
+        listed = {
+            name: words[of] if isinstance(of, str) else tuple(of)
+            for column, of in entry.items()
+            for name in groups.get(column, (column,))
+        }
+        names = tuple(sorted(listed))
+        return cls(names, tuple(listed[name] for name in names), groups)
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -64,10 +98,11 @@ class AttributeSet:
 
     def only(self, names: Sequence[str]) -> "AttributeSet":
         """Some of the attributes, in the order of ``names``; ValueError as for ``columns``."""
-        return AttributeSet(tuple(names), tuple(self.regions[k] for k in self.columns(names)))
+        regions = tuple(self.regions[k] for k in self.columns(names))
+        return AttributeSet(tuple(names), regions, groups_within(self.exclusive, names))
 
     def to_json(self) -> dict[str, list[str]]:
-        """``{name: regions}``, from which ``of`` makes an equal set."""
+        """``{name: regions}``, from which ``of`` makes an equal set but for ``exclusive``."""
         return {name: list(of) for name, of in zip(self.names, self.regions, strict=True)}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from pipeline.core.attributes import AttributeSet
+from pipeline.core.attributes import AttributeSet, value_name
 from pipeline.core.errors import UserError
 from pipeline.core.model_settings import backbone_of, misfit, starts_from_imagenet
 
@@ -25,6 +25,7 @@ RESERVED = {
     "leftmouth_y", "rightmouth_x", "rightmouth_y", "photograph", "face", "left", "top", "right",
     "bottom", "fault", "mean",
 }  # fmt: skip
+WITH_WORDS = {"folder"}  # sources whose labels are cells of a table
 LONGEST = 65_536  # bytes of a list of names: half of what Linux takes in one argument
 
 
@@ -45,6 +46,7 @@ def complete(config: Config, schema: Config) -> Config:
     if errors:
         raise UserError(_sentence(min(errors, key=partial(_distance, config))))
     _fill(whole, schema)
+    _check_unfold(whole)
     _check_names(whole)
     _check_attributes(whole)
     _check_lists(whole)
@@ -179,7 +181,8 @@ def _check_names(config: Config) -> None:
     """Names that point at other entries must have one; attributes belong to a data set."""
     datasets, models = sorted(config["datasets"]), sorted(config["models"])
     sets = {
-        name: AttributeSet.of(of["attributes"]).names for name, of in config["datasets"].items()
+        name: AttributeSet.of(of["attributes"], of["unfold"]).names
+        for name, of in config["datasets"].items()
     }
     attributes = sorted({name for names in sets.values() for name in names})
     pointers = [("dataset", config["dataset"], datasets)]
@@ -205,10 +208,37 @@ def _check_names(config: Config) -> None:
             raise UserError(f"The configuration's {key} names {name!r}, which is not there; {hint}")
 
 
+def _check_unfold(config: Config) -> None:
+    """What is unfolded is an attribute, of a source with words, into attributes of other names."""
+    for name, dataset in config["datasets"].items():
+        taken = set(dataset["attributes"] or ())
+        for column, values in dataset["unfold"].items():
+            key, names = f"datasets.{name}.unfold", [value_name(column, of) for of in values]
+            if dataset["source"] not in WITH_WORDS:
+                raise UserError(
+                    f"The configuration's {key} is set, and source: {dataset['source']} has labels"
+                    " of yes and no alone; leave it out."
+                )
+            if column not in (dataset["attributes"] or ()):
+                raise UserError(
+                    f"The configuration's {key} names {column!r}, which is not among the data set's"
+                    f" attributes; name it there with its regions, as in attributes: {{{column}:"
+                    " all}."
+                )
+            if len(set(names) - taken) < len(names):
+                raise UserError(
+                    f"The configuration's {key} makes of {column} the attributes"
+                    f" {', '.join(names)}, of which two have one name, or one that is taken; rename"
+                    " a value, there and in the column."
+                )
+            taken |= set(names)
+
+
 def _check_attributes(config: Config) -> None:
     """Names of attributes are columns of their own, and of predictions with an ending."""
     for name, dataset in config["datasets"].items():
-        for attribute in dataset["attributes"] or ():
+        own = AttributeSet.of(dataset["attributes"], dataset["unfold"]).names
+        for attribute in {*(dataset["attributes"] or ()), *own}:
             if attribute in RESERVED or attribute.endswith("_logit"):
                 raise UserError(
                     f"The configuration's datasets.{name}.attributes names {attribute!r}, which is"

@@ -60,7 +60,8 @@ class ModelSettings:
     """What decides on the weights, resolved: every attribute named, sizes in numbers.
 
     ``attribute_regions`` are the regions of each of ``attributes``, and ``faces_size`` is the size
-    of the images, both of the faces trained on. ``initial_weights`` is the sha256 of their file.
+    of the images, both of the faces trained on; ``exclusive`` has those of ``attributes`` of which
+    a face has exactly one, by their column. ``initial_weights`` is the sha256 of their file.
     """
 
     network: str
@@ -74,6 +75,7 @@ class ModelSettings:
     map_stride: int
     attributes: tuple[str, ...]
     attribute_regions: tuple[tuple[str, ...], ...]
+    exclusive: dict[str, tuple[str, ...]]
     pretrained: bool
     initial_weights: str | None
     frozen_layers: int
@@ -109,6 +111,11 @@ class ModelSettings:
     channels_last: bool
     deterministic: bool
 
+    @property
+    def exclusive_columns(self) -> list[list[int]]:
+        """Where the attributes of each exclusive group stand among ``attributes``."""
+        return [[self.attributes.index(name) for name in of] for of in self.exclusive.values()]
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """From what ``to_dict`` made; a key that is missing or unknown is a ``TypeError``."""
@@ -142,6 +149,8 @@ def _typed(kind: Any, value: Any) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
         return kind(**{key: _typed(hints.get(key), below) for key, below in value.items()})
+    if isinstance(value, dict):
+        return {key: _typed(None, below) for key, below in value.items()}
     return tuple(_typed(None, item) for item in value) if isinstance(value, list) else value
 
 
@@ -149,6 +158,8 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         names = sorted(field.name for field in fields(value))
         return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, dict):
+        return {key: _plain(below) for key, below in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 

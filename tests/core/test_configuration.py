@@ -13,6 +13,10 @@ from pipeline.core.configuration import complete
 from pipeline.core.errors import UserError
 
 
+def unfolded(**words):
+    return {"source": "folder", "attributes": {"hair": "all"}, "unfold": words}
+
+
 @pytest.fixture
 def config():
     return yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -185,6 +189,20 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
         (
             lambda c: c["models"]["mask_guided"].update(frozen="all"),
             "models.mask_guided.frozen is all, and mask_guided has no backbone here; leave it out",
+        ),
+        (
+            lambda c: c["datasets"]["celeba"].update(unfold={"Hair": ["black", "grey"]}),
+            "datasets.celeba.unfold is set, and source: celeba has labels of yes and no alone",
+        ),
+        (
+            lambda c: c["datasets"].update(own=unfolded(age=["old", "young"])),
+            "datasets.own.unfold names 'age', which is not among the data set's attributes",
+        ),
+        (
+            lambda c: c["datasets"].update(
+                own=unfolded(hair=["dark brown", "dark-brown", "dark.brown"])
+            ),
+            "hair_dark_brown, of which two have one name",
         ),
         (
             lambda c: c["models"]["cnn_rnn"].update(frozen="all"),

@@ -22,17 +22,20 @@ def test_the_fields_are_the_keys_of_the_schema():
         key: dict.fromkeys(value["properties"]) if "properties" in value else None
         for key, value in MODEL.items()
     }
-    assert keys_of(TrainingSettings) == described | {"faces_size": None, "attribute_regions": None}
+    resolved = dict.fromkeys(["faces_size", "attribute_regions", "exclusive"])
+    assert keys_of(TrainingSettings) == described | resolved
 
 
 def test_settings_keep_every_value_and_write_it_back_in_alphabetical_order():
     given = entry(input_size=[44, 40]) | {"faces_size": [44, 40]}
-    written = settings().to_dict()
+    given["exclusive"] = {"hair": ["Black_Hair", "Blond_Hair"]}
+    kept = settings(exclusive=given["exclusive"])
+    written = kept.to_dict()
     given["attribute_regions"] = list(CELEBA.only(given["attributes"]).to_json().values())
     assert written == given
     assert list(written) == sorted(given)
     assert list(written["optimizer"]) == sorted(given["optimizer"])
-    assert TrainingSettings.from_dict(written) == settings()
+    assert TrainingSettings.from_dict(written) == kept
 
 
 def test_what_decides_on_nothing_is_no_setting_of_a_weights_file():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.attributes import Groups
 from pipeline.core.classification import group_labels, group_numbers
 from pipeline.core.evaluation import bootstrap
 
@@ -38,16 +39,21 @@ RULES: tuple[Rule, ...] = (
 
 
 def impossible(
-    labels: np.ndarray, label_names: list[str], predicted: np.ndarray, attributes: list[str]
+    labels: np.ndarray,
+    label_names: list[str],
+    predicted: np.ndarray,
+    attributes: list[str],
+    exclusive: Groups | None = None,
 ) -> dict[str, Any]:
     """The share of faces, in 0–1, that break each rule: as predicted, and as labelled.
 
     ``labels`` (N, L) of ``label_names``, ``predicted`` (N, A) bool for ``attributes``, which
-    are among these. Rules that need an attribute that the model lacks are left out. ``any`` breaks
-    at least one of the others. Of labels only faces count that have all those of the rule, or of
-    all rules; None where there is no such face.
+    are among these; ``exclusive`` has further rules, one a column. Rules that need an attribute
+    that the model lacks are left out. ``any`` breaks at least one of the others. Of labels only
+    faces count that have all those of the rule, or of all rules; None where there is no such face.
     """
-    rules = [rule for rule in RULES if set(rule.attributes) <= set(attributes)]
+    own = [Rule(f"two of {column}", of) for column, of in (exclusive or {}).items()]
+    rules = [rule for rule in (*RULES, *own) if set(rule.attributes) <= set(attributes)]
     shares = {
         "predicted": _broken(predicted, attributes, rules),
         "labelled": _broken(labels, label_names, rules),

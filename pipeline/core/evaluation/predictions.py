@@ -3,12 +3,13 @@
 Columns: ``image_name``, ``split``, ``celeb_id`` (-1 where unknown); the labels of the data set as
 booleans, null where unknown, under their names; ``{attribute}_logit`` (float32) for each attribute
 that the model has. The file's metadata holds, as JSON under ``attparse``, the thresholds, the train
-split's share of positives, the hash of the weights and the warnings, so that every metric can be
-computed from this file alone, with its warnings.
+split's share of positives, the hash of the weights, the warnings and, where there are any, the
+attributes that exclude each other, so that every metric can be computed from this file alone, with
+its warnings.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.core.attributes import Groups
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation.metrics import logit_thresholds
 from pipeline.core.faces.store import labels_of, with_nulls
@@ -33,7 +35,8 @@ class Predictions:
     these that the model has; ``logits`` (N, A) float32; ``thresholds`` (A,) probabilities above
     which an attribute is predicted; ``train_positives`` (L,) the share of positives in the split
     ``train`` that was trained on, NaN where that data set lacks the attribute; ``weights`` the
-    sha256 of the weights; ``warnings`` about the split and the intervals.
+    sha256 of the weights; ``warnings`` about the split and the intervals; ``exclusive`` those of
+    ``attributes`` of which a face has at most one, by their column.
     """
 
     names: list[str]
@@ -47,6 +50,7 @@ class Predictions:
     train_positives: np.ndarray
     weights: str
     warnings: tuple[str, ...] = ()
+    exclusive: Groups = field(default_factory=dict)
 
     @property
     def columns(self) -> list[int]:
@@ -95,6 +99,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "train_positives": [None if np.isnan(p) else float(p) for p in predictions.train_positives],
         "weights": predictions.weights,
         "warnings": predictions.warnings,
+        **({"exclusive": predictions.exclusive} if predictions.exclusive else {}),
     }
     about["sha256"] = _digest(about, list(columns))
     table = pa.table(columns).replace_schema_metadata({"attparse": json.dumps(about)})
@@ -139,4 +144,5 @@ def read_predictions(path: Path) -> Predictions:
         train_positives=np.array(about["train_positives"], float),
         weights=about["weights"],
         warnings=tuple(about.get("warnings", ())),
+        exclusive={column: tuple(of) for column, of in about.get("exclusive", {}).items()},
     )

@@ -110,7 +110,7 @@ def summarise(
             if set(group_by) <= set(test.label_names)
         ],
         impossible=groups.impossible(
-            test.labels, test.label_names, test.predicted, test.attributes
+            test.labels, test.label_names, test.predicted, test.attributes, test.exclusive
         ),
         warnings=list(predictions.warnings),
         settings=settings,

@@ -3,17 +3,17 @@
 ``faces/`` is a Hugging Face dataset of one Arrow file, one row an image: ``image`` (the original
 encoded bytes, and its name), ``image_name``, ``split`` (train, valid, test), ``celeb_id``
 (-1 where unknown) and a boolean for each attribute of the data set, under its name, null where the
-label is unknown; the regions of the attributes, where they are not CelebA's 40, are in the schema's
-metadata. ``datasets.load_from_disk`` opens it. The file is written here and not by
-``save_to_disk``, which puts a random fingerprint beside it: equal faces are equal bytes, and the
-fingerprint is a function of them.
+label is unknown; the regions of the attributes, where they are not CelebA's 40, and those that
+exclude each other are in the schema's metadata. ``datasets.load_from_disk`` opens it. The file is
+written here and not by ``save_to_disk``, which puts a random fingerprint beside it: equal faces are
+equal bytes, and the fingerprint is a function of them.
 """
 
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from pipeline.core.files import check_unchanged, replacing, sha256, write_json
 SPLITS = ("train", "valid", "test")
 ROWS_PER_BATCH = 256  # rows in memory while writing
 DATA, INFO, STATE = "data-00000-of-00001.arrow", "dataset_info.json", "state.json"
-SIZE, REGIONS = b"attparse", b"attparse_regions"  # keys of the schema's metadata
+SIZE, REGIONS, EXCLUSIVE = b"attparse", b"attparse_regions", b"attparse_exclusive"  # of metadata
 FEATURES: dict[str, dict[str, str]] = {  # beside the attributes
     "image": {"_type": "Image"},
     "image_name": {"dtype": "string", "_type": "Value"},
@@ -63,7 +63,8 @@ class Faces:
             about = {key: json.loads(text) for key, text in reader.schema.metadata.items()}
             batches = list(reader)
         self.size: tuple[int, int] = tuple(about[SIZE])
-        self.attribute_set = AttributeSet.of(about.get(REGIONS))
+        groups = {column: tuple(names) for column, names in about.get(EXCLUSIVE, {}).items()}
+        self.attribute_set = replace(AttributeSet.of(about.get(REGIONS)), exclusive=groups)
         self._table = pa.Table.from_batches(batches, reader.schema)
         self._encoded = [batch.column("image").field("bytes") for batch in batches]
         self._starts = np.cumsum([0] + [len(batch) for batch in batches]).tolist()
@@ -234,6 +235,8 @@ def _schema(
     }
     if attributes != CELEBA:
         metadata[REGIONS] = json.dumps(attributes.to_json())
+    if attributes.exclusive:
+        metadata[EXCLUSIVE] = json.dumps(attributes.exclusive)
     return pa.schema(fields, metadata)
 
 

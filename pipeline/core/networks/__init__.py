@@ -12,6 +12,7 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.core.model_settings import ModelSettings
+from pipeline.core.networks.exclusive import make_exclusive
 from pipeline.core.networks.output import Output
 
 __all__ = ["Output", "build"]
@@ -21,7 +22,8 @@ def build(settings: ModelSettings) -> nn.Module:
     """The network that a model's settings describe, with random weights from torch's generator.
 
     Its ``forward`` takes images (B, 3, height, width), as ``transforms.prepare`` makes them, and
-    returns an ``Output``. Settings that fit no network are a ``UserError``.
+    returns an ``Output``, in which the sigmoid of a logit is a probability, that of exclusive
+    attributes too. Settings that fit no network are a ``UserError``.
     """
     name = settings.network
     there = name.isidentifier() and find_spec(f"{__name__}.{name}")
@@ -32,4 +34,5 @@ def build(settings: ModelSettings) -> nn.Module:
             " as attparsenet"
         )
     network: nn.Module = make(settings)
+    make_exclusive(network, settings.exclusive_columns)
     return network

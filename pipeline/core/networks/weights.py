@@ -24,6 +24,7 @@ SETTINGS = "attparse"  # the one key of a file's metadata: several would have no
 # What a file means by a missing key, which was written before there was such a setting.
 WITHOUT_KEY: dict[str, Any] = {
     "faces_size": [HEIGHT, WIDTH],
+    "exclusive": {},
     "mask_loss": "mse",
     "optimizer": {"decay_norms": True},
     "schedule": {"warmup": None},

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from pipeline.core.model_settings import LossSettings, ModelSettings
+from pipeline.core.networks.exclusive import log_odds
 
 
 class AttributeLoss(nn.Module):
@@ -19,25 +20,33 @@ class AttributeLoss(nn.Module):
     ``logit_adjustment`` τ the loss sees each logit plus τ times the log odds of its attribute in
     train (the logit-adjusted loss of Menon et al., "Long-tail learning via logit adjustment",
     ICLR 2021). The network's own logits then rank as for even classes, so that a threshold of 0.5
-    is one for balanced accuracy.
+    is one for balanced accuracy. Of exclusive attributes the logarithm of each one's probability is
+    adjusted, by that of its share of train.
     """
 
     weights: Tensor
     adjustment: Tensor
+    grouped: Tensor
 
     def __init__(self, settings: ModelSettings, class_counts: np.ndarray) -> None:
         super().__init__()
         self.name, self.chosen = settings.loss, settings.loss_parameters
+        self.groups = settings.exclusive_columns
+        grouped = np.isin(np.arange(class_counts.shape[1]), [a for of in self.groups for a in of])
+        self.register_buffer("grouped", torch.from_numpy(grouped))
         counts = class_counts.clip(1)  # a class without a face is as rare as one with a single one
         beta = settings.loss_parameters.beta
-        odds = settings.logit_adjustment * (np.log(counts[1]) - np.log(counts[0]))
+        log_counts = np.log(counts)
+        odds = log_counts[1] - np.where(grouped, 0, log_counts[0])
+        odds = settings.logit_adjustment * odds
         for name, values in (("weights", class_weights(counts, beta)), ("adjustment", odds)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
         self.adjusts = settings.logit_adjustment > 0
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         if self.adjusts:
-            logits = logits + self.adjustment
+            logits = torch.where(self.grouped, logsigmoid(logits), logits) + self.adjustment
+            logits = log_odds(logits, self.groups)
         if self.name == "focal":
             return focal(logits, targets, self.chosen)
         if self.name == "asymmetric":
@@ -46,6 +55,13 @@ class AttributeLoss(nn.Module):
         if self.name == "class_balanced":
             loss = loss * torch.where(targets > 0.5, self.weights[1], self.weights[0])
         return loss
+
+    def counted(self, labels: Tensor) -> Tensor:
+        """Which losses count, (B, A) bool: those of known labels (B, A), -1 where unknown.
+
+        Of exclusive attributes that of the true one alone, −log p by the softmax: cross-entropy.
+        """
+        return torch.where(self.grouped, labels == 1, labels >= 0)
 
 
 def class_weights(counts: np.ndarray, beta: float) -> np.ndarray:

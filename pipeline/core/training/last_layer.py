@@ -4,14 +4,17 @@ Its logits are a linear function of features, so that a temperature an attribute
 layer's weights: what is calibrated needs nothing more wherever the network goes.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
+from scipy.special import log_expit, logsumexp
 from torch import Tensor, nn
 
 from pipeline.core.model_settings import ModelSettings
+from pipeline.core.networks.exclusive import last_layer
 from pipeline.core.training.loaders import FaceBatches, Loader, once
 from pipeline.core.training.transforms import prepare
 
@@ -25,14 +28,6 @@ class Outputs(NamedTuple):
     features: np.ndarray
     logits: np.ndarray
     labels: np.ndarray
-
-
-def last_layer(network: nn.Module) -> nn.Linear:
-    """The linear layer that makes the logits: the child ``attributes``, or the end of it."""
-    head = network.get_submodule("attributes")
-    layer = head[-1] if isinstance(head, nn.Sequential) else head
-    assert isinstance(layer, nn.Linear)
-    return layer
 
 
 @torch.inference_mode()
@@ -57,24 +52,40 @@ def read_outputs(
     return Outputs(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
 
 
-def temperatures(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+def temperatures(
+    labels: np.ndarray, logits: np.ndarray, groups: Sequence[Sequence[int]] = ()
+) -> np.ndarray:
     """(A,): dividing an attribute's logits by it gives the lowest log loss for these faces.
 
     Labels (N, A), of which the known ones count; logits (N, A). Guo et al., "On calibration of
     modern neural networks" (ICML 2017), for each attribute by itself. An attribute with fewer than
     ``MIN_CLASS`` faces of a class keeps 1. No prediction at a threshold of 0.5 changes, and no
-    ranking.
+    ranking. The columns of each of ``groups``, whose logits are log odds of a softmax, have one
+    temperature, if as many faces are known: the one for the softmax.
     """
     chosen = np.ones(labels.shape[1])
     fewest = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    fewest[[a for group in groups for a in group]] = 0
     for a in np.flatnonzero(fewest >= MIN_CLASS):
         known = labels[:, a] >= 0
         label, logit = labels[known, a], logits[known, a]
         true = np.where(label == 1, logit, -logit).astype(np.float64)
-        bounds = (np.log(COLDEST), np.log(HOTTEST))
-        found = minimize_scalar(log_loss, bounds=bounds, args=(true,), method="bounded")
-        chosen[a] = np.exp(found.x)
+        chosen[a] = best_temperature(log_loss, true)
+    for group in groups:
+        columns = list(group)
+        known = (labels[:, columns] == 1).any(axis=1)
+        if known.sum() >= MIN_CLASS:
+            # The logarithms of the softmax are the last layer's outputs but for one constant.
+            scores = log_expit(logits[known][:, columns].astype(np.float64))
+            true = labels[known][:, columns] == 1
+            chosen[columns] = best_temperature(softmax_log_loss, scores, true)
     return chosen
+
+
+def best_temperature(loss: Callable[..., float], *outputs: np.ndarray) -> float:
+    """The temperature at which ``loss(log temperature, *outputs)`` is lowest."""
+    bounds = (np.log(COLDEST), np.log(HOTTEST))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, args=outputs, method="bounded").x))
 
 
 def log_loss(log_temperature: float, true_logits: np.ndarray) -> float:
@@ -82,9 +93,15 @@ def log_loss(log_temperature: float, true_logits: np.ndarray) -> float:
     return float(np.logaddexp(0, -true_logits / np.exp(log_temperature)).mean())
 
 
+def softmax_log_loss(log_temperature: float, scores: np.ndarray, true: np.ndarray) -> float:
+    """The mean log loss of a softmax of scores (N, K) at a temperature; ``true`` (N, K) bool."""
+    divided = scores / np.exp(log_temperature)
+    return float((logsumexp(divided, axis=1) - divided[true]).mean())
+
+
 @torch.no_grad()
 def divide_logits(network: nn.Module, by: np.ndarray) -> None:
-    """Divide each attribute's logits by its own of ``by`` (A,), in the last layer's weights."""
+    """Divide each output of the last layer by its own of ``by`` (A,), in the layer's weights."""
     layer = last_layer(network)
     divisor = torch.as_tensor(by, dtype=layer.weight.dtype, device=layer.weight.device)
     layer.weight.div_(divisor[:, None])

@@ -117,11 +117,12 @@ class Learner:
     def losses(self, batch: Batch, output: Any, augmentation: Any) -> tuple[Tensor, Tensor]:
         """Each face's attribute loss (the mean over its known labels) and mask loss, both (B,).
 
-        A face without a known label has no attribute loss, 0. That a face with few labels weighs as
-        much as one with many is the normalisation of Durand et al., "Learning a deep ConvNet for
-        multi-label classification with partial labels" (CVPR 2019).
+        A group of exclusive attributes is one label. A face without a known label has no attribute
+        loss, 0. That a face with few labels weighs as much as one with many is the normalisation of
+        Durand et al., "Learning a deep ConvNet for multi-label classification with partial labels"
+        (CVPR 2019).
         """
-        logits, known = output.logits.float(), batch.labels >= 0
+        logits, known = output.logits.float(), self.attribute_loss.counted(batch.labels)
         losses = self.attribute_loss(logits, (batch.labels == 1).to(logits.dtype))
         attribute_loss = (losses * known).sum(1) / known.sum(1).clamp(min=1)
         return attribute_loss, mask_losses(output, batch, self.settings, self.table, augmentation)

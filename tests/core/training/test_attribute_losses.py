@@ -6,6 +6,7 @@ import torch
 from small_training import settings, train_small, weights, write_data
 from torchvision.ops import sigmoid_focal_loss
 
+from pipeline.core.networks.exclusive import log_odds
 from pipeline.core.training.attribute_losses import AttributeLoss, class_weights
 
 COUNTS = np.array([[90, 50, 999], [10, 50, 1]])
@@ -100,3 +101,32 @@ def test_each_loss_teaches_other_weights(tmp_path):
         train_small(tmp_path, tmp_path / str(number), epochs=1, **change)
         found.add(float(weights(tmp_path / str(number))["attributes.weight"].double().sum()))
     assert len(found) == len(changes)
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0])
+def test_of_exclusive_attributes_the_loss_is_the_cross_entropy_of_their_softmax(tau):
+    random = np.random.default_rng(5)
+    raw = torch.from_numpy(random.normal(0, 2, (50, 4)).astype(np.float32))
+    true = torch.from_numpy(random.integers(0, 3, 50))
+    labels = torch.nn.functional.one_hot(true, 3).to(torch.int8)
+    labels[::7] = -1  # nobody knows
+    labels = torch.cat([labels, torch.ones(50, 1, dtype=torch.int8)], 1)
+    counts = np.array([[95, 70, 35, 50], [5, 30, 65, 50]])
+    made = settings(
+        attributes=["Black_Hair", "Blond_Hair", "Gray_Hair", "Male"], logit_adjustment=tau,
+        exclusive={"hair": ["Black_Hair", "Blond_Hair", "Gray_Hair"]},
+    )  # fmt: skip
+    loss = AttributeLoss(made, counts)
+    logits = log_odds(raw, made.exclusive_columns)
+    found = loss(logits, (labels == 1).float()) * loss.counted(labels)
+    adjusted = raw[:, :3] + tau * torch.log(torch.from_numpy(counts[1, :3] / 100)).float()
+    expected = torch.nn.functional.cross_entropy(adjusted, true, reduction="none")
+    expected[::7] = 0
+    torch.testing.assert_close(found[:, :3].sum(1), expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(loss.counted(labels).sum(1), torch.where(labels[:, 0] < 0, 1, 2))
+
+
+def test_the_gradient_of_a_softmax_stays_finite_where_one_of_it_is_certain():
+    raw = torch.tensor([[80.0, -80.0, 0.0]], requires_grad=True)
+    torch.nn.functional.softplus(-log_odds(raw, [[0, 1, 2]])[:, 1]).sum().backward()
+    torch.testing.assert_close(raw.grad, torch.tensor([[1.0, -1.0, 0.0]]))

@@ -9,6 +9,7 @@ from scipy.special import expit
 from small_training import SIZE, settings, train_small, valid_predictions, weights, write_data
 
 from pipeline.core.networks import build
+from pipeline.core.networks.exclusive import log_odds
 from pipeline.core.networks.weights import read_metadata
 from pipeline.core.training.last_layer import divide_logits, temperatures
 
@@ -19,6 +20,21 @@ def test_a_temperature_is_the_one_by_which_logits_are_too_large():
     labels = random.random(calibrated.shape) < expit(calibrated)
     factors = np.array([3.0, 1.0, 0.4])
     np.testing.assert_allclose(temperatures(labels, calibrated * factors), factors, rtol=0.04)
+
+
+def test_exclusive_attributes_have_the_temperature_by_which_their_softmax_is_too_sharp():
+    random = np.random.default_rng(2)
+    calibrated = random.normal(0, 2, (20_000, 4))
+    drawn = np.log(random.exponential(size=(20_000, 3)))  # the Gumbel-max trick
+    labels = np.zeros((20_000, 4), np.int8)
+    labels[np.arange(20_000), np.argmax(calibrated[:, :3] - drawn, axis=1)] = 1
+    labels[:, 3] = random.random(20_000) < expit(calibrated[:, 3])
+    labels[:50, :3] = -1
+    logits = log_odds(torch.from_numpy(calibrated * [3, 3, 3, 0.5]), [[0, 1, 2]]).numpy()
+    found = temperatures(labels, logits, [[0, 1, 2]])
+    np.testing.assert_allclose(found, [3, 3, 3, 0.5], rtol=0.04)
+    labels[9:, :3] = -1
+    assert (temperatures(labels, logits, [[0, 1, 2]])[:3] == 1).all()
 
 
 def test_no_other_temperature_has_a_lower_log_loss():

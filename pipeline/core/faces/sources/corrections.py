@@ -52,6 +52,22 @@ def corrected(
             raise UserError(f"{path}, line {line}: {wrong}.")
         seen.add((name, attribute))
         values[rows[name], attributes.names.index(attribute)] = VALUES[value]
+    _require_one_of_each(labels.names, values, attributes, path)
     changed = (values != labels.attributes).sum(axis=0)
     counts = {n: int(c) for n, c in zip(attributes.names, changed, strict=True) if c}
     return replace(labels, attributes=values), counts
+
+
+def _require_one_of_each(
+    names: list[str], values: np.ndarray, attributes: AttributeSet, path: Path
+) -> None:
+    """``UserError`` unless each face has one of exclusive attributes, or all are unknown."""
+    for of in attributes.exclusive.values():
+        group = values[:, attributes.columns(of)]
+        one = ((group == 1).sum(axis=1) == 1) & (group >= 0).all(axis=1)
+        if not (fits := one | (group == UNKNOWN).all(axis=1)).all():
+            raise UserError(
+                f"{path} leaves {names[int(np.argmin(fits))]} not with one of {', '.join(of)},"
+                " which exclude each other; correct every one whose label changes, or make all"
+                " unknown."
+            )

@@ -1,10 +1,11 @@
 """A user's own labelled faces: a CSV and a folder of images. Documented in docs/faces.md.
 
 ``labels.csv`` has the columns ``image_name`` and the attributes of the data set's entry, or
-CelebA's 40, with the labels 1 and -1 or 1 and 0 throughout, and an empty cell where a label is
-unknown. Optional are ``split`` (train, valid, test; without the column all is test) and
-``identity`` (a number), and, for photographs to be aligned, the box (``x_1``, ``y_1``, ``width``,
-``height``) and five points (``lefteye_x`` … ``rightmouth_y``), as CelebA names them.
+CelebA's 40, with the labels 1 and -1 or 1 and 0 throughout, or words where the entry unfolds the
+column, and an empty cell where a label is unknown. Optional are ``split`` (train, valid, test;
+without the column all is test) and ``identity`` (a number), and, for photographs to be aligned, the
+box (``x_1``, ``y_1``, ``width``, ``height``) and five points (``lefteye_x`` … ``rightmouth_y``), as
+CelebA names them.
 """
 
 import io
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet
+from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet, value_name
 from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import describe_file
 from pipeline.core.faces.sources.images import Images
@@ -62,13 +63,20 @@ def open_folder(settings: dict[str, Any]) -> Folder:
     images, table = layout.find([IMAGES, f"{IMAGES}.zip"]), layout.find([LABELS])
     if images is None:
         raise UserError(f"{root} has no {IMAGES} folder and no {IMAGES}.zip; put the images there.")
-    attributes = AttributeSet.of(settings["attributes"])
-    labels = read_csv(table or root / LABELS, attributes)
+    labels = read_csv(table or root / LABELS, settings["attributes"], settings["unfold"])
     return Folder(labels, Images(images, labels.names))
 
 
-def read_csv(path: Path, attributes: AttributeSet) -> Labels:
-    """Read and check ``labels.csv``, also with ``;`` or tabs; ``UserError`` if it is wrong."""
+def read_csv(path: Path, entry: dict[str, Any] | None, unfold: dict[str, list[str]]) -> Labels:
+    """Read and check ``labels.csv``; ``UserError`` if it is wrong.
+
+    ``entry`` and ``unfold`` are those of the data set: see ``AttributeSet.of``.
+    """
+    return to_labels(path, read_cells(path), entry, unfold)
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """The cells of a CSV as text, also with ``;`` or tabs; ``UserError`` if it is none."""
     text = read_text(path)
     separator = separator_of(text) or ","
     try:
@@ -82,28 +90,40 @@ def read_csv(path: Path, attributes: AttributeSet) -> Labels:
             f"{path}, line 2: more fields than line 1 has columns; remove the extra ones, such as"
             " a comma at the end."
         )
-    _require_columns(path, table.columns.tolist(), attributes)
+    return table
+
+
+def to_labels(
+    path: Path, table: pd.DataFrame, entry: dict[str, Any] | None, unfold: dict[str, list[str]]
+) -> Labels:
+    """Check the cells of a table and make them labels; ``UserError`` if one is wrong."""
+    attributes = AttributeSet.of(entry, unfold)
+    yes_or_no = [name for name in entry or attributes.names if name not in unfold]
+    _require_columns(path, table.columns.tolist(), [*yes_or_no, *unfold], attributes == CELEBA)
     names = [normalized_label(name) for name in table["image_name"]]
     require_unique(path, names)
+    labels = _yes_or_no(path, table, yes_or_no)
+    for column, values in unfold.items():
+        labels |= _unfolded(path, table[column], values)
     boxes, points = (_numbers(path, table, columns) for columns in (BOX, POINTS))
     return Labels(
         names,
         _splits(path, table),
-        _attributes(path, table, attributes.names),
+        np.stack([labels[name] for name in attributes.names], axis=1),
         _identities(path, table),
         boxes,
         None if points is None else points.reshape(-1, 5, 2),
     )
 
 
-def _require_columns(path: Path, columns: list[str], attributes: AttributeSet) -> None:
+def _require_columns(path: Path, columns: list[str], attributes: list[str], celeba: bool) -> None:
     """``UserError`` unless a table has the attributes, and no column that is not known."""
-    required = ["image_name", *attributes.names]
+    required = ["image_name", *attributes]
     missing = [column for column in required if column not in columns]
     others = [c for c in columns if c not in {*required, "split", "identity", *BOX, *POINTS}]
     if missing:
-        hint = f"expected image_name and {', '.join(attributes.names)}."
-        if attributes == CELEBA:
+        hint = f"expected image_name and {', '.join(sorted(attributes))}."
+        if celeba:
             own = others or [column for column in columns if column in CELEBA.names] or ["Name"]
             listed = ", ".join(f"{name}: all" for name in own[:5]) + ", …" * (len(own) > 5)
             hint = (
@@ -122,18 +142,40 @@ def _require_columns(path: Path, columns: list[str], attributes: AttributeSet) -
         )
 
 
-def _attributes(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
-    """(N, A) int8 of labels that are 1 and -1, or 1 and 0, throughout; an empty cell is unknown."""
-    labels = table[list(names)].to_numpy(dtype=object)
+def _yes_or_no(path: Path, table: pd.DataFrame, names: list[str]) -> dict[str, np.ndarray]:
+    """(N,) int8 of each column: 1 and -1, or 1 and 0, throughout; an empty cell is unknown."""
+    labels = table[names].to_numpy(dtype=object)
     negative = "-1" if (labels == "-1").any() else "0"
     wrong = np.argwhere(~np.isin(labels, ["1", negative, ""]))
     if len(wrong):
         row, column = wrong[0]
         raise UserError(
             f"{path}, line {row + 2}, {names[column]}: {labels[row, column]!r} is not a label;"
-            " expected 1 and -1, or 1 and 0, throughout the file, or an empty cell if unknown."
+            " expected 1 and -1, or 1 and 0, throughout the file, or an empty cell if unknown;"
+            " words are listed in the data set's entry, as in"
+            f" unfold: {{{names[column]}: [{labels[row, column]}, another]}}."
         )
-    return np.where(labels == "", UNKNOWN, labels == "1").astype(np.int8)
+    values = np.where(labels == "", UNKNOWN, labels == "1").astype(np.int8)
+    return dict(zip(names, values.T, strict=True))
+
+
+def _unfolded(path: Path, cells: pd.Series, values: list[str]) -> dict[str, np.ndarray]:
+    """(N,) int8 for each of a column's values: whether it is that; an empty cell is unknown."""
+    unknown = (cells == "").to_numpy()
+    others = cells[~unknown & ~cells.isin(values)].value_counts()
+    if len(others):
+        raise UserError(
+            f"{path}, {cells.name}: {others.index[0]!r}, which {others.iloc[0]} rows have, is not"
+            f" among the values that the data set's entry unfolds, {', '.join(values)}"
+            f" ({len(others)} such values in all); add it there, or empty these cells, which are"
+            " then unknown."
+        )
+    return {
+        value_name(str(cells.name), value): np.where(unknown, UNKNOWN, cells == value).astype(
+            np.int8
+        )
+        for value in values
+    }
 
 
 def _splits(path: Path, table: pd.DataFrame) -> np.ndarray:
