@@ -25,7 +25,7 @@ RESERVED = {
     "leftmouth_y", "rightmouth_x", "rightmouth_y", "photograph", "face", "left", "top", "right",
     "bottom", "fault", "mean",
 }  # fmt: skip
-WITH_WORDS = {"folder"}  # sources whose labels are cells of a table
+WITH_WORDS = {"folder", "fairface", "utkface"}  # sources whose labels are cells of a table
 LONGEST = 65_536  # bytes of a list of names: half of what Linux takes in one argument
 
 

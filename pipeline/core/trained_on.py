@@ -7,6 +7,10 @@ SOURCES = {  # of a data set's entry: what its faces are
     "celeba": "images and labels in the form of CelebA's official files",
     "huggingface": "images and labels of a Hugging Face repository in CelebA's form",
     "folder": "images and labels of a user's own folder",
+    "lfwa": "LFWA's images and labels",
+    "celebamask_hq": "images and labels of CelebAMask-HQ",
+    "fairface": "FairFace's images and labels",
+    "utkface": "UTKFace's images, labelled by their names",
     "synthetic": "synthetic faces, drawn by attparse",
 }
 

@@ -3,14 +3,22 @@
 Opening a source reads and checks all its labels, before any image is read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.core.faces.sources import celeba, folder, huggingface
+from pipeline.core.faces.sources import (
+    celeba,
+    celebamask_hq,
+    fairface,
+    folder,
+    huggingface,
+    lfwa,
+    utkface,
+)
 from pipeline.core.faces.sources.labels import Labels
 
 
@@ -21,6 +29,15 @@ class Source(Protocol):
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
         """The encoded bytes of each image of ``rows``, or the reason why it cannot be read."""
+
+
+FROM_ROOT: dict[str, Callable[[dict[str, Any]], Source]] = {
+    "folder": folder.open_folder,
+    "lfwa": lfwa.open_lfwa,
+    "celebamask_hq": celebamask_hq.open_celebamask_hq,
+    "fairface": fairface.open_fairface,
+    "utkface": utkface.open_utkface,
+}
 
 
 def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -> Source:
@@ -40,8 +57,8 @@ def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -
             return celeba.open_synthetic(settings, drawn)
         if name == "huggingface":
             return huggingface.open_huggingface(settings, downloads)
-        if name == "folder":
-            return folder.open_folder(settings)
+        if name in FROM_ROOT:
+            return FROM_ROOT[name](settings)
         return celeba.open_celeba(settings, downloads)
     except PermissionError as error:
         raise UserError(

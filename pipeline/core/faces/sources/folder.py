@@ -21,9 +21,9 @@ from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import describe_file
 from pipeline.core.faces.sources.images import Images
 from pipeline.core.faces.sources.labels import Labels
-from pipeline.core.faces.sources.layout import Layout
+from pipeline.core.faces.sources.layout import Layout, required_root
 from pipeline.core.faces.sources.text import read_text, require_unique, separator_of
-from pipeline.core.faces.sources.trees import normalized_label
+from pipeline.core.faces.sources.trees import may_be_image, normalized_label
 from pipeline.core.faces.store import SPLITS
 
 LABELS, IMAGES = "labels.csv", "images"
@@ -40,10 +40,8 @@ TERMS = """The faces come from the user's own folder: their terms are those of w
 class Folder:
     """Faces with labels in a CSV file."""
 
-    terms = TERMS
-
-    def __init__(self, labels: Labels, images: Images) -> None:
-        self.labels, self._images = labels, images
+    def __init__(self, labels: Labels, images: Images, terms: str = TERMS) -> None:
+        self.labels, self._images, self.terms = labels, images, terms
         self.unmatched = images.unmatched
 
     def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
@@ -53,18 +51,36 @@ class Folder:
 
 def open_folder(settings: dict[str, Any]) -> Folder:
     """The faces below ``settings["root"]``: ``labels.csv`` and ``images`` (a folder, or a zip)."""
-    root = settings["root"]
-    if root is None or not root.is_dir():
-        raise UserError(
-            f"the data set's root {root} is not there; name the folder that has {LABELS} and"
-            f" {IMAGES}/."
-        )
+    root = required_root(settings["root"], f"{LABELS} and {IMAGES}/")
     layout = Layout(root, {LABELS, IMAGES, f"{IMAGES}.zip"})
     images, table = layout.find([IMAGES, f"{IMAGES}.zip"]), layout.find([LABELS])
     if images is None:
         raise UserError(f"{root} has no {IMAGES} folder and no {IMAGES}.zip; put the images there.")
     labels = read_csv(table or root / LABELS, settings["attributes"], settings["unfold"])
     return Folder(labels, Images(images, labels.names))
+
+
+def open_words(
+    root: Path, table: pd.DataFrame, columns: list[str], settings: dict[str, Any], terms: str
+) -> Folder:
+    """A known data set whose ``columns`` have words, of which the entry unfolds some.
+
+    ``table`` has ``image_name`` and ``split``, too; the images lie anywhere below ``root``.
+    """
+    entry, unfold = settings["attributes"] or {}, settings["unfold"]
+    if not entry or entry.keys() != unfold.keys() or not entry.keys() <= set(columns):
+        words = {column: ", ".join(sorted(set(table[column]) - {""})) for column in columns}
+        raise UserError(
+            "the data set's entry names what to learn under attributes, and its words under unfold,"
+            f" such as attributes: {{{columns[-1]}: all}} and unfold: {{{columns[-1]}:"
+            f" [{words[columns[-1]]}]}}; {root} has the columns "
+            + ", ".join(f"{column} ({of})" for column, of in words.items())
+            + "."
+        )
+    labels = to_labels(root, table[["image_name", *entry, "split"]], entry, unfold)
+    images = Images(root, labels.names)
+    images.unmatched = [(name, why) for name, why in images.unmatched if may_be_image(name)]
+    return Folder(labels, images, terms)
 
 
 def read_csv(path: Path, entry: dict[str, Any] | None, unfold: dict[str, list[str]]) -> Labels:

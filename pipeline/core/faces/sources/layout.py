@@ -16,6 +16,15 @@ DEPTH = 4  # folders below root that are searched
 PACKED = re.compile(r".*\.(7z|rar|tar|tgz|gz|z\d\d)(\.\d+)?", re.IGNORECASE)
 
 
+def required_root(root: Path | None, files: str) -> Path:
+    """A data set's root; if it is no folder a ``UserError`` that names the ``files`` for it."""
+    if root is None or not root.is_dir():
+        raise UserError(
+            f"the data set's root {root} is not there; name the folder that has {files}."
+        )
+    return root
+
+
 class Layout:
     """The files and folders of known names below a root; found folders are not searched."""
 
@@ -50,6 +59,13 @@ class Layout:
         if found:
             log.info("found %s", found[0])
         return found[0] if found else None
+
+    def require(self, *names: str) -> Path:
+        """``find``; ``UserError`` if there is none."""
+        if (found := self.find(names)) is None:
+            hint = self.archive_hint(names[0].split(".")[0])
+            raise UserError(f"{self.root} has no {names[0]}; put it there{hint}.")
+        return found
 
     def archive_hint(self, stem: str) -> str:
         """A clause on an archive that must be unpacked by hand first; empty if there is none."""

@@ -1,0 +1,46 @@
+"""UTKFace: age, gender and race in the names of the files (Zhang, Song and Qi, CVPR 2017).
+
+A name is ``[age]_[gender]_[race]_[date&time].jpg`` with numbers, here the words of FairFace. There
+is no official split and nobody's identity: of ten faces in the order of their names eight are
+train, one is valid and one test.
+"""
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import UserError
+from pipeline.core.faces.sources.folder import Folder, open_words
+from pipeline.core.faces.sources.layout import required_root
+from pipeline.core.faces.sources.trees import FolderTree
+
+NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_\d+\..*")
+GENDERS = ("Male", "Female")
+RACES = ("White", "Black", "Asian", "Indian", "Others")
+AGES = (*((3, "0-2"), (10, "3-9")), *((to, f"{to - 10}-{to - 1}") for to in range(20, 71, 10)))
+OLDEST = "more than 70"
+COLUMNS = ["age", "gender", "race"]
+TERMS = """UTKFace (Zhang, Song and Qi; CVPR 2017).
+
+For non-commercial research only. The copyright of the images is that of their owners, who may have
+images removed. https://susanqq.github.io/UTKFace/
+"""
+
+
+def open_utkface(settings: dict[str, Any]) -> Folder:
+    """The faces below ``settings["root"]``; files of other names are rejected images."""
+    root = required_root(settings["root"], "UTKFace's images")
+    rows = []
+    for name in sorted(FolderTree(root).names, key=lambda name: (PurePosixPath(name).name, name)):
+        if found := NAME.fullmatch(PurePosixPath(name).name):
+            age, gender, race = map(int, found.groups())
+            word = next((word for to, word in AGES if age < to), OLDEST)
+            rows.append((name, word, GENDERS[gender], RACES[race]))
+    if not rows:
+        raise UserError(f"{root} has no file named like [age]_[gender]_[race]_[date&time].jpg.")
+    table = pd.DataFrame(rows, columns=["image_name", *COLUMNS])
+    table["split"] = np.array([*["train"] * 8, "valid", "test"])[np.arange(len(table)) % 10]
+    return open_words(root, table, COLUMNS, settings, TERMS)
