@@ -1,29 +1,36 @@
 """Make a page to look at what a model got right and wrong: pick an attribute, see its faces.
 
 For each attribute the page has true and false positives and negatives of the test split, the most
-confident first, each with the predicted map (or the attention). It is one HTML file that needs no
-server and no network.
+confident first, each with the predicted map (or the attention), and the labels that the model
+contradicts most surely. It is one HTML file that needs no server and no network.
 """
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.core import stage
 from pipeline.core.evaluation.evaluated import EvaluatedFaces, open_evaluated
 from pipeline.core.evaluation.inference import Inference, heat_maps
+from pipeline.core.evaluation.label_issues import label_issues
 from pipeline.core.presentation import pages
 from pipeline.core.presentation.figures.faces import most_confident, overlay
 from pipeline.core.presentation.style import as_percent, readable
 from pipeline.core.trained_on import statement
 
-KINDS = {  # of ``most_confident``: heading, explanation
+KINDS = {  # those of ``most_confident``, and ISSUE: heading, explanation
     "true positive": ("Found", "labelled and predicted (true positives)"),
     "false positive": ("Wrongly found", "predicted but not labelled (false positives)"),
     "false negative": ("Missed", "labelled but not predicted (false negatives)"),
     "true negative": ("Correctly not found", "neither labelled nor predicted (true negatives)"),
 }
+ISSUE = "label issue"
+KINDS[ISSUE] = (
+    "Labels to check",
+    "the label is less likely than not, the least likely first: rows of label_issues.csv",
+)
 ATTENTION = "how much the network attended to each place, the same for all attributes"
 MAP = "the map that the network predicted for the attribute"
 
@@ -47,7 +54,10 @@ def write_gallery(
     path: Path, title: str, inference: Inference, test: EvaluatedFaces, each: int
 ) -> None:
     """Choose the faces, apply the network to each once, and write the page."""
+    issues = issues_by_attribute(test)
     chosen = [choose(test, k, each) for k in range(len(test.predictions.attributes))]
+    for k, kinds in enumerate(chosen):
+        kinds[ISSUE] = (issues[k][:each], len(issues[k]))
     shown: dict[int, list[int]] = {}  # the attributes that each face is shown for
     for k, kinds in enumerate(chosen):
         for faces, _ in kinds.values():
@@ -75,6 +85,16 @@ def choose(test: EvaluatedFaces, k: int, each: int) -> Chosen:
     threshold = float(test.predictions.thresholds[k])
     by_kind = most_confident(test.labels[:, k], test.probabilities[:, k], threshold)
     return {kind: (faces[:each], len(faces)) for kind, faces in by_kind.items()}
+
+
+def issues_by_attribute(test: EvaluatedFaces) -> list[np.ndarray]:
+    """For each attribute the test faces whose label the model contradicts, the surest first."""
+    table, faces = label_issues(test.predictions), pd.Index(test.predictions.names)
+    attributes = test.predictions.attributes
+    return [
+        faces.get_indexer(pd.Index(table.loc[table["attribute"] == name, "image_name"]))
+        for name in attributes
+    ]
 
 
 def encode(

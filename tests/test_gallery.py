@@ -11,6 +11,7 @@ from small_results import call, model, only
 from pipeline import gallery
 from pipeline.core.evaluation.evaluated import open_evaluated
 from pipeline.core.evaluation.inference import Inference
+from pipeline.core.evaluation.label_issues import label_issues
 from pipeline.core.presentation.figures.faces import KINDS
 
 NASTY = '</script><script>alert("1")</script><img src=x onerror=alert(2)>.jpg'
@@ -34,9 +35,9 @@ def test_each_attribute_shows_faces_of_each_kind_that_are_of_that_kind(page):
     shown = data(page, "attributes")
     assert [one["name"] for one in shown] == test.predictions.attributes
     for k, one in enumerate(shown):
-        assert [kind["kind"] for kind in one["kinds"]] == list(KINDS)
-        assert sum(kind["count"] for kind in one["kinds"]) == len(test.rows)
-        for kind in one["kinds"]:
+        assert [kind["kind"] for kind in one["kinds"]] == [*KINDS, gallery.ISSUE]
+        assert sum(kind["count"] for kind in one["kinds"][:4]) == len(test.rows)
+        for kind in one["kinds"][:4]:
             correct, positive = kind["kind"].split()
             assert len(kind["faces"]) == min(kind["count"], 2)
             for cell in kind["faces"]:
@@ -86,7 +87,7 @@ def test_the_most_confident_predictions_are_shown(page):
     test = open_evaluated(*only(model(), "faces", "predictions").values())
     faces = dict(zip(test.predictions.names, range(len(test.rows)), strict=True))
     for k, one in enumerate(data(page, "attributes")):
-        for kind in one["kinds"]:
+        for kind in one["kinds"][:4]:
             correct, positive = kind["kind"].split()
             is_kind = (test.predicted[:, k] == (positive == "positive")) & (
                 (test.labels[:, k] == test.predicted[:, k]) == (correct == "true")
@@ -94,3 +95,17 @@ def test_the_most_confident_predictions_are_shown(page):
             confidence = np.sort(abs(test.probabilities[is_kind, k] - 0.5))[::-1][:2]
             shown = [abs(test.probabilities[faces[c["name"]], k] - 0.5) for c in kind["faces"]]
             np.testing.assert_allclose(shown, confidence)
+
+
+def test_the_labels_that_the_model_contradicts_are_those_of_its_table_in_its_order(page):
+    test = open_evaluated(*only(model(), "faces", "predictions").values())
+    table, shown = label_issues(test.predictions), 0
+    for one in data(page, "attributes"):
+        of = table[table["attribute"] == one["name"]]
+        (kind,) = [kind for kind in one["kinds"] if kind["kind"] == gallery.ISSUE]
+        assert kind["count"] == len(of)
+        assert [cell["name"] for cell in kind["faces"]] == of["image_name"].tolist()[:2]
+        labels = ["yes" if value else "no" for value in of["value"]]
+        assert [cell["label"] for cell in kind["faces"]] == labels[:2]
+        shown += len(kind["faces"])
+    assert shown
