@@ -1,6 +1,8 @@
-"""What the tests share: the real faces, if they are here, and a way to run the workflow."""
+"""What the tests share: the schema, markers by fixture, and the real faces if they are here."""
 
+import logging
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in FIXTURE_MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(FIXTURE_MARKERS[fixture])
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> Iterator[None]:
+    """A stage that a test runs configures the root logger: not for the tests after it."""
+    yield
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):  # pytest's are others
+            root.removeHandler(handler)
+            handler.close()
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")
