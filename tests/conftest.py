@@ -29,7 +29,13 @@ def schema() -> dict[str, Any]:
 
 
 # What a fixture costs, or needs, marks every test that uses it: no one has to remember it.
-FIXTURE_MARKERS = {"real_faces": "data", "finished": "slow"}
+FIXTURE_MARKERS = {
+    "real_faces": "data",
+    "all_figures": "slow",
+    "finished": "slow",
+    "hub": "slow",
+    "pages_folder": "slow",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

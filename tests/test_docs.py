@@ -16,7 +16,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def pages_folder(tmp_path_factory):
     """A folder in which what the pages speak of lies where they say."""
     folder, files = tmp_path_factory.mktemp("project"), model()
     results = small_results()
@@ -35,8 +35,8 @@ def project(tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_lines_of_a_page_run(page, project, monkeypatch):
-    monkeypatch.chdir(project)
+def test_the_python_lines_of_a_page_run(page, pages_folder, monkeypatch):
+    monkeypatch.chdir(pages_folder)
     monkeypatch.syspath_prepend(str(ROOT))
     names: dict[str, object] = {}
     for number, block in enumerate(BLOCK.findall(page.read_text(encoding="utf-8"))):

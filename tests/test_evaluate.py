@@ -377,8 +377,8 @@ def test_an_artifact_that_is_not_that_of_its_summary_is_refused_before_the_work(
 @pytest.mark.parametrize(
     "network",
     [
-        {"network": "backbone", "backbone": "resnet18"},
-        {"network": "cnn_rnn"},
+        pytest.param({"network": "backbone", "backbone": "resnet18"}, marks=pytest.mark.slow),
+        pytest.param({"network": "cnn_rnn"}, marks=pytest.mark.slow),
         {"network": "mask_guided", "pooling": "grid", "channels": [4, 6, 8, 10]},
     ],
     ids=lambda network: network["network"],

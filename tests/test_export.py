@@ -19,7 +19,9 @@ from pipeline.core.networks.weights import load_network, save_weights
 from pipeline.core.training.transforms import prepare
 
 
-@pytest.fixture(scope="module", params=["attparsenet", "cnn_rnn"])
+@pytest.fixture(
+    scope="module", params=["attparsenet", pytest.param("cnn_rnn", marks=pytest.mark.slow)]
+)
 def exported(request, tmp_path_factory):
     """(files of the model, folder of the export)."""
     out = tmp_path_factory.mktemp(request.param)
@@ -117,7 +119,10 @@ def test_a_file_of_another_kind_ends_in_one_sentence_before_the_work(tmp_path, f
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("pooling", ["regions", "mean_regions", "grid"])
+@pytest.mark.parametrize(
+    "pooling",
+    ["regions", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mean_regions", "grid"))],
+)
 def test_onnx_equals_torch_for_mask_guided_maps_included(real_faces, tmp_path, pooling):
     torch.manual_seed(0)
     settings = replace(
@@ -155,6 +160,7 @@ def test_onnx_equals_torch_for_networks_on_a_body_of_timm(real_faces, tmp_path, 
     compare(tmp_path / "weights.safetensors", tmp_path, real_faces, 2)
 
 
+@pytest.mark.slow
 def test_onnx_equals_torch_on_real_faces_at_the_width_of_the_demo(real_faces, tmp_path):
     torch.manual_seed(0)
     settings = replace(load_network(model()["weights"])[1], width=0.125)

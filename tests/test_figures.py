@@ -22,7 +22,7 @@ from pipeline.core.presentation.style import readable
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
+def all_figures(tmp_path_factory):
     """All figures of AttParseNet and its data."""
     out, files, data = tmp_path_factory.mktemp("figures"), model(), small_results()
     draw_numbers(files, out)
@@ -38,9 +38,8 @@ def draw_numbers(files, out):
                                           "table"), out=out)  # fmt: skip
 
 
-@pytest.mark.slow
-def test_every_figure_is_drawn_as_svg_or_png(drawn):
-    kinds = {path.name: path.read_bytes()[:5] for path in drawn.iterdir()}
+def test_every_figure_is_drawn_as_svg_or_png(all_figures):
+    kinds = {path.name: path.read_bytes()[:5] for path in all_figures.iterdir()}
     assert {name for name in kinds if name.endswith(".svg")} == {
         "training.svg", "attributes.svg", "reliability.svg", "precision_recall.svg",
         "confusion.svg", "groups.svg", "counts.svg", "balance.svg",
@@ -52,10 +51,10 @@ def test_every_figure_is_drawn_as_svg_or_png(drawn):
         assert start == (b"\x89PNG\r" if name.endswith("png") else b"<?xml")
 
 
-def test_equal_results_give_equal_figures(drawn, tmp_path):
+def test_equal_results_give_equal_figures(all_figures, tmp_path):
     draw_numbers(model(), tmp_path)
     for path in tmp_path.iterdir():
-        assert path.read_bytes() == (drawn / path.name).read_bytes(), path.name
+        assert path.read_bytes() == (all_figures / path.name).read_bytes(), path.name
 
 
 def test_a_model_of_one_attribute_without_maps_is_drawn_too(tmp_path):
@@ -171,8 +170,8 @@ def test_costs_add_up_the_jobs_of_a_rule(tmp_path):
         assert words in text
 
 
-def test_faces_without_landmarks_are_counted_by_split(drawn):
-    assert "no masks; train 0, valid 0, test 1" in (drawn / "counts.svg").read_text()
+def test_faces_without_landmarks_are_counted_by_split(all_figures):
+    assert "no masks; train 0, valid 0, test 1" in (all_figures / "counts.svg").read_text()
 
 
 def test_where_all_faces_are_of_one_class_no_example_is_shown(tmp_path):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 SNAKEFILE = f"""
 include: "{ROOT}/workflow/rules/internals.smk"
 

@@ -57,6 +57,7 @@ def test_every_artifact_has_the_names_and_the_regions(own):
     assert [group["by"] for group in metrics["groups"]] == [["Over_40"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", ["attparsenet"], indirect=True)
 def test_figures_and_gallery_show_them(own, tmp_path):
     files = {"weights": own / "weights.safetensors", "faces": own / "faces"}

@@ -97,6 +97,7 @@ def test_odd_photographs_get_a_row_each_and_the_run_goes_on(tmp_path, face):
         assert all((numbers(rows[name]) >= 0) & (numbers(rows[name]) <= 1))
 
 
+@pytest.mark.slow
 def test_a_photograph_of_fifty_megapixels_is_predicted_like_a_small_one(tmp_path, face):
     small = scene(face, (600, 800), ((300, 150, 1.0),))
     write(tmp_path / "in/small.png", small)
@@ -215,6 +216,7 @@ def test_an_output_that_is_a_file_is_refused(tmp_path, face):
         predicted(tmp_path / "in", tmp_path / "in/face.png")
 
 
+@pytest.mark.slow
 def test_weights_and_photographs_suffice_anywhere(tmp_path, face):
     """A folder that holds nothing else, in a process of its own."""
     shutil.copy(model()["weights"], tmp_path)

@@ -379,6 +379,7 @@ def test_early_stopping_waits_for_so_many_epochs_without_a_better_one():
     assert finished(history, settings(epochs=4))
 
 
+@pytest.mark.slow
 def test_a_compiled_network_learns_the_same_under_the_same_names(data, tmp_path, monkeypatch):
     """Without a compiler behind it: what is traced runs as it is."""
     compiled = []

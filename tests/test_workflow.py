@@ -111,6 +111,7 @@ def test_a_fresh_checkout_plans_every_stage(project):
         assert f"\n{rule} " in plan.stdout
 
 
+@pytest.mark.slow
 def test_imagenets_weights_are_fetched_by_their_hash_and_renamed_for_the_network(project):
     frozen = "{network: backbone, backbone: mobilenetv2_100, pretrained: true, frozen: all,"
     frozen += " segmentation_weight: 0, epochs: 1, batch_size: 14}"
@@ -122,6 +123,7 @@ def test_imagenets_weights_are_fetched_by_their_hash_and_renamed_for_the_network
     assert "--initial downloads/mobilenetv2_100-imagenet.pth --rename '[[" in training
 
 
+@pytest.mark.slow
 def test_another_last_layer_is_made_of_its_models_weights_which_are_trained_first(project):
     overlay = "models: {balanced: {like: mask_free, last_layer_of: mask_free, groups: [Male]}}"
     plan = project.snakemake("train_balanced", "--dry-run", "--printshellcmds", overlay=overlay)
@@ -131,6 +133,7 @@ def test_another_last_layer_is_made_of_its_models_weights_which_are_trained_firs
     assert "--out results/tiny/balanced/seed-64" in plan.stdout
 
 
+@pytest.mark.slow
 def test_who_gives_two_cores_gets_no_more_threads(project):
     plan = project.snakemake("compare_models", "compare_pairs", "-n", "--printshellcmds")
     assert plan.returncode == 0, plan.stdout
@@ -301,6 +304,7 @@ def test_a_photograph_that_is_replaced_is_predicted_again(finished):
     assert finished.ran(page) == {"predict_photographs": 1}
 
 
+@pytest.mark.slow
 def test_a_file_of_a_users_data_set_that_changed_is_read_again(project):
     root = official(project)
     assert project.snakemake("faces", overlay="dataset: official").returncode == 0
@@ -317,6 +321,7 @@ def test_deleting_all_output_is_refused_in_one_sentence(project):
     stops(project.snakemake("faces", "--delete-all-output"), "rm -r results/")
 
 
+@pytest.mark.slow
 def test_a_list_can_be_given_on_the_command_line(project):
     plan = project.snakemake("train_attparsenet", "--dry-run", "--config", "seeds=[65]")
     assert "seed 65" in plan.stdout
@@ -424,6 +429,7 @@ def test_landmarks_are_found_again_where_a_detector_came_or_went(finished, tmp_p
     assert "Params have changed" in plan
 
 
+@pytest.mark.slow
 def test_a_list_of_names_that_changed_is_read_again(project):
     official(project)
     overlay = "{dataset: official, datasets: {official: {names: names.txt}}}"
@@ -443,6 +449,7 @@ def official(project: Project) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_model_may_have_the_name_of_a_figure(project):
     overlay = "models: {data: {like: cnn_rnn}, sort: {like: cnn_rnn}}\ntrain: [data, sort]"
     plan = project.snakemake("figures_data", "compare_models", "--dry-run", overlay=overlay)
@@ -461,6 +468,7 @@ def test_a_mistake_ends_in_one_sentence_before_any_work(project, overlay, says):
     stops(project.snakemake("train_attparsenet", overlay=overlay), says)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "spoilt", "says"),
     [
@@ -491,17 +499,20 @@ def stops(run: subprocess.CompletedProcess[str], says: str) -> None:
     assert set(finished_rules(run)) <= {"fetch_detector"}
 
 
+@pytest.mark.slow
 def test_results_may_go_to_another_working_folder(project, tmp_path):
     run = project.snakemake("faces", "--directory", str(tmp_path))
     assert run.returncode == 0, run.stdout
     assert (tmp_path / "results/tiny/faces.json").exists()
 
 
+@pytest.mark.slow
 def test_a_project_in_a_folder_with_braces_is_refused_in_one_sentence(tmp_path):
     run = Project(tmp_path / "a{b}").snakemake("faces")
     stops(run, "move it to a folder without { and }")
 
 
+@pytest.mark.slow
 def test_a_cluster_and_a_python_in_a_folder_with_a_space_are_refused_in_one_sentence(
     project, tmp_path
 ):

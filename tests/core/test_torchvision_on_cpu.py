@@ -34,11 +34,13 @@ def python(code: str, path: str = "") -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_torchvision_of_this_installation_can_be_imported():
     code = "import pipeline, torchvision; print(torchvision.models.resnet18().fc.out_features)"
     assert python(code) == "1000\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loads", [True, False], ids=["library of its own", "no library"])
 def test_operators_are_declared_only_where_the_library_does_not_load(tmp_path, loads):
     (tmp_path / "torchvision").mkdir()

@@ -315,6 +315,7 @@ def test_the_layouts_that_people_have_give_the_faces_of_the_official_one(source,
     assert f"found {source.root}" in (tmp_path / "out/acquire.log").read_text()
 
 
+@pytest.mark.slow
 def test_kaggles_and_the_drives_layout_of_the_real_faces_give_the_official_hash(
     real_faces, tmp_path
 ):

@@ -27,6 +27,7 @@ def test_of_people_in_strips_and_rows_95_percent_are_found_and_nobody_twice(real
         assert found.twice == 0
 
 
+@pytest.mark.slow
 def test_neither_eyes_nor_ears_of_a_large_face_are_faces(real_faces):
     images, truths = known_faces(real_faces / "landmarks68/aligned", slice(0, 6))
     with open_finder(fetched_model()) as finder:

@@ -88,7 +88,7 @@ def read_in_worker(opened, rows):
     return opened.region_bits(rows)
 
 
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("method", ["forkserver", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_an_open_store_reads_the_same_in_several_workers_at_once(tmp_path, method):
     faces = drawn(11)
     write(tmp_path / "masks.zarr", faces, 4)
@@ -104,6 +104,7 @@ def read_with_few_files(opened, rows):
     return opened.region_bits(rows)
 
 
+@pytest.mark.slow
 def test_a_store_of_more_shards_than_a_process_may_open_files_is_read(tmp_path):
     faces = drawn(mask_store.MAX_OPEN + 200)
     write(tmp_path / "masks.zarr", faces, 1)

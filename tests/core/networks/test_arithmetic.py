@@ -1,5 +1,6 @@
 """What a network costs an image is what its layers add up to, and what docs/models.md says."""
 
+import pytest
 import torch
 import yaml
 from conftest import ROOT, schema
@@ -46,6 +47,7 @@ def test_the_lstm_and_the_attention_of_the_cnn_rnn_count():
     assert multiply_adds(chosen) == resnet + places * (lstm + attention) + head
 
 
+@pytest.mark.slow
 def test_the_documents_have_what_each_published_model_costs():
     config = complete(yaml.safe_load((ROOT / "config.yaml").read_text()), schema())
     costs = {name: cost(model) for name, model in config["models"].items() if "_share_" not in name}

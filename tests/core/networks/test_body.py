@@ -20,6 +20,7 @@ BODIES = [
 ]  # fmt: skip
 # Whose stride of 4 leaves a rest of the side out.
 COARSER = {"convnext_atto", "edgenext_xx_small", "swin_tiny_patch4_window7_224"}
+QUICK = {"mobilenetv3_small_050", "convnext_atto", "pvt_v2_b0"}  # the others are slow
 BASE = {"attributes": list(ATTRIBUTES), "input_size": list(SIZE)}
 
 
@@ -29,7 +30,10 @@ def network_of(kind: str, backbone: str, **changes):
 
 
 @pytest.mark.parametrize("kind", ["backbone", "mask_guided"])
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BODIES],
+)
 def test_a_body_of_timm_has_maps_at_a_quarter_and_all_of_it_learns(kind, name):
     """A weight without a gradient would end a training on several devices."""
     network = network_of(kind, name)
