@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from torch import nn
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, checked_faces, open_faces
-from pipeline.core.files import digest, remove, replacing, sha256, write_json
+from pipeline.core.files import alone, digest, remove, replacing, sha256, write_json
 from pipeline.core.masks.store import check_masks
 from pipeline.core.model_settings import (
     TrainingSettings,
@@ -75,17 +76,18 @@ def train(args: argparse.Namespace) -> None:
     account["trained_on"] = trained_on.to_dict()
 
     folder = args.checkpoints / fingerprint(account)[:12]
-    state = read_checkpoint(folder, may_write=RANK == 0)
-    checkpoints = Checkpoints(folder, state, trained_on)
-    # Also where no epoch is left: there all processes meet, so all have read the checkpoint by now.
-    Training(learner, data, checkpoints, began).run()
-    if RANK == 0:
-        best = ranked(checkpoints.history, settings)[0]
-        account["epochs"], account["best_epoch"] = len(checkpoints.history), best
-        account |= write_best(args.weights, epoch_file(folder, best), learner, data, trained_on)
-        write_history(args.history, checkpoints.history)
-        write_json(args.run, account)
-        remove(folder / LAST)  # the training is over: to ask again is to train anew
+    with alone(folder) if RANK == 0 else nullcontext():
+        state = read_checkpoint(folder, may_write=RANK == 0)
+        checkpoints = Checkpoints(folder, state, trained_on)
+        # Also where no epoch is left: there all processes meet, and so have read the checkpoint.
+        Training(learner, data, checkpoints, began).run()
+        if RANK == 0:
+            best = ranked(checkpoints.history, settings)[0]
+            account["epochs"], account["best_epoch"] = len(checkpoints.history), best
+            account |= write_best(args.weights, epoch_file(folder, best), learner, data, trained_on)
+            write_history(args.history, checkpoints.history)
+            write_json(args.run, account)
+            remove(folder / LAST)  # the training is over: to ask again is to train anew
     log.info("trained in %.1f min; %s has the best epochs", (time.monotonic() - began) / 60, folder)
 
 

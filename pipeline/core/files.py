@@ -1,14 +1,17 @@
 """Files that appear whole or not at all, the hashes by which they are known, and their reading."""
 
 import csv
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.core.errors import UserError
 
@@ -21,19 +24,69 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a name beside ``path``; rename it to ``path`` once the block has ended well.
 
     Works for a file and for a folder. After an error, and after a kill followed by the next
-    run, nothing of the attempt is left under either name.
+    run, nothing of the attempt is left under either name. ``UserError`` if another process is
+    writing it.
+    """
+    partial, earlier = (path.with_name(f".{path.name}.{end}") for end in ("partial", "earlier"))
+    with alone(path):
+        _clear_away(path, partial, earlier)
+        try:
+            yield partial
+            flush(partial)
+            if partial.is_dir() and path.is_dir():  # never a folder for a file
+                path.replace(earlier)  # to delete it takes time, in which half of it would be there
+            partial.replace(path)
+        finally:
+            _clear_away(path, partial, earlier)
+
+
+def _clear_away(path: Path, partial: Path, earlier: Path) -> None:
+    """Remove what an attempt has left; the earlier result comes back if nothing took its place."""
+    if earlier.exists() and not path.exists():
+        earlier.replace(path)
+    remove(partial)
+    remove(earlier)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the right to write ``path``, which no other process has meanwhile, else ``UserError``.
+
+    The right is a lock on a file beside it, which the system drops when its process ends. A file
+    system without locks is trusted to have one writer.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    remove(partial)
-    try:
-        yield partial
-        flush(partial)
-        if partial.is_dir() and path.is_dir():  # never a folder for a file
-            remove(path)
-        partial.replace(path)
-    finally:
-        remove(partial)
+    lock = path.with_name(f".{path.name}.lock")
+    with _locked(lock, path):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _locked(lock: Path, path: Path) -> BinaryIO:
+    """The open and locked file ``lock``, of which the process before may remove the name."""
+    while True:
+        try:
+            file = lock.open("wb")
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.close()
+                raise UserError(
+                    f"{path} is being written by another process: wait until that has ended, then"
+                    " run the same command again."
+                ) from None
+            return file
+        file.close()
 
 
 def remove(path: Path) -> None:
@@ -117,9 +170,22 @@ def unfit(path: Path, what: str, names: tuple[str, ...], error: Exception) -> Us
     )
 
 
+FORMULA = re.compile(r"[\t\r ]*[=+@-].*[(|!]", re.DOTALL)
+
+
+def is_formula(name: str) -> bool:
+    """Whether a spreadsheet that opens a table would run this name.
+
+    A formula can do harm that calls a function, or names another program, sheet or file:
+    =HYPERLINK(…), =cmd|…!A0. -1.jpg, @me.jpg and the like are names, and stay names.
+    """
+    return bool(FORMULA.match(name))
+
+
 def written(name: str) -> str:
-    """A file's name as text for tables and pages; bytes that are no UTF-8 are written in hex."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A file's name as text for tables and pages: no formula, and in hex what is no UTF-8."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return f"'{text}" if is_formula(text) else text
 
 
 def sha256(path: Path, *names: str) -> str:

@@ -8,9 +8,10 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -121,13 +122,14 @@ def running(*log_files: Path | None) -> Iterator[None]:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(logging.WARNING)
     handlers[0].setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    for log_file in filter(None, log_files):
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
-        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    try:
+        handlers += [LogFile(file) for file in filter(None, log_files)]
+    except OSError as error:
+        sys.exit(f"attparse: {disk_fault(error) or error}")
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(True)
     log.info("started: %s", shlex.join(sys.orig_argv))
+    threading.excepthook = _end_thread
     if getattr(signal.getsignal(signal.SIGINT), "__module__", "") == __name__:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -143,6 +145,33 @@ def running(*log_files: Path | None) -> Iterator[None]:
         log.info("stopped: %s", sentence, exc_info=not isinstance(error, UserError))
         # torch puts the traceback of a loader's worker before the sentence.
         sys.exit(f"attparse: {sentence.rsplit('UserError: ', 1)[-1].strip()}")
+
+
+def _end_thread(fault: threading.ExceptHookArgs) -> None:
+    """A thread that meets a full disk hands its error on, which ends the stage in one sentence."""
+    if disk_fault(fault.exc_value):
+        log.info("a thread ended", exc_info=fault.exc_value)
+    else:
+        threading.__excepthook__(fault)
+
+
+class LogFile(logging.FileHandler):
+    """A file that details are appended to; that it cannot take them is said once, untraced."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, encoding="utf-8")
+        self.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+        self.whole = True
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        if self.whole:
+            print(f"WARNING: {self.baseFilename} lacks lines: {sys.exc_info()[1]}", file=sys.stderr)
+        self.whole = False
+
+    def close(self) -> None:
+        with suppress(OSError):  # of lines that it could not take
+            super().close()
 
 
 def disk_fault(error: BaseException | None) -> str:

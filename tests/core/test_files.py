@@ -1,11 +1,15 @@
 """Results appear whole or not at all."""
 
+import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from pipeline.core import files
 from pipeline.core.errors import UserError
@@ -44,6 +48,51 @@ def test_what_a_killed_attempt_left_is_not_taken_over(tmp_path: Path, folder: bo
         write(partial, "new", folder)
     assert read(result, folder) == "new"
     assert list(tmp_path.iterdir()) == [result]
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_an_earlier_folder_that_a_kill_left_aside_comes_back_until_its_successor_is_there(
+    tmp_path: Path, placed: bool
+):
+    result = tmp_path / "result"
+    write(tmp_path / ".result.earlier", "old", folder=True)
+    if placed:
+        write(result, "new", folder=True)
+    with pytest.raises(RuntimeError), files.replacing(result):
+        raise RuntimeError
+    assert read(result, folder=True) == ("new" if placed else "old")
+    assert list(tmp_path.iterdir()) == [result]
+
+
+def test_what_another_process_is_writing_is_refused_until_that_has_ended(tmp_path: Path):
+    """Whichever way it ends."""
+    result = tmp_path / "result"
+    program = f"""if True:
+        from pathlib import Path
+        from pipeline.core.files import replacing
+        with replacing(Path({str(result)!r})):
+            print("writing", flush=True)
+            input()
+    """
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "writing\n"
+        with pytest.raises(UserError, match="result is being written by another process: wait"):
+            files.write_text(result, "mine")
+        other.kill()
+    files.write_text(result, "mine")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("result", "mine")]
+
+
+def test_where_the_file_system_has_no_locks_results_are_written_all_the_same(tmp_path, monkeypatch):
+    def no_lock(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(files.fcntl, "lockf", no_lock)
+    files.write_text(tmp_path / "result", "mine")
+    assert [file.name for file in tmp_path.iterdir()] == ["result"]
 
 
 def write(path: Path, text: str, folder: bool) -> None:
@@ -141,3 +190,8 @@ def test_a_table_has_fixed_decimals_and_no_value_where_there_is_none(tmp_path: P
 def test_names_that_are_no_utf8_can_be_written():
     assert files.written(os.fsdecode(b"caf\xe9.jpg")) == "caf\\xe9.jpg"
     assert files.written("café.jpg") == "café.jpg"
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_written_as_text():
+    assert files.written('=HYPERLINK("x").jpg') == '\'=HYPERLINK("x").jpg'
+    assert files.written("-1.jpg") == "-1.jpg"

@@ -109,6 +109,21 @@ def test_a_file_that_outgrows_a_limit_leaves_the_earlier_result_and_one_sentence
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("result", "earlier")]
 
 
+def test_a_log_that_cannot_be_opened_is_one_sentence(tmp_path):
+    (tmp_path / "logs").write_text("no folder")
+    with pytest.raises(SystemExit, match=r"attparse: .*logs"), stage.running(tmp_path / "logs/log"):
+        pass
+
+
+def test_a_log_that_takes_no_more_is_named_once_and_ends_nothing(capsys):
+    with stage.running(Path("/dev/full")):
+        stage.log.info("one line")
+        stage.log.info("another")
+    said = capsys.readouterr().err
+    assert said.startswith("WARNING: /dev/full lacks lines: [Errno 28]")
+    assert said.count("\n") == 1
+
+
 def test_an_interrupt_is_one_sentence_with_status_130(tmp_path, capsys):
     with pytest.raises(SystemExit) as end, stage.running(tmp_path / "log"):
         raise KeyboardInterrupt

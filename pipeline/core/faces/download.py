@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import is_html
-from pipeline.core.files import flush
+from pipeline.core.files import alone, flush
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,14 @@ def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> Non
 
     ``digest`` is an md5, a sha256 or ``any``. After a transient failure the next attempt follows
     after ``wait`` seconds, then twice that, and so on. ``UnobtainableError`` if the file cannot be
-    downloaded or is not the expected one; another ``OSError`` if the disk is full.
+    downloaded or is not the expected one; another ``OSError`` if the disk is full; ``UserError`` if
+    another process is downloading it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path):
+        _obtain(url, path, digest, attempts, wait)
+
+
+def _obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> None:
     unchecked = path.with_name(f".{path.name}.unchecked")
     log.info("fetching %s from %s", path.name, url)
     for attempt in range(1, attempts + 1):

@@ -57,8 +57,9 @@ class Checkpoints:
         self.saved = time.monotonic()
         state = {**learner.state_dict(), "history": self.history}
         if fabric.is_global_zero:
-            with replacing(self.folder / LAST) as partial:
-                torch.save(state, partial)
+            # Into a file of Python's: torch's own says nothing of a last write that failed.
+            with replacing(self.folder / LAST) as partial, partial.open("wb") as stream:
+                torch.save(state, stream)
 
     def end_epoch(self, fabric: Fabric, learner: Learner, row: dict[str, float]) -> None:
         """Keep the epoch's row, its weights if they are among the best, and a checkpoint."""
