@@ -22,7 +22,7 @@ from pipeline.core.faces.sources.corrections import corrected
 from pipeline.core.faces.sources.labels import Labels, is_subset, select
 from pipeline.core.faces.split_checks import identities_apart
 from pipeline.core.faces.store import SPLITS, Face, face_writer, faces_sha256
-from pipeline.core.faces.verification import find_fault
+from pipeline.core.faces.verification import find_fault, name_fault
 from pipeline.core.files import csv_rows, sha256, write_json, write_text, written
 from pipeline.core.landmarks.photographs import AlignedSource, open_detectors
 from pipeline.core.partition import batched
@@ -82,7 +82,7 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
     unmatched = [] if is_subset(settings) else source.unmatched
     rejected = RejectedImages(len(rows) + len(unmatched), settings["max_rejected"])
     for name, reason in unmatched:
-        rejected.add(written(name), reason)
+        rejected.add(name, reason)
     for warning in identities_apart(np.array(SPLITS)[labels.splits], labels.identities):
         log.warning("%s", warning)
     counts, unknown = dict.fromkeys(SPLITS, 0), np.zeros(len(attributes.names), int)
@@ -93,7 +93,7 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
         verified = verify_images(source, rows, (height, width), threads)
         for row, encoded, fault in stage.progress(verified, len(rows), "verifying"):
             face = make_face(labels, row, encoded)
-            if fault:
+            if fault := fault or name_fault(face.name):
                 rejected.add(face.name, fault)
                 continue
             faces.add(face)
@@ -131,6 +131,7 @@ class RejectedImages:
         self.images: list[tuple[str, str]] = []
 
     def add(self, name: str, reason: str) -> None:
+        name = written(name)
         log.info("rejected %s: %s", name, reason)
         self.images.append((name, reason))
         if len(self.images) > self.max_share * self.total:

@@ -2,6 +2,14 @@
 
 from pipeline.core.faces.decoding import Header, ImageError, decode_with_header, read_header
 from pipeline.core.faces.exif import UNCLEAR, UPRIGHT
+from pipeline.core.files import is_formula
+
+
+def name_fault(name: str) -> str | None:
+    """Why an image cannot be stored under its name, which tables have as it is; None if it can."""
+    if is_formula(name):
+        return "has a name that a spreadsheet would run as a formula; rename it"
+    return None
 
 
 def find_fault(encoded: bytes, size: tuple[int, int]) -> str | None:
