@@ -85,7 +85,8 @@ def align_folder(
     images = FolderTree(photographs)
     names = sorted(name for name in images.names if may_be_image(name))
     header = ["image_name", "points", *(f"m_{i}" for i in range(6)), "reason"]
-    with csv_rows(table, header) as write_row, replacing(out) as folder:
+    # The folder comes last: until it is there, the same command may be run again.
+    with replacing(out) as folder, csv_rows(table, header) as write_row:
         folder.mkdir()
         for name in stage.progress(names, len(names), "aligning", "photograph"):
             given = np.reshape(points[name], (5, 2)) if name in points else None
