@@ -462,6 +462,7 @@ def test_a_model_may_have_the_name_of_a_figure(project):
         ("datset: tiny", "did you mean 'dataset'"),
         ("models: {attparsenet: {epoch: 2}}", "did you mean 'epochs'"),
         ("{dataset: gone, datasets: {gone: {source: celeba, root: nowhere}}}", "nowhere"),
+        ("predict: {photographs: 'my {holiday}'}", "move it to a folder without { and }"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence_before_any_work(project, overlay, says):

@@ -28,12 +28,18 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
+
+def without_braces(what, path):
+    """End in a sentence where a path has what Snakemake takes for wildcards."""
+    if set("{}") & set(str(path)):
+        sys.exit(
+            f"attparse: {what} {path}, and Snakemake takes what stands in braces for wildcards;"
+            " move it to a folder without { and }, or rename it."
+        )
+
+
 ROOT = Path(workflow.basedir)
-if set("{}") & set(str(ROOT)):
-    sys.exit(
-        f"attparse: the project lies in {ROOT}, and Snakemake takes what stands in braces for"
-        " wildcards; move it to a folder without { and }."
-    )
+without_braces("the project lies in", ROOT)
 sys.path.insert(0, str(ROOT))
 
 from pipeline.core.configuration import compared_models, complete, share_name
@@ -67,6 +73,14 @@ try:
     config = complete(config, SCHEMA)
 except UserError as error:
     sys.exit(f"attparse: {error}")
+
+without_braces("predict: photographs: is", config["predict"]["photographs"])
+for name, entry in config["datasets"].items():
+    if not isinstance(entry["names"], list):
+        without_braces(f"datasets: {name}: names: is", entry["names"])
+    without_braces(f"datasets: {name}: corrections: is", entry["labels"]["corrections"])
+for name, model in config["models"].items():
+    without_braces(f"models: {name}: initial_weights: is", model["initial_weights"])
 
 DATASET = config["dataset"]
 # Of a model trained with a seed, and of its evaluation: below results/, logs/ and benchmarks/.
