@@ -4,6 +4,7 @@ A fork costs no import of torch, so that hundreds of runs are possible. What a s
 imported here first; nothing is computed in this process, whose threads a fork would lose.
 """
 
+import atexit
 import json
 import os
 import shlex
@@ -13,20 +14,24 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from conftest import schema
+from faults.counts import FULL
 from small_results import detector
 
 from pipeline import (
     acquire,
+    align,
     compare,
     evaluate,
+    export,
+    fetch,
     figures,
     gallery,
     landmarks,
@@ -74,6 +79,10 @@ class Step:
         return [
             flag if flag.startswith("{") else flag.replace("@", f"{folder}/") for flag in self.flags
         ]
+
+    def logged(self) -> "Step":
+        """The same with a log, as a rule has one."""
+        return replace(self, flags=(*self.flags, "--log", "@logs/stage.log"))
 
 
 def step(name: str, module: Any, command: str, outputs: str, settings: Any = None) -> Step:
@@ -127,7 +136,17 @@ def steps() -> dict[str, Step]:
              "gallery.html"),
         step("predict", predict, f"{run} --photographs @drawn/img_align_celeba --out @predicted",
              "predicted/faces.csv predicted/index.html"),
+        step("align", align, f"--photographs @drawn/img_align_celeba --model {model} --out @aligned"
+             " --table @aligned.csv", "aligned.csv aligned"),
+        step("fetch", fetch, "--out @model.task", "model.task",
+             {"sha256": sha256(detector()), "mirrors": [str(detector())]}),
     ]  # fmt: skip
+    if FULL:  # torch's exporter takes many seconds
+        made.append(
+            step("export", export, f"{run} --run @run.json --metrics @metrics.json --table"
+                 " @metrics.csv --terms @TERMS.txt --out @export",
+                 "export/model.onnx export/model_card.md")
+        )  # fmt: skip
     return {one.name: one for one in made}
 
 
@@ -145,22 +164,39 @@ class Outcome(NamedTuple):
         return self.status == 1 and len(lines) == 1 and lines[0].startswith("attparse: ")
 
 
+class Run:
+    """A stage that runs on ``folder`` in a fork, in which ``before`` was called first."""
+
+    def __init__(self, one: Step, folder: Path, before: Callable[[], Any] = bool) -> None:
+        self.reading, writing = os.pipe()  # no file: a limit of files' size is none of its size
+        self.began = time.monotonic()
+        if (child := os.fork()) == 0:
+            _in_child(one, folder, before, writing)
+        os.close(writing)
+        self.child = child
+
+    def stopped(self) -> bool:
+        """Wait until it stops itself, or has ended; whether it has stopped."""
+        found = os.waitid(os.P_PID, self.child, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        return found is not None and found.si_code == os.CLD_STOPPED
+
+    def ended(self) -> Outcome:
+        os.kill(self.child, signal.SIGCONT)
+        with os.fdopen(self.reading, encoding="utf-8", errors="replace") as output:
+            text = output.read()
+        status = os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
+        return Outcome(status, text, time.monotonic() - self.began)
+
+
 def run(
     one: Step, folder: Path, before: Callable[[], Any] = bool, kill_after: float | None = None
 ) -> Outcome:
-    """Run a stage on ``folder`` in a fork, in which ``before`` is called first."""
-    reading, writing = os.pipe()  # no file: a limit of files' size is none of its size
-    began = time.monotonic()
-    if (child := os.fork()) == 0:
-        _in_child(one, folder, before, writing)
-    os.close(writing)
+    """Run a stage to its end, or kill it after some seconds."""
+    running = Run(one, folder, before)
     if kill_after is not None:
         time.sleep(kill_after)
-        os.kill(child, signal.SIGKILL)
-    with os.fdopen(reading, encoding="utf-8", errors="replace") as output:
-        text = output.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return Outcome(status, text, time.monotonic() - began)
+        os.kill(running.child, signal.SIGKILL)
+    return running.ended()
 
 
 def _in_child(one: Step, folder: Path, before: Callable[[], Any], output: int) -> None:
@@ -194,23 +230,31 @@ def hashes(folder: Path, one: Step) -> dict[str, str]:
 @cache
 def finished() -> Path:
     """The folder of an undisturbed run of the whole chain, which no test may change."""
-    folder = Path(tempfile.mkdtemp(prefix="faults-", dir=os.environ.get("PYTEST_TMP")))
-    for one in steps().values():
-        outcome = run(one, folder)
-        assert outcome.status == 0, (one.name, outcome.output)
-    return folder
+    return made(steps().values())
+
+
+def left_over(folder: Path) -> list[Path]:
+    """What an attempt may have in a folder while it works, and never after it.
+
+    The lock of one that was killed may stay, which no one holds.
+    """
+    return [path for end in ("partial", "earlier") for path in folder.rglob(f".*.{end}")]
 
 
 @cache
 def other() -> Path:
-    """The same of other faces: what a swap brings."""
+    """The same of other faces, up to the evaluation: what a swap brings."""
+    settings = {"images": 16, "seed": 99}
+    drawn = step("synthesize", synthesize, "--out @drawn --threads 1", "drawn", settings)
+    return made([drawn, *list(steps().values())[1 : list(steps()).index("compare")]])
+
+
+def made(chain: Iterable[Step]) -> Path:
+    """A folder in which these steps have run, until the tests end."""
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    for one in steps().values():
-        changed = one
-        if one.name == "synthesize":
-            changed = step(one.name, synthesize, "--out @drawn --threads 1", "drawn",
-                           {"images": 16, "seed": 99})  # fmt: skip
-        outcome = run(changed, folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for one in chain:
+        outcome = run(one, folder)
         assert outcome.status == 0, (one.name, outcome.output)
     return folder
 
@@ -234,3 +278,43 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.scandir"}
+
+
+class FileEvents:
+    """Counts what a process does to files of a folder; at the event ``at`` it gets a signal."""
+
+    def __init__(
+        self,
+        folder: Path,
+        at: int | None = None,
+        sent: int = signal.SIGKILL,
+        log: Path | None = None,
+    ) -> None:
+        self.folder, self.at, self.sent, self.log, self.seen = str(folder), at, sent, log, 0
+
+    def __call__(self) -> None:
+        sys.addaudithook(self.look)
+
+    def look(self, event: str, given: tuple[Any, ...]) -> None:
+        if event not in EVENTS or not any(str(one).startswith(self.folder) for one in given[:2]):
+            return
+        self.seen += 1
+        if self.log:
+            os.truncate(self.log, self.seen)
+        if self.seen == self.at:
+            os.kill(os.getpid(), self.sent)
+
+
+@cache
+def extent(one: Step) -> tuple[int, float]:
+    """How many events of files, and how many seconds, the undisturbed stage has."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, log = Path(place) / "folder", Path(place) / "events"
+        before(one, folder)
+        log.touch()
+        outcome = run(one, folder, FileEvents(folder, log=log))
+        assert outcome.status == 0, outcome.output
+        return log.stat().st_size, outcome.seconds

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 FULL = os.environ.get("ATTPARSE_FAULTS", "") == "full"
 KINDS = {  # what is counted, in the order of the table: its heading
     "killed": "SIGKILL, then the same command: equal hashes",
@@ -12,6 +14,8 @@ KINDS = {  # what is counted, in the order of the table: its heading
     " did not meet",
     "damaged": "damaged or exchanged artifacts: refused in a sentence, or without effect; tables"
     " for people may be used as they are",
+    "at once": "two at once: the result is whole, and who is refused is so in a sentence",
+    "again": "the chain in another folder with 1 core, and with 2: equal bytes",
     "hostile": "hostile inputs: refused in a sentence, or read as what they are",
 }
 
@@ -20,6 +24,11 @@ def times(quick: int, full: int) -> int:
     """How often to try: ``make faults`` tries more, and ``ATTPARSE_FAULTS_SHARE`` of that."""
     share = float(os.environ.get("ATTPARSE_FAULTS_SHARE", "1"))
     return max(quick, round(full * share)) if FULL else quick
+
+
+def generator(*seeds: str) -> np.random.Generator:
+    """Random numbers that these words decide on."""
+    return np.random.default_rng([sum(map(ord, text)) for text in seeds])
 
 
 def count(kind: str, what: str, good: int, tried: int) -> None:

@@ -208,3 +208,21 @@ def test_a_name_is_a_name_and_is_never_run(tmp_path, monkeypatch):
         raise AssertionError(end.code) from None
     assert not list(tmp_path.rglob("evil"))
     count("hostile", "names that a shell would run", len(NAMES), len(NAMES))
+
+
+FORMULAS = [
+    '=HYPERLINK("https:%%example.org",A1).jpg', "=cmd|'%C calc'!A0.jpg", "+SUM(A1:A9).jpg",
+    "-2+3+cmd|'a'!A0.jpg", "@SUM(1+1)*cmd|'a'!A0.jpg", "\t=WEBSERVICE(A1).jpg", " =A1(2).jpg",
+]  # fmt: skip
+NO_FORMULAS = ["-1.jpg", "@me.jpg", "=).jpg", "+49 30 1.jpg", "a=(1).jpg", "-dQw4w9-1.jpg"]
+
+
+def test_no_name_that_a_spreadsheet_would_run_reaches_a_table(tmp_path):
+    """Such an image is rejected; names that only begin like one are names."""
+    names = [*FORMULAS, *NO_FORMULAS]
+    write_folder(tmp_path / "in", names)
+    settings = face_sets.entry(source="folder", root=tmp_path / "in", max_rejected=0.9)
+    result = face_sets.run(tmp_path / "out", settings)
+    assert set(result.faces.names) == set(NO_FORMULAS)
+    assert set(result.rejected) == {f"'{name}" for name in FORMULAS}
+    count("hostile", "formulas in tables", len(FORMULAS), len(FORMULAS))
