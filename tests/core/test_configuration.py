@@ -1,6 +1,7 @@
 """What a user writes in config.yaml, and the message when it is wrong."""
 
 import json
+import re
 import shlex
 import subprocess
 from bisect import bisect
@@ -52,6 +53,17 @@ def test_every_key_of_the_schema_is_described():
             yield from undescribed(schema["additionalProperties"], f"{path}.*")
 
     assert list(undescribed(schema(), "config")) == []
+
+
+@pytest.mark.parametrize("page", ["faces.md", "own.md"])
+def test_the_data_sets_that_the_documents_show_are_accepted(config, page):
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.M | re.S)
+    shown = [yaml.safe_load(block) for block in blocks if "datasets:" in block]
+    assert shown
+    for overlay in shown:
+        merged = {key: config[key] | overlay.get(key, {}) for key in ("datasets", "models")}
+        whole = complete({**config, **overlay, **merged}, schema())
+        assert overlay["datasets"].keys() <= whole["datasets"].keys()
 
 
 def test_like_takes_another_models_settings_and_keeps_its_own(config):
