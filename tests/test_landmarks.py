@@ -162,6 +162,7 @@ def test_parts_of_other_faces_or_in_another_order_are_refused(faces, tmp_path, c
     assert not (tmp_path / "landmarks.csv").exists()
 
 
+@pytest.mark.slow
 def test_sheets_show_each_kind_of_face_and_are_equal_for_equal_tables(faces, gathered, tmp_path):
     table = str(gathered / "landmarks.csv")
     for folder in ("one", "two"):
@@ -298,6 +299,7 @@ def test_a_part_killed_in_the_middle_leaves_nothing_and_made_again_has_the_same_
     assert {path.name for path in tmp_path.iterdir()} == {"whole.csv", "killed.csv", "killed.log"}
 
 
+@pytest.mark.slow
 def test_a_picture_of_a_group_that_has_become_empty_goes(faces, gathered, tmp_path):
     nobody = Landmarks(open_faces(faces).names, np.full((14, 68, 2), np.nan), [""] * 14)
     write_landmarks(tmp_path / "nobody.csv", nobody)
