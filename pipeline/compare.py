@@ -284,14 +284,14 @@ def evaluate(runs: list[Predictions], args: argparse.Namespace) -> ModelMetrics:
 
 def about(runs: list[Predictions]) -> dict[str, Any]:
     """What was evaluated on, and the warnings of every run."""
-    people = bool((runs[0].identities >= 0).any())
-    clusters = int(bootstrap.cluster_numbers(runs[0].identities).max()) + 1
+    identities = runs[0].identities
+    clusters = int(bootstrap.cluster_numbers(identities).max()) + 1
     warnings = [warning for run in runs for warning in run.warnings]
-    warnings += bootstrap.few_clusters_warning(clusters, people)
+    warnings += bootstrap.few_clusters_warning(identities)
     return {
         "images": len(runs[0].names),
         "units": clusters,
-        "over": "people" if people else "images",
+        "over": "people" if (identities >= 0).any() else "images",
         "few_identities": clusters < bootstrap.MIN_CLUSTERS,
         "warnings": list(dict.fromkeys(warnings)),
     }

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import stage
+from pipeline.core.classification import positive_share
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation import bootstrap, thresholds
 from pipeline.core.evaluation.inference import Inference
@@ -214,9 +215,7 @@ def train_positives(faces: Faces, path: Path, names: Sequence[str]) -> np.ndarra
             f"{path} has no face in the split train, so nothing was trained on it: name with"
             " --trained-on the faces that the weights were trained on."
         )
-    labels = faces.attributes[rows]
-    with np.errstate(invalid="ignore"):
-        shares = (labels == 1).sum(axis=0) / (labels >= 0).sum(axis=0)
+    shares = positive_share(faces.attributes[rows])
     share = dict(zip(faces.attribute_set.names, shares, strict=True))
     return np.array([share.get(name, np.nan) for name in names])
 
@@ -244,8 +243,7 @@ def find_warnings(
     found += split_checks.fingerprint(len(faces), accuracy)
     if settings["threshold"] == "valid" and "valid" not in faces.splits:
         found.append("there is no valid face to choose thresholds on: each is 0.5")
-    clusters = int(bootstrap.cluster_numbers(test.identities).max()) + 1
-    found += bootstrap.few_clusters_warning(clusters, people=bool((test.identities >= 0).any()))
+    found += bootstrap.few_clusters_warning(test.identities)
     for warning in found:
         log.warning("%s", warning)
     return found

@@ -144,7 +144,7 @@ def test_a_comparison_carries_the_warnings_of_its_models(tmp_path, capsys):
     one = predictions(tmp_path / "one", 1, 1, each=10, warnings=warnings[:1])
     other = predictions(tmp_path / "other", 1, 2, each=10, warnings=warnings)
     summary, _ = call("models", tmp_path, [f"--predictions=a={one}", f"--predictions=b={other}"])
-    found = [*warnings, *bootstrap.few_clusters_warning(30, people=True)]
+    found = [*warnings, *bootstrap.few_clusters_warning(np.arange(30))]
     assert summary["judged"]["warnings"] == found
     printed, drawn = capsys.readouterr().out, (tmp_path / "out.svg").read_text()
     for warning in found:

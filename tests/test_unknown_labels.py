@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 import torch
 from datasets import load_from_disk
+from made_predictions import predictions_of
 from small_results import call
 from small_training import SIZE, settings, train_small, write_data
 from test_own_attributes import EVALUATION
 
 from pipeline import evaluate, figures, gallery, masks
 from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet
+from pipeline.core.classification import enough_faces
 from pipeline.core.evaluation import metrics, thresholds
 from pipeline.core.evaluation.bootstrap import resample
 from pipeline.core.evaluation.groups import by_group, impossible
@@ -53,7 +55,7 @@ def test_metrics_and_thresholds_are_those_of_the_known_faces():
             np.testing.assert_allclose(found[name][k], values[0], err_msg=name)
         assert chosen[k] == thresholds.best_on_valid(*known, 3)[0]
     least = [min((of == 1).sum(), (of == 0).sum()) for of in labels.T]
-    assert metrics.enough_faces(labels, max(least)).tolist() == [n == max(least) for n in least]
+    assert enough_faces(labels, max(least)).tolist() == [n == max(least) for n in least]
     changed = np.where(labels < 0, -30 * np.sign(logits), logits)
     assert np.array_equal(temperatures(labels, changed), temperatures(labels, logits))
     for name in ("auroc", "f1", "balanced_accuracy"):
@@ -79,17 +81,17 @@ def test_resamples_weigh_the_known_faces_alone():
 def test_groups_and_contradictions_have_known_labels_alone():
     labels = np.array([[1, 1, 1], [1, -1, 1], [0, 0, -1], [0, 0, 0], [-1, 1, 0]], np.int8)
     predicted = np.ones((5, 3), bool)
-    every = np.ones(3, bool)
+    test = predictions_of(labels, NAMES, predicted, NAMES)
     ten = partial(resample, resamples=10, seed=1)
-    found = by_group(labels, NAMES, predicted, NAMES, np.arange(5), every, ["Male"], 1, ten)
+    found = by_group(test, ["Male"], np.ones(3, bool), 1, ten)
     men, women = found["groups"]
     assert (men["images"], women["images"]) == (2, 2)
     assert (men["mean_accuracy"], women["accuracy"]) == (1, 0)
     assert women["mean_accuracy"] == pytest.approx((0 / 1 + 1 / 2 + 0 / 2) / 3)
-    rule = impossible(labels, NAMES, predicted, NAMES)["rules"]["Bald with Bangs"]
+    rule = impossible(test)["rules"]["Bald with Bangs"]
     assert rule == {"predicted": 1.0, "labelled": 1 / 3}
-    unknown = np.full((2, 3), UNKNOWN, np.int8)
-    assert impossible(unknown, NAMES, predicted[:2], NAMES)["any"]["labelled"] is None
+    unknown = predictions_of(np.full((2, 3), UNKNOWN), NAMES, predicted[:2], NAMES)
+    assert impossible(unknown)["any"]["labelled"] is None
 
 
 def test_maps_of_unknown_masks_are_in_no_metric():

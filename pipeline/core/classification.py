@@ -14,6 +14,19 @@ NEED_NEGATIVES = {"accuracy_negatives"}
 NEED_BOTH = {"balanced_accuracy", "mcc", "auroc"}
 
 
+def enough_faces(labels: np.ndarray, min_class: int) -> np.ndarray:
+    """(A,) bool: at least ``min_class`` of labels (N, A) are positive and as many are negative."""
+    enough: np.ndarray = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    return enough >= min_class
+
+
+def positive_share(labels: np.ndarray) -> np.ndarray:
+    """(A,) share of 1 among the known labels (N, A), NaN where none is known."""
+    with np.errstate(invalid="ignore"):
+        share: np.ndarray = (labels == 1).sum(axis=0) / (labels >= 0).sum(axis=0)
+    return share
+
+
 def from_counts(
     images: np.ndarray, positives: np.ndarray, predicted: np.ndarray, found: np.ndarray
 ) -> dict[str, np.ndarray]:

@@ -81,17 +81,18 @@ def interval(resampled: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarr
     return np.where(defined, low, np.nan), np.where(defined, high, np.nan)
 
 
-def few_clusters_warning(clusters: int, people: bool) -> list[str]:
+def few_clusters_warning(identities: np.ndarray) -> list[str]:
     """One warning if intervals over so few people (or images, where people are unknown) mislead."""
+    clusters = len(np.unique(cluster_numbers(identities)))
     if clusters >= MIN_CLUSTERS:
         return []
-    kind = "people" if people else "images"
+    kind = "people" if (identities >= 0).any() else "images"
     return [f"the intervals are over {clusters} {kind}, fewer than {MIN_CLUSTERS}, and too narrow"]
 
 
 def mean_over_attributes(resampled: np.ndarray) -> np.ndarray:
-    """(D,) means of resamples (D, A) over the attributes in which the metric is defined."""
+    """(…) means of a metric (…, A) over the attributes in which it is defined, NaN if in none."""
     defined = np.isfinite(resampled)
-    count = defined.sum(axis=1)
-    sums = np.where(defined, resampled, 0).sum(axis=1)
+    count = defined.sum(axis=-1)
+    sums = np.where(defined, resampled, 0).sum(axis=-1)
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)

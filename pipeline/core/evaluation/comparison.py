@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pipeline.core.classification import enough_faces
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation import bootstrap, metrics
 from pipeline.core.evaluation.metrics import Sample
@@ -55,17 +56,13 @@ def read_runs(paths: list[Path]) -> list[Predictions]:
     """The test faces of each file; all must be the same faces, or it is a ``UserError``."""
     runs = [read_predictions(path).of("test") for path in paths]
     for path, run in zip(paths, runs, strict=True):
-        if run.names != runs[0].names or not _same_labels(run, runs[0]):
+        of_same = run.names == runs[0].names and run.label_names == runs[0].label_names
+        if not of_same or not np.array_equal(run.labels, runs[0].labels):
             raise UserError(
                 f"{path} and {paths[0]} have different test faces or labels: compare models that"
                 " were evaluated on one data set."
             )
     return runs
-
-
-def _same_labels(one: Predictions, other: Predictions) -> bool:
-    same = one.label_names == other.label_names
-    return same and np.array_equal(one.labels, other.labels)
 
 
 def majority_rule(run: Predictions) -> Predictions:
@@ -102,7 +99,7 @@ def evaluate(
         resampled.append(bootstrap.resample(sample, resamples, seed, threads))
     return ModelMetrics(
         attributes=runs[0].attributes,
-        included=metrics.enough_faces(labels, min_class),
+        included=enough_faces(labels, min_class),
         clusters=int(clusters.max()) + 1,
         estimates={name: np.stack([run[name] for run in values]) for name in COMPARED},
         resampled={name: np.stack([run[name] for run in resampled]) for name in COMPARED},

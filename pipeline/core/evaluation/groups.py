@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.attributes import Groups
 from pipeline.core.classification import group_labels, group_numbers
 from pipeline.core.evaluation import bootstrap
+from pipeline.core.evaluation.predictions import Predictions
 
 Resample = Callable[[bootstrap.Clustered], dict[str, np.ndarray]]
 # Between the faces with the second attribute of a group and those without, for the first as target:
@@ -38,25 +38,18 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def impossible(
-    labels: np.ndarray,
-    label_names: list[str],
-    predicted: np.ndarray,
-    attributes: list[str],
-    exclusive: Groups | None = None,
-) -> dict[str, Any]:
+def impossible(test: Predictions) -> dict[str, Any]:
     """The share of faces, in 0–1, that break each rule: as predicted, and as labelled.
 
-    ``labels`` (N, L) of ``label_names``, ``predicted`` (N, A) bool for ``attributes``, which
-    are among these; ``exclusive`` has further rules, one a column. Rules that need an attribute
+    The attributes of each of ``test.exclusive`` are a further rule. Rules that need an attribute
     that the model lacks are left out. ``any`` breaks at least one of the others. Of labels only
     faces count that have all those of the rule, or of all rules; None where there is no such face.
     """
-    own = [Rule(f"two of {column}", of) for column, of in (exclusive or {}).items()]
-    rules = [rule for rule in (*RULES, *own) if set(rule.attributes) <= set(attributes)]
+    own = [Rule(f"two of {column}", of) for column, of in test.exclusive.items()]
+    rules = [rule for rule in (*RULES, *own) if set(rule.attributes) <= set(test.attributes)]
     shares = {
-        "predicted": _broken(predicted, attributes, rules),
-        "labelled": _broken(labels, label_names, rules),
+        "predicted": _broken(test.predicted, test.attributes, rules),
+        "labelled": _broken(test.labels, test.label_names, rules),
     }
     return {
         "rules": {
@@ -82,35 +75,24 @@ def _share(broken: np.ndarray, unknown: np.ndarray) -> float | None:
 
 
 def by_group(
-    labels: np.ndarray,
-    label_names: list[str],
-    predicted: np.ndarray,
-    attributes: list[str],
-    clusters: np.ndarray,
-    included: np.ndarray,
+    test: Predictions,
     group_by: list[str],
+    included: np.ndarray,
     min_class: int,
     resample: Resample,
 ) -> dict[str, Any]:
     """Accuracy of faces grouped by their labels of ``group_by``, the worst group, and gaps.
 
-    Arrays as for ``impossible``; ``clusters`` (N,) numbers the people and ``included`` (A,) says
-    which attributes are in means. Faces whose labels of ``group_by`` are not all known are in no
-    group. ``accuracy`` is that of the first of ``group_by`` (Sagawa et al., 2020, predict
-    Blond_Hair in groups by Blond_Hair and Male), ``mean_accuracy`` that of all included
-    attributes. A target that the model lacks has no accuracy and no worst group. A group with
-    fewer than ``min_class`` faces is not ``counted``, and not the worst.
+    ``accuracy`` is that of the first of ``group_by`` (Sagawa et al., 2020, predict Blond_Hair in
+    groups by Blond_Hair and Male), ``mean_accuracy`` that of all ``included`` (A,) attributes. A
+    target that the model lacks has no accuracy and no worst group. A group with fewer than
+    ``min_class`` faces is not ``counted``, and not the worst.
 
     What has an interval has it from ``resample``. That of the lowest accuracy, whichever group has
     it, goes from the lowest of the groups' lower ends to the lowest of their upper ends: the lowest
     accuracy of a resample is too low wherever groups are alike.
     """
-    target = group_by[0]
-    by = labels[:, [label_names.index(name) for name in group_by]]
-    numbers = np.where((by >= 0).all(axis=1), group_numbers(by == 1), -1)
-    truth = labels[:, [label_names.index(name) for name in attributes]]
-    column = attributes.index(target) if target in attributes else None
-    sample = GroupSample(numbers, len(group_by), truth, predicted, clusters, column, included)
+    sample = GroupSample(test, group_by, included)
     values = sample.evaluate(np.ones((1, sample.clusters)))
     low_high = {
         name: bootstrap.interval(resampled, sample.clusters)
@@ -134,14 +116,14 @@ def by_group(
     ends = [group["accuracy_interval"] for group in eligible]
     return {
         "by": group_by,
-        "target": target,
+        "target": group_by[0],
         "groups": groups,
         "worst": min(eligible, key=lambda group: group["accuracy"], default=None),
         "worst_accuracy_interval": np.min(ends, axis=0).tolist() if ends and all(ends) else None,
         "gaps": {
             name: {
                 "difference": _number(values[name][0]),
-                "interval": _ends(*map(float, low_high[name])),
+                "interval": _ends(*low_high[name]),
             }
             for name in GAPS
             if name in values
@@ -152,27 +134,22 @@ def by_group(
 class GroupSample:
     """Faces in groups, counted once for many weightings of U people.
 
-    ``numbers`` (N,) the group of each face, as by ``group_labels`` of so many ``grouping``
-    attributes, -1 for none; ``truth`` (N, A) and ``predicted`` (N, A) of the model's attributes,
-    of which ``target`` is one, or None, and ``included`` (A,) are in means.
+    They are numbered as by ``group_labels``; a face whose labels of ``group_by`` are not all known
+    is in none.
     """
 
-    def __init__(
-        self,
-        numbers: np.ndarray,
-        grouping: int,
-        truth: np.ndarray,
-        predicted: np.ndarray,
-        clusters: np.ndarray,
-        target: int | None,
-        included: np.ndarray,
-    ) -> None:
-        self.clusters, self.groups = int(clusters.max()) + 1, 2**grouping
-        self.target, self.included = target, included
-        places = clusters[numbers >= 0] * self.groups + numbers[numbers >= 0]
-        counted = np.hstack([np.ones((len(truth), 1)), truth >= 0, predicted == truth])
+    def __init__(self, test: Predictions, group_by: list[str], included: np.ndarray) -> None:
+        clusters = bootstrap.cluster_numbers(test.identities)
+        self.clusters, self.groups = int(clusters.max()) + 1, 2 ** len(group_by)
+        target = group_by[0]
+        self.target = test.attributes.index(target) if target in test.attributes else None
+        self.included, truth = included, test.model_labels
+        by = test.labels[:, [test.label_names.index(name) for name in group_by]]
+        grouped = (by >= 0).all(axis=1)
+        places = clusters[grouped] * self.groups + group_numbers(by[grouped] == 1)
+        counted = np.hstack([np.ones((len(truth), 1)), truth >= 0, test.predicted == truth])
         sums = np.zeros((self.clusters * self.groups, counted.shape[1]))
-        np.add.at(sums, places, counted[numbers >= 0])
+        np.add.at(sums, places, counted[grouped])
         self.sums = sums.reshape(self.clusters, -1)
 
     @property
@@ -186,16 +163,12 @@ class GroupSample:
         known, correct = np.split(counts[:, :, 1:], 2, axis=2)
         with np.errstate(invalid="ignore", divide="ignore"):
             accuracy = correct / known
-            shares = accuracy[:, :, self.included]
-            defined = np.isfinite(shares)
-            mean = np.where(defined, shares, 0).sum(axis=2) / defined.sum(axis=2)
+            mean = bootstrap.mean_over_attributes(accuracy[:, :, self.included])
             if self.target is None:
                 return {"accuracy": np.full_like(mean, np.nan), "mean_accuracy": mean}
             of_target, images = accuracy[:, :, self.target], counts[:, :, 0]
             values = {"accuracy": of_target, "mean_accuracy": mean}
-            if (
-                self.groups == 4
-            ):  # with and without the other attribute, first the target's positives
+            if self.groups == 4:  # the target with and without the other, then not the target
                 right = correct[:, :, self.target]
                 positive = right[:, :2] + images[:, 2:] - right[:, 2:]
                 rates = positive / (images[:, :2] + images[:, 2:])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics.functional import classification, mean_squared_error
 
@@ -45,12 +46,6 @@ def logit_thresholds(thresholds: np.ndarray) -> np.ndarray:
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Logistic function in float64, without overflow."""
     return 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
-
-
-def enough_faces(labels: np.ndarray, min_class: int) -> np.ndarray:
-    """(A,) bool: at least ``min_class`` faces are positive and as many are negative."""
-    enough: np.ndarray = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
-    return enough >= min_class
 
 
 def measure(
@@ -104,11 +99,8 @@ def _measure(
 
 def _ranks(logits: np.ndarray) -> np.ndarray:
     """Dense ranks of each column in (0, 1]: scores that no sigmoid of torchmetrics can merge."""
-    ranks = np.empty(logits.shape, np.float64)
-    for a, column in enumerate(logits.T):
-        values, inverse = np.unique(column, return_inverse=True)
-        ranks[:, a] = (inverse + 1) / len(values)
-    return ranks
+    ranks = stats.rankdata(logits, "dense", axis=0)
+    return np.asarray(ranks / ranks.max(axis=0, initial=1))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.core.classification import enough_faces
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation import bootstrap, groups, metrics
 from pipeline.core.evaluation.predictions import Predictions
@@ -69,7 +70,7 @@ def summarise(
     their row in the table, with ``counted`` false.
     """
     test = predictions.of("test")
-    included = metrics.enough_faces(test.model_labels, settings["min_class"])
+    included = enough_faces(test.model_labels, settings["min_class"])
     clusters = bootstrap.cluster_numbers(test.identities)
     sample = metrics.Sample(test.model_labels, test.logits, test.thresholds, clusters)
     values = {"majority_accuracy": _majority_accuracy(test)}
@@ -95,23 +96,11 @@ def summarise(
         left_out=[name for name, kept in zip(test.attributes, included, strict=True) if not kept],
         thresholds=dict(zip(test.attributes, test.thresholds.tolist(), strict=True)),
         groups=[
-            groups.by_group(
-                test.labels,
-                test.label_names,
-                test.predicted,
-                test.attributes,
-                clusters,
-                included,
-                group_by,
-                settings["min_class"],
-                resample,
-            )
+            groups.by_group(test, group_by, included, settings["min_class"], resample)
             for group_by in settings["groups"]
             if set(group_by) <= set(test.label_names)
         ],
-        impossible=groups.impossible(
-            test.labels, test.label_names, test.predicted, test.attributes, test.exclusive
-        ),
+        impossible=groups.impossible(test),
         warnings=list(predictions.warnings),
         settings=settings,
     )

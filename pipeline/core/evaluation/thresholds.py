@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pipeline.core.evaluation.metrics import enough_faces, probabilities
+from pipeline.core.classification import enough_faces
+from pipeline.core.evaluation.metrics import probabilities
 
 DEFAULT = 0.5
 

@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_expit, logsumexp
 from torch import Tensor, nn
 
+from pipeline.core.classification import enough_faces
 from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.exclusive import last_layer
 from pipeline.core.training.loaders import FaceBatches, Loader, once
@@ -64,9 +65,9 @@ def temperatures(
     temperature, if as many faces are known: the one for the softmax.
     """
     chosen = np.ones(labels.shape[1])
-    fewest = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
-    fewest[[a for group in groups for a in group]] = 0
-    for a in np.flatnonzero(fewest >= MIN_CLASS):
+    single = enough_faces(labels, MIN_CLASS)
+    single[[a for group in groups for a in group]] = False
+    for a in np.flatnonzero(single):
         known = labels[:, a] >= 0
         label, logit = labels[known, a], logits[known, a]
         true = np.where(label == 1, logit, -logit).astype(np.float64)

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from made_predictions import predictions_of
 from matplotlib.figure import Figure
 
 from pipeline.core.attributes import ATTRIBUTES
@@ -13,6 +14,7 @@ from pipeline.core.presentation.figures import performance
 
 NAMES = list(ATTRIBUTES)
 RESAMPLE = partial(bootstrap.resample, resamples=200, seed=5)
+BOTH = ["Blond_Hair", "Male"]
 BLOND, MALE = ATTRIBUTES.index("Blond_Hair"), ATTRIBUTES.index("Male")
 
 
@@ -25,17 +27,8 @@ def test_the_worst_group_is_the_one_a_mean_hides():
     labels = labels_of(faces)
     predicted = labels[:, [BLOND, MALE]].copy()
     predicted[6:9, 0] = False  # three of four blond men are predicted not to be blond
-    found = by_group(
-        labels,
-        NAMES,
-        predicted,
-        ["Blond_Hair", "Male"],
-        np.arange(20) // 2,
-        np.array([True, True]),
-        ["Blond_Hair", "Male"],
-        min_class=3,
-        resample=RESAMPLE,
-    )
+    test = predictions_of(labels, NAMES, predicted, BOTH, np.arange(20) // 2)
+    found = by_group(test, BOTH, np.array([True, True]), min_class=3, resample=RESAMPLE)
     assert found["worst"]["group"] == {"Blond_Hair": True, "Male": True}
     assert found["worst"]["accuracy"] == 0.25
     assert found["worst"]["mean_accuracy"] == (0.25 + 1) / 2
@@ -47,7 +40,8 @@ def test_the_worst_group_is_the_one_a_mean_hides():
 def test_a_group_that_is_too_small_is_not_the_worst():
     labels = labels_of([{"Male"}] * 10 + [set()])
     predicted = np.ones((11, 1), bool)  # wrong of the one face that is not male
-    arguments = (labels, NAMES, predicted, ["Male"], np.arange(11), np.array([True]), ["Male"])
+    test = predictions_of(labels, NAMES, predicted, ["Male"])
+    arguments = (test, ["Male"], np.array([True]))
     found = by_group(*arguments, min_class=2, resample=RESAMPLE)
     assert found["groups"][1]["accuracy"] == 0
     assert found["worst"] == found["groups"][0]
@@ -80,8 +74,8 @@ def by_hand(labels, predicted):
 
 def test_groups_gaps_and_their_intervals_are_those_of_people_resampled_by_hand():
     labels, predicted, people = random_faces()
-    found = by_group(labels, NAMES, predicted, ["Blond_Hair", "Male"], people,
-                     np.array([True, True]), ["Blond_Hair", "Male"], 1, RESAMPLE)  # fmt: skip
+    test = predictions_of(labels, NAMES, predicted, BOTH, people)
+    found = by_group(test, BOTH, np.array([True, True]), 1, RESAMPLE)
     accuracy, gaps = by_hand(labels, predicted)
     assert [group["accuracy"] for group in found["groups"]] == pytest.approx(accuracy)
     for name, value in gaps.items():
@@ -103,8 +97,8 @@ def test_groups_gaps_and_their_intervals_are_those_of_people_resampled_by_hand()
 
 def test_groups_of_one_attribute_have_no_gap():
     labels, predicted, people = random_faces()
-    found = by_group(labels, NAMES, predicted, ["Blond_Hair", "Male"], people,
-                     np.array([True, True]), ["Male"], 1, RESAMPLE)  # fmt: skip
+    test = predictions_of(labels, NAMES, predicted, BOTH, people)
+    found = by_group(test, ["Male"], np.array([True, True]), 1, RESAMPLE)
     assert found["gaps"] == {}
     low, high = found["groups"][0]["mean_accuracy_interval"]
     assert low < found["groups"][0]["mean_accuracy"] < high
@@ -112,22 +106,21 @@ def test_groups_of_one_attribute_have_no_gap():
 
 def test_an_empty_group_and_an_absent_target_have_no_accuracy():
     labels = labels_of([{"Male"}, {"Male", "Blond_Hair"}])
-    arguments = (labels, NAMES, labels[:, [MALE]], ["Male"], np.arange(2), np.array([True]))
-    blond = by_group(*arguments, ["Blond_Hair", "Male"], min_class=1, resample=RESAMPLE)
+    test, every = predictions_of(labels, NAMES, labels[:, [MALE]], ["Male"]), np.array([True])
+    blond = by_group(test, BOTH, every, min_class=1, resample=RESAMPLE)
     assert blond["worst"] is None
     assert [group["images"] for group in blond["groups"]] == [1, 0, 1, 0]
-    male = by_group(*arguments, ["Male"], min_class=1, resample=RESAMPLE)
+    male = by_group(test, ["Male"], every, min_class=1, resample=RESAMPLE)
     assert [group["accuracy"] for group in male["groups"]] == [1.0, None]
     assert male["worst"]["group"] == {"Male": True}
 
 
 def test_a_group_without_faces_has_no_bar_and_a_small_one_a_pale_one():
     labels = labels_of([{"Male", "Blond_Hair"}] * 5 + [{"Male"}])
-    arguments = (labels, NAMES, labels[:, [BLOND]], ["Blond_Hair"], np.arange(6), np.array([True]))
+    test = predictions_of(labels, NAMES, labels[:, [BLOND]], ["Blond_Hair"])
     axes = Figure().subplots()
-    performance._groups(
-        axes, [by_group(*arguments, ["Blond_Hair", "Male"], min_class=2, resample=RESAMPLE)], 6
-    )
+    shown = by_group(test, BOTH, np.array([True]), min_class=2, resample=RESAMPLE)
+    performance._groups(axes, [shown], 6)
     blond_men, blond_women, men, women = axes.patches
     assert blond_men.get_width() == men.get_width() == 1
     assert np.isnan([blond_women.get_width(), women.get_width()]).all()
@@ -140,7 +133,7 @@ def test_a_group_without_faces_has_no_bar_and_a_small_one_a_pale_one():
 def test_impossible_predictions_are_counted_beside_impossible_labels():
     predicted = [{"No_Beard", "Goatee"}, {"Black_Hair", "Brown_Hair", "Gray_Hair"}, {"Bald"}, set()]
     labelled = [{"No_Beard"}, {"Black_Hair"}, {"Bald", "Bangs"}, {"Brown_Hair"}]
-    found = impossible(labels_of(labelled), NAMES, labels_of(predicted), NAMES)
+    found = impossible(predictions_of(labels_of(labelled), NAMES, labels_of(predicted), NAMES))
     assert found["rules"]["No_Beard with Goatee"] == {"predicted": 0.25, "labelled": 0.0}
     assert found["rules"]["two hair colours"] == {"predicted": 0.25, "labelled": 0.0}
     assert found["rules"]["Bald with Bangs"] == {"predicted": 0.0, "labelled": 0.25}
@@ -149,7 +142,7 @@ def test_impossible_predictions_are_counted_beside_impossible_labels():
 
 def test_rules_about_attributes_that_a_model_lacks_are_left_out():
     labels = labels_of([{"Male"}])
-    found = impossible(labels, NAMES, labels[:, [MALE]], ["Male"])
+    found = impossible(predictions_of(labels, NAMES, labels[:, [MALE]], ["Male"]))
     assert found == {"rules": {}, "any": {"predicted": 0.0, "labelled": 0.0}}
 
 

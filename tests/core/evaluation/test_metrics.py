@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pipeline.core.classification import NEED_BOTH, NEED_NEGATIVES, NEED_POSITIVES
+from pipeline.core.classification import (
+    NEED_BOTH,
+    NEED_NEGATIVES,
+    NEED_POSITIVES,
+    enough_faces,
+)
 from pipeline.core.evaluation import metrics, thresholds
 from pipeline.core.evaluation.mask_metrics import MaskCounts
 from pipeline.core.evaluation.metrics import BOOTSTRAPPED, METRICS
@@ -111,7 +116,7 @@ def test_weighted_metrics_are_those_of_faces_repeated(drawn, seed):
 def test_an_attribute_with_too_few_faces_of_a_class_is_not_included():
     labels = np.zeros((30, 4), bool)
     labels[:10, 0], labels[:9, 1], labels[:20, 2], labels[:21, 3] = True, True, True, True
-    assert metrics.enough_faces(labels, 10).tolist() == [True, False, True, False]
+    assert enough_faces(labels, 10).tolist() == [True, False, True, False]
 
 
 @hypothesis_settings(max_examples=20)
@@ -119,7 +124,7 @@ def test_an_attribute_with_too_few_faces_of_a_class_is_not_included():
 def test_a_chosen_threshold_has_the_best_balanced_accuracy_of_all(drawn):
     labels, logits, _ = drawn
     chosen = thresholds.best_on_valid(labels, logits, min_class=1)
-    for a in np.flatnonzero(metrics.enough_faces(labels, 1)):
+    for a in np.flatnonzero(enough_faces(labels, 1)):
         reached = balanced_accuracy(labels[:, a], logits[:, a], chosen[a])
         others = np.linspace(0.001, 0.999, 199)
         best = max(balanced_accuracy(labels[:, a], logits[:, a], other) for other in others)

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from made_predictions import predictions_of
 from small_training import settings, train_small, valid_predictions, write_data
 
 from pipeline.core.attributes import CELEBA
@@ -43,10 +44,9 @@ def test_the_worst_group_is_evaluations_and_has_ten_faces_or_more():
     )
     whole = np.zeros((len(labels), 40), bool)
     whole[:, CELEBA.columns(CHOSEN)] = labels
-    names = list(CELEBA.names)
-    arguments = (whole, names, logits > 0, CHOSEN, np.arange(len(labels)), np.ones(3, bool))
+    test = predictions_of(whole, list(CELEBA.names), logits > 0, CHOSEN)
     resample = partial(bootstrap.resample, resamples=2, seed=0)
-    worst = by_group(*arguments, ["Blond_Hair", "Male"], 10, resample)["worst"]
+    worst = by_group(test, ["Blond_Hair", "Male"], np.ones(3, bool), 10, resample)["worst"]
     assert worst["images"] >= 10
     assert ValidPredictions(chosen).evaluate(labels, logits) == pytest.approx(worst["accuracy"])
 

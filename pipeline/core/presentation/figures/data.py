@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.core.classification import positive_share
+from pipeline.core.faces.store import SPLITS
 from pipeline.core.presentation import style
 
 
@@ -52,10 +54,7 @@ def steps(
     """What ``counts`` shows of faces: ``splits`` (N,) of those taken; ``landmarks.json``."""
     taken = len(splits)
     listed = [("in the source", taken + rejected, ""), ("rejected", rejected, "see rejected.csv")]
-    listed += [
-        (f"taken: {split}", int((splits == split).sum()), "")
-        for split in ("train", "valid", "test")
-    ]
+    listed += [(f"taken: {split}", int((splits == split).sum()), "") for split in SPLITS]
     if landmarks is not None:
         by = ", ".join(f"{name} {n:,}" for name, n in landmarks["detectors"].items())
         found = landmarks["found"]
@@ -66,13 +65,6 @@ def steps(
     return listed
 
 
-def positive_share(labels: np.ndarray) -> np.ndarray:
-    """(A,) share of 1 among the known labels (N, A), NaN where none is known."""
-    with np.errstate(invalid="ignore"):
-        share: np.ndarray = (labels == 1).sum(axis=0) / (labels >= 0).sum(axis=0)
-    return share
-
-
 def balance(labels: np.ndarray, names: Sequence[str], splits: np.ndarray, path: Path) -> None:
     """The share of positives of each attribute by split; ``labels`` (N, A) of ``names``.
 
@@ -80,7 +72,7 @@ def balance(labels: np.ndarray, names: Sequence[str], splits: np.ndarray, path: 
     """
     share = {
         split: positive_share(labels[splits == split])
-        for split in ("train", "valid", "test")
+        for split in SPLITS
         if (splits == split).any()
     }
     order = np.argsort(-positive_share(labels), kind="stable")
