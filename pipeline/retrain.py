@@ -21,15 +21,15 @@ from pipeline.core import stage
 from pipeline.core.classification import group_labels, group_numbers
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation.bootstrap import cluster_numbers
-from pipeline.core.faces.store import Faces, faces_sha256, open_faces
-from pipeline.core.files import check_unchanged, read_json, replacing, sha256, write_json
+from pipeline.core.faces.store import Faces, checked_faces, open_faces
+from pipeline.core.files import read_json, replacing, sha256, write_json
 from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.exclusive import last_layer
 from pipeline.core.networks.weights import load_network, read_metadata, save_weights
 from pipeline.core.trained_on import read_trained_on
 from pipeline.core.training.last_layer import read_outputs, temperatures
 from pipeline.core.training.loaders import FaceBatches
-from pipeline.core.training.retraining import Row, retrain
+from pipeline.core.training.retraining import Examples, Row, retrain
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def retrain_last_layer(args: argparse.Namespace) -> None:
     """Write weights, history and the account of the run; the last when the others are whole."""
-    check_unchanged(args.faces, faces_sha256(args.faces), args.faces_summary)
+    checked_faces(args.faces, args.faces_summary)
     network, settings = load_network(args.weights)
     names, account = args.settings["groups"], read_json(args.run, "settings", "inputs_sha256")
     if not names or not set(names) <= set(settings.attributes):
@@ -107,18 +107,13 @@ def fit_row(
     read, layer = time.monotonic(), last_layer(network)
     weight = layer.weight[target].detach().cpu().numpy().astype(float)
     numbers = group_numbers(valid.labels[:, columns] == 1)
-    row, found = retrain(
-        valid.features.astype(float),
-        valid.labels[:, target] == 1,
-        numbers,
-        cluster_numbers(faces.identities[rows]),
-        Row(weight, layer.bias[target].item()),
-        args.seed,
-    )
+    examples = Examples(valid.features.astype(float), valid.labels[:, target] == 1, numbers)
+    people = cluster_numbers(faces.identities[rows])
+    row, found = retrain(examples, people, Row(weight, layer.bias[target].item()), args.seed)
     seconds = read - began, time.monotonic() - read
     log.info("features of %d faces in %.1f s, the last layer in %.1f s", len(rows), *seconds)
     if settings.calibration == "temperature":
-        logits = valid.features.astype(float) @ row.weight + row.bias
+        logits = examples.features @ row.weight + row.bias
         by = temperatures(valid.labels[:, [target]], logits[:, None]).item()
         found["temperature"] = by
         row = Row(row.weight / by, row.bias / by)

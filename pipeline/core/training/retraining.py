@@ -28,20 +28,26 @@ class Row(NamedTuple):
     bias: float
 
 
+class Examples(NamedTuple):
+    """Faces by ``features`` (N, F), ``labels`` (N,) bool and ``groups`` (N,), each its number."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+    def of(self, chosen: np.ndarray) -> "Examples":
+        return Examples(*(values[chosen] for values in self))
+
+
 def retrain(
-    features: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    people: np.ndarray,
-    trained: Row,
-    seed: int,
+    examples: Examples, people: np.ndarray, trained: Row, seed: int
 ) -> tuple[Row, dict[str, Any]]:
     """The row that balanced groups teach, and what was chosen on the way.
 
-    ``features`` (N, F), ``labels`` (N,) bool of the attribute, ``groups`` (N,) the number of each
-    face's group and ``people`` (N,) that of its person. The penalty is the one of the best accuracy
-    in the worst group, of the people that were not learned from, over both halves of the people.
+    ``people`` (N,) numbers the person of each face. The penalty is the one of the best accuracy in
+    the worst group, of the people that were not learned from, over both halves of the people.
     """
+    features, _, groups = examples
     half = np.random.default_rng(seed).permutation(people.max() + 1)[people] % 2 == 0
     halves = [np.bincount(groups[of], minlength=groups.max() + 1) for of in (half, ~half)]
     counts = halves[0] + halves[1]
@@ -52,17 +58,17 @@ def retrain(
         )
     mean, scale = features.mean(axis=0), features.std(axis=0)
     scale[scale == 0] = 1
-    faces = (features - mean) / scale
+    examples = examples._replace(features=(features - mean) / scale)
     start = Row(trained.weight * scale, trained.bias + float(trained.weight @ mean))
     reached = {
         penalty: np.mean([
-            held_out_accuracy(faces, labels, groups, learned, start, penalty, seed)
+            held_out_accuracy(examples, learned, start, penalty, seed)
             for learned in (half, ~half)
         ])
         for penalty in PENALTIES
     }  # fmt: skip
     best = max(PENALTIES, key=lambda penalty: (reached[penalty], penalty))
-    row = balanced_row(faces, labels, groups, start, best, seed)
+    row = balanced_row(examples, start, best, seed)
     weight = row.weight / scale
     return Row(weight, row.bias - float(weight @ mean)), {
         "penalty": best,
@@ -73,50 +79,39 @@ def retrain(
 
 
 def held_out_accuracy(
-    faces: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    learned: np.ndarray,
-    start: Row,
-    penalty: float,
-    seed: int,
+    examples: Examples, learned: np.ndarray, start: Row, penalty: float, seed: int
 ) -> float:
     """The worst group's accuracy on the faces that are not ``learned`` (N,) bool from."""
-    row = balanced_row(faces[learned], labels[learned], groups[learned], start, penalty, seed)
-    predicted = faces[~learned] @ row.weight + row.bias > 0
-    return worst_group_accuracy(predicted == labels[~learned], groups[~learned], least=1)
+    row = balanced_row(examples.of(learned), start, penalty, seed)
+    features, labels, groups = examples.of(~learned)
+    predicted = features @ row.weight + row.bias > 0
+    return worst_group_accuracy(predicted == labels, groups, least=1)
 
 
-def balanced_row(
-    faces: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    start: Row,
-    penalty: float,
-    seed: int,
-) -> Row:
+def balanced_row(examples: Examples, start: Row, penalty: float, seed: int) -> Row:
     """The mean of the rows fitted to ``SUBSETS`` parts in which each group has as many faces."""
+    features, labels, groups = examples
     members = [np.flatnonzero(groups == number) for number in np.unique(groups)]
     fewest = min(map(len, members))
     rows = []
     for number in range(SUBSETS):
         random = np.random.default_rng((seed, number))
         part = np.concatenate([random.choice(of, fewest, replace=False) for of in members])
-        rows.append(fit(faces[part], labels[part], start, penalty))
+        rows.append(fit(features[part], labels[part], start, penalty))
     return Row(
         np.mean([row.weight for row in rows], axis=0), float(np.mean([row.bias for row in rows]))
     )
 
 
-def fit(faces: np.ndarray, labels: np.ndarray, start: Row, penalty: float) -> Row:
+def fit(features: np.ndarray, labels: np.ndarray, start: Row, penalty: float) -> Row:
     """The lowest mean log loss plus half the penalty times the squared distance from ``start``."""
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         weight, bias = values[:-1], values[-1]
-        logits, moved = faces @ weight + bias, weight - start.weight
+        logits, moved = features @ weight + bias, weight - start.weight
         error = (expit(logits) - labels) / len(labels)
         value = np.logaddexp(0, np.where(labels, -logits, logits)).mean()
-        gradient = np.append(error @ faces + penalty * moved, error.sum())
+        gradient = np.append(error @ features + penalty * moved, error.sum())
         return float(value + penalty / 2 * moved @ moved), gradient
 
     found = minimize(loss, np.append(start.weight, start.bias), jac=True, method="L-BFGS-B").x

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.core.training.retraining import Row, fit, retrain
+from pipeline.core.training.retraining import Examples, Row, fit, retrain
 from pipeline.core.training.selection import worst_group_accuracy
 
 
@@ -30,12 +30,12 @@ def worst(row, features, labels, groups):
 def test_the_worst_group_of_other_faces_gains_much_and_the_features_stay():
     features, labels, groups = faces(rare=0.03)
     people = np.arange(len(labels)) // 2
-    row, found = retrain(features, labels, groups, people, SPURIOUS, seed=3)
+    row, found = retrain(Examples(features, labels, groups), people, SPURIOUS, seed=3)
     others = faces(rare=0.3, seed=2)
     assert worst(SPURIOUS, *others) < 0.4
     assert worst(row, *others) > 0.85
     assert found["faces_a_group"] == np.bincount(groups).min()
-    again, _ = retrain(features, labels, groups, people, SPURIOUS, seed=3)
+    again, _ = retrain(Examples(features, labels, groups), people, SPURIOUS, seed=3)
     assert again.weight.tolist() == row.weight.tolist()
 
 
@@ -50,6 +50,6 @@ def test_a_large_penalty_keeps_the_trained_weights_and_none_forgets_them():
 def test_a_group_of_too_few_faces_is_named():
     features, labels, groups = faces(rare=0.5, count=100)
     kept = np.concatenate([np.flatnonzero(groups > 0), np.flatnonzero(groups == 0)[:4]])
-    arguments = (values[kept] for values in (features, labels, groups))
+    examples = Examples(features, labels, groups).of(kept)
     with pytest.raises(UserError, match=r"have 4, \d+, \d+, \d+ valid faces"):
-        retrain(*arguments, np.arange(len(kept)), SPURIOUS, seed=0)
+        retrain(examples, np.arange(len(kept)), SPURIOUS, seed=0)
