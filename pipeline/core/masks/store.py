@@ -109,8 +109,13 @@ def finish(
     described = store.with_name(f".{store.name}.partial")
     remove(described)  # a killed attempt's
     try:
-        checksums = _checksums(store, len(names), shard)
-        _describe(described, names, found, labels, size, shard, attributes, *checksums)
+        checksums, indices = _checksums(store, len(names), shard)
+        group = zarr.create_group(described)
+        _create_images(group, len(names), size, shard, len(attributes.names))
+        labels = labels == 1 if (labels >= 0).all() else labels.astype(np.int8)
+        text = np.array(names, object)
+        _add_arrays(group, names=text, found=found, labels=labels, checksums=checksums)
+        _add_attribute(group, described, attributes, indices)
         files = {p.relative_to(described).as_posix() for p in described.rglob("*") if p.is_file()}
         _remove_others(store, shards | files)
         for name in sorted(files - {ROOT}):
@@ -131,22 +136,12 @@ def _checksums(store: Path, count: int, shard: int) -> tuple[np.ndarray, list[li
     return chunks, indices
 
 
-def _describe(
-    store: Path,
-    names: Sequence[str],
-    found: np.ndarray,
-    labels: np.ndarray,
-    size: tuple[int, int],
-    shard: int,
-    attributes: AttributeSet,
-    checksums: np.ndarray,
-    indices: list[list[int]],
+def _create_images(
+    group: zarr.Group, count: int, size: tuple[int, int], shard: int, attributes: int
 ) -> None:
-    """A store without its shards."""
-    group = zarr.create_group(store)
-    count = len(names)
+    """The arrays ``masks`` and ``regions``, without their shards."""
     for name, dtype, dimensions, shape in (
-        ("masks", bool, ("image", "attribute", "y", "x"), (len(attributes.names), *size)),
+        ("masks", bool, ("image", "attribute", "y", "x"), (attributes, *size)),
         ("regions", np.uint16, ("image", "y", "x"), size),
     ):
         group.create_array(
@@ -159,10 +154,11 @@ def _describe(
             compressors=ZstdCodec(level=LEVEL),
             dimension_names=dimensions,
         )
-    known = (labels >= 0).all()
-    labels = labels == 1 if known else labels.astype(np.int8)
-    arrays = {"names": np.array(names, object), "found": found, "labels": labels}
-    for name, values in (arrays | {"checksums": checksums}).items():
+
+
+def _add_arrays(group: zarr.Group, **arrays: np.ndarray) -> None:
+    """The small arrays, each in one chunk."""
+    for name, values in arrays.items():
         array = group.create_array(
             name,
             shape=values.shape,
@@ -174,6 +170,12 @@ def _describe(
             ],
         )
         array[:] = values
+
+
+def _add_attribute(
+    group: zarr.Group, store: Path, attributes: AttributeSet, indices: list[list[int]]
+) -> None:
+    """The group's attribute, with the checksums of every file; last that of the group's own."""
     files = sorted(path for path in store.rglob("*") if path.is_file() and path != store / ROOT)
     about: dict[str, Any] = {
         "version": VERSION,
