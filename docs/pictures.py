@@ -22,7 +22,13 @@ from pipeline.core.evaluation.evaluated import open_evaluated
 from pipeline.core.evaluation.inference import Inference, heat_maps
 from pipeline.core.masks.store import open_masks
 from pipeline.core.presentation.figures.faces import overlay
-from pipeline.core.presentation.style import as_percent, readable, saved_figure, show_image
+from pipeline.core.presentation.style import (
+    as_percent,
+    blank_grid,
+    readable,
+    saved_figure,
+    show_image,
+)
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs/pictures"
@@ -52,7 +58,7 @@ def draw_learnt(data: Path, evaluation: Path, path: Path) -> None:
     with saved_figure(path, height=2.3, width=6) as figure:
         title = "The most confident test face of each attribute: face, target mask, predicted map"
         figure.suptitle(title, x=0.01, ha="left", fontsize=8, weight="bold")
-        cells = figure.subplots(-(-SHOWN // COLUMNS), COLUMNS)
+        cells = blank_grid(figure, -(-SHOWN // COLUMNS), COLUMNS)
         for name, axes in zip(best, cells.flat, strict=True):
             k = test.predictions.attributes.index(name)
             usable = test.labels[:, k] & masks.found[test.rows]

@@ -20,12 +20,11 @@ from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_table
 from pipeline.core.presentation.comparison_text import as_text
-from pipeline.core.presentation.metric_names import MAP_NAMES, NAMES, SHORT_NAMES
+from pipeline.core.presentation.metric_names import MAIN, MAP_NAMES, NAMES, SHORT_NAMES
 from pipeline.core.trained_on import faces_of, read_trained_on
 
 BOLD, FAINT, YELLOW = "1", "2", "33"
 COLUMNS = ("majority_accuracy", "accuracy", "balanced_accuracy", "f1", "auroc")  # of metrics.csv
-SIDE_BY_SIDE = ("accuracy", "balanced_accuracy", "auroc")
 ARTIFACTS = {  # below results/{dataset}: what it is
     "drawn": "drawn faces with their true parts: an image viewer",
     "faces": "the faces: datasets.load_from_disk",
@@ -60,20 +59,16 @@ def main(argv: list[str] | None = None) -> None:
     if asked.count(None) != 2 or bool(args.metrics) != bool(args.table):
         parser.error("give --results, or --metrics together with --table, or --comparison")
     with stage.running():
-        print("\n".join(show(args, Paint(sys.stdout.isatty() and "NO_COLOR" not in os.environ))))
+        print("\n".join(show(args)))
 
 
-class Paint:
-    """Colours text where there are colours, in a terminal."""
-
-    def __init__(self, colours: bool) -> None:
-        self.colours = colours
-
-    def __call__(self, text: str, colour: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self.colours and colour else text
+def paint(text: str, colour: str) -> str:
+    """The text in a colour, on a terminal that is not asked to show none (no-color.org)."""
+    colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return f"\x1b[{colour}m{text}\x1b[0m" if colours and colour else text
 
 
-def show(args: argparse.Namespace, paint: Paint) -> list[str]:
+def show(args: argparse.Namespace) -> list[str]:
     """The lines to print."""
     if args.comparison:
         summary = read_json(args.comparison, "judged")
@@ -84,7 +79,7 @@ def show(args: argparse.Namespace, paint: Paint) -> list[str]:
             )
         return as_text(summary).splitlines()
     if args.metrics:
-        return evaluation(args.metrics, args.table, str(args.metrics.parent), paint)
+        return evaluation(args.metrics, args.table, str(args.metrics.parent))
     folders: dict[str, Path] = {}
     for model in args.model or ["*"]:
         found = sorted(args.results.glob(f"{model}/seed-*/on-*/metrics.json"))
@@ -96,26 +91,26 @@ def show(args: argparse.Namespace, paint: Paint) -> list[str]:
         folders |= {p.parent.relative_to(args.results).as_posix(): p.parent for p in found}
     lines = []
     for title, folder in folders.items():
-        lines += evaluation(folder / "metrics.json", folder / "metrics.csv", title, paint)
+        lines += evaluation(folder / "metrics.json", folder / "metrics.csv", title)
     if len(folders) > 1:
-        lines += side_by_side(folders, paint)
-    return [*lines, *artifacts(args.results, args.model or ["*"], paint)]
+        lines += side_by_side(folders)
+    return [*lines, *artifacts(args.results, args.model or ["*"])]
 
 
-def side_by_side(folders: dict[str, Path], paint: Paint) -> list[str]:
+def side_by_side(folders: dict[str, Path]) -> list[str]:
     """A line an evaluation: the means that are shown for all."""
-    head = "".join(f"{SHORT_NAMES[name]:>10}" for name in SIDE_BY_SIDE)
+    head = "".join(f"{SHORT_NAMES[name]:>10}" for name in MAIN)
     lines = ["", paint(f"{'means':<38}{head}{'mask IoU':>10}", BOLD)]
     for title, folder in folders.items():
-        summary = read_json(folder / "metrics.json", "masks", *SIDE_BY_SIDE)
-        values = [summary[name] for name in SIDE_BY_SIDE]
+        summary = read_json(folder / "metrics.json", "masks", *MAIN)
+        values = [summary[name] for name in MAIN]
         values.append(((summary["masks"] or {}).get("test") or {"mean": {}})["mean"].get("iou"))
         numbers = "".join(f"{number(value):>10}" for value in values)
         lines += [f"{title:<38}{numbers}"] if len(title) < 38 else [title, f"{'':38}{numbers}"]
     return lines
 
 
-def evaluation(metrics: Path, table: Path, title: str, paint: Paint) -> list[str]:
+def evaluation(metrics: Path, table: Path, title: str) -> list[str]:
     """One model's means, attributes and warnings."""
     summary = read_json(metrics, "split", "intervals", "masks", "warnings")
     rows = read_table(table, "attribute", "counted", "positives", *COLUMNS)
@@ -131,7 +126,7 @@ def evaluation(metrics: Path, table: Path, title: str, paint: Paint) -> list[str
         *about,
         *means(summary),
         "",
-        *attributes(rows, paint),
+        *attributes(rows),
         *warnings,
     ]
 
@@ -161,7 +156,7 @@ def means(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def attributes(rows: pd.DataFrame, paint: Paint) -> list[str]:
+def attributes(rows: pd.DataFrame) -> list[str]:
     """A line an attribute, best AUROC first; those outside the means last and marked."""
     rows = rows.sort_values(["counted", "auroc"], ascending=False, kind="stable")
     heads = [SHORT_NAMES[name] for name in COLUMNS]
@@ -183,7 +178,7 @@ def number(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.3f}"
 
 
-def artifacts(results: Path, models: list[str], paint: Paint) -> list[str]:
+def artifacts(results: Path, models: list[str]) -> list[str]:
     """What lies below ``results``, and what each of it is."""
     lines = ["", paint(f"To open, in {results}/", BOLD)]
     for pattern, what in ARTIFACTS.items():

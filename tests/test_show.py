@@ -180,9 +180,11 @@ def test_pages_are_filled_with_what_commands_print(tmp_path):
     assert "42" in page.read_text()
 
 
-def test_colours_are_for_terminals():
-    assert show.Paint(colours=False)("text", show.BOLD) == "text"
-    assert show.Paint(colours=True)("text", show.BOLD) == "\x1b[1mtext\x1b[0m"
+def test_colours_are_for_terminals(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for terminal, expected in ((False, "text"), (True, "\x1b[1mtext\x1b[0m")):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda shown=terminal: shown)
+        assert show.paint("text", show.BOLD) == expected
 
 
 def test_results_without_metrics_end_in_one_sentence(tmp_path):

@@ -3,7 +3,7 @@
 from textwrap import wrap
 from typing import Any
 
-from pipeline.core.presentation.metric_names import COMPARED, MAP_SHORT_NAMES, SHORT_NAMES
+from pipeline.core.presentation.metric_names import MAIN, MAP_SHORT_NAMES, SHORT_NAMES
 
 
 def as_text(summary: dict[str, Any]) -> str:
@@ -66,14 +66,14 @@ def line(name: str, text: str, width: int) -> list[str]:
 
 
 def heads(width: int) -> str:
-    return "".join(f"{SHORT_NAMES[name]:>{width}}" for name in COMPARED)
+    return "".join(f"{SHORT_NAMES[name]:>{width}}" for name in MAIN)
 
 
 def cells(values: dict[str, Any], width: int, signed: bool = False) -> str:
-    """Each metric of ``COMPARED`` in %, with its interval."""
+    """Each metric of ``MAIN`` in %, with its interval."""
     sign, to = ("+", " to ") if signed else ("", "–")
     shown = []
-    for metric in COMPARED:
+    for metric in MAIN:
         value, low, high = (values[metric][key] for key in ("value", "low", "high"))
         cell = "–" if value is None else f"{100 * value:{sign}.1f}"
         if low is not None:

@@ -23,4 +23,4 @@ MAP_SHORT_NAMES = {
     "map_energy_positives": "energy +",
     "map_energy_negatives": "energy −",
 }
-COMPARED = ("accuracy", "balanced_accuracy", "auroc")  # what comparisons show
+MAIN = ("accuracy", "balanced_accuracy", "auroc")  # what is shown where there is little room

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.core.model_settings import ModelSettings
-from pipeline.core.presentation.metric_names import MAP_NAMES, NAMES
+from pipeline.core.presentation.metric_names import MAIN, MAP_NAMES, NAMES
 from pipeline.core.trained_on import TrainedOn, faces_of, meaning
 
 CELEBA = """\
@@ -127,11 +127,10 @@ def _numbers(metrics: dict[str, Any] | None) -> str:
 
 
 def _table(table: pd.DataFrame) -> str:
-    columns = ("accuracy", "balanced_accuracy", "auroc")
-    heads = ["attribute", "positives", "threshold", *(NAMES[name] for name in columns)]
+    heads = ["attribute", "positives", "threshold", *(NAMES[name] for name in MAIN)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in table.to_dict("records"):
-        numbers = [row[name] for name in ("threshold", *columns)]
+        numbers = [row[name] for name in ("threshold", *MAIN)]
         cells = ["–" if pd.isna(number) else f"{number:.3f}" for number in numbers]
         mark = "" if row["counted"] else " \\*"
         lines.append(f"| {row['attribute']}{mark} | {row['positives']} | {' | '.join(cells)} |")

@@ -13,6 +13,7 @@ from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -82,10 +83,17 @@ def warning_lines(warnings: list[str]) -> list[str]:
     return [line for text in warnings for line in wrap(f"Warning: {text}.", 90)]
 
 
+def blank_grid(figure: Figure, rows: int, columns: int, **how: Any) -> np.ndarray:
+    """(rows, columns) axes for images, of which nothing shows before there is one in them."""
+    cells: np.ndarray = figure.subplots(rows, columns, squeeze=False, **how)
+    for axes in cells.flat:
+        axes.set_axis_off()
+    return cells
+
+
 def show_image(axes: Axes, image: Any, title: str = "", **imshow: Any) -> None:
-    """Show an image without axes; its title above it, small."""
+    """Show an image in one of a ``blank_grid``; its title above it, small."""
     axes.imshow(image, **imshow)
-    axes.set_axis_off()
     if title:
         axes.set_title(title, fontsize=7, fontweight="normal", loc="center")
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.evaluation.comparison import MEAN
 from pipeline.core.presentation import style
-from pipeline.core.presentation.metric_names import COMPARED, NAMES
+from pipeline.core.presentation.metric_names import MAIN, NAMES
 
 
 def models(panels: dict[str, pd.DataFrame], faces: dict[str, Any], path: Path) -> None:
@@ -28,7 +28,7 @@ def models(panels: dict[str, pd.DataFrame], faces: dict[str, Any], path: Path) -
             len(panels), 3, sharey="row", squeeze=False, height_ratios=[n + 1.5 for n in rows]
         )
         for line, (title, table) in zip(grid, panels.items(), strict=True):
-            for axes, metric in zip(line, COMPARED, strict=True):
+            for axes, metric in zip(line, MAIN, strict=True):
                 chosen = table[table["metric"] == metric]
                 _intervals(axes, chosen["model"].tolist(), chosen)
                 axes.set_xlabel(NAMES[metric])
@@ -46,11 +46,11 @@ def pairs(
     is ``judged`` of ``pairs.json``.
     """
     names: list[str] = []
-    rows: dict[str, list[pd.DataFrame]] = {metric: [] for metric in COMPARED}
+    rows: dict[str, list[pd.DataFrame]] = {metric: [] for metric in MAIN}
     for (one, other), tables in differences.items():
         for share, table in sorted(tables.items()):
             names.append(f"{one} −\n{other},\n{_share(share)}")
-            for metric in COMPARED:
+            for metric in MAIN:
                 of_mean = (table["attribute"] == MEAN) & (table["metric"] == metric)
                 rows[metric].append(table[of_mean])
     largest = {pair: tables[max(tables)] for pair, tables in differences.items()}
@@ -60,7 +60,7 @@ def pairs(
         _title(figure, "What the first model of a pair adds to the second", faces)
         halves: Any = figure.subfigures(2, 1, height_ratios=heights)
         for axes, metric in zip(
-            halves[0].subplots(1, 3, sharex=True, sharey=True), COMPARED, strict=True
+            halves[0].subplots(1, 3, sharex=True, sharey=True), MAIN, strict=True
         ):
             _intervals(axes, names, 100 * _numbers(rows[metric]), size=7)
             axes.axvline(0, color=style.INK, lw=0.8)

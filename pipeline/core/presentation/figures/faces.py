@@ -15,6 +15,7 @@ from pipeline.core.presentation.style import (
     HEAT,
     RED,
     as_percent,
+    blank_grid,
     readable,
     saved_figure,
     set_title,
@@ -71,9 +72,7 @@ def map_pairs(
     rows = -(-len(names) // columns)
     with saved_figure(path, height=1.3 + 1.15 * rows, width=max(1.44 * columns, 5.5)) as figure:
         set_title(figure, title)
-        cells = figure.subplots(rows, columns, squeeze=False)
-        for axes in cells.flat:
-            axes.set_axis_off()
+        cells = blank_grid(figure, rows, columns)
         for axes, name, *pair in zip(cells.flat, names, left, right, strict=False):
             show_image(axes, side_by_side(*pair), name, vmin=0, vmax=1, cmap=HEAT)
         scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
@@ -108,14 +107,8 @@ def examples(rows: Sequence[tuple[str, Sequence[Cell]]], n: int, path: Path) -> 
             axes.set_axis_off()
             _label(axes, 0, 0.5, "none: no attribute is there on some faces and not on others")
             return
-        cells = figure.subplots(
-            len(rows),
-            1 + 2 * len(KINDS),
-            squeeze=False,
-            width_ratios=[1.15] + [1.0] * 2 * len(KINDS),
-        )
-        for axes in cells.flat:
-            axes.set_axis_off()
+        widths = [1.15] + [1.0] * 2 * len(KINDS)
+        cells = blank_grid(figure, len(rows), len(widths), width_ratios=widths)
         shape = next(cell[0].shape for _, of_row in rows for cell in of_row if cell)
         blank = np.full(shape, 255, np.uint8)  # takes the space of a missing face
         for column, kind in enumerate(KINDS):
@@ -150,11 +143,7 @@ def panel(image: np.ndarray, attributes: Sequence[PanelRow], name: str, path: Pa
     rows = -(-len(attributes) // blocks)
     with saved_figure(path, height=0.8 + 0.72 * rows, width=3.9 * blocks) as figure:
         set_title(figure, f"One face, {len(attributes)} attributes: {name}")
-        cells = figure.subplots(
-            rows, 4 * blocks, squeeze=False, width_ratios=(2.2, 1, 1, 1) * blocks
-        )
-        for axes in cells.flat:
-            axes.set_axis_off()
+        cells = blank_grid(figure, rows, 4 * blocks, width_ratios=(2.2, 1, 1, 1) * blocks)
         for k, one in enumerate(attributes):
             block, row = divmod(k, rows)
             words, *images = cells[row, 4 * block : 4 * block + 4]
@@ -194,9 +183,7 @@ def grid(
     lines = 1 + max(caption.count("\n") for caption in captions)
     with saved_figure(path, height=0.5 + (2.2 + 0.12 * lines) * rows) as figure:
         set_title(figure, title)
-        cells = figure.subplots(rows, 4, squeeze=False)
-        for axes in cells.flat:
-            axes.set_axis_off()
+        cells = blank_grid(figure, rows, 4)
         for axes, image, caption, good in zip(cells.flat, images, captions, correct, strict=False):
             show_image(axes, image)
             axes.set_title(

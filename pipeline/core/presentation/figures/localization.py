@@ -48,12 +48,12 @@ def draw_examples(inference: Inference, test: EvaluatedFaces, path: Path) -> Non
     faces.examples(rows, len(test.rows), path)
 
 
-def hardest_and_easiest(test: EvaluatedFaces, each: int = 4) -> list[int]:
-    """Attributes by balanced accuracy: the lowest and the highest; no more than there are."""
+def hardest_and_easiest(test: EvaluatedFaces) -> list[int]:
+    """Attributes by balanced accuracy: the four lowest and highest; no more than there are."""
     values = measure(test.labels, test.predictions.logits, test.predictions.thresholds)
     balance = values["balanced_accuracy"]
     order = [int(k) for k in np.argsort(balance, kind="stable") if np.isfinite(balance[k])]
-    return order if len(order) <= 2 * each else [*order[:each], *order[-each:]]
+    return order if len(order) <= 8 else [*order[:4], *order[-4:]]
 
 
 def example_cells(

@@ -15,6 +15,7 @@ from pipeline.core.masks.store import Masks
 from pipeline.core.presentation.figures.faces import overlay
 from pipeline.core.presentation.style import (
     HEAT,
+    blank_grid,
     readable,
     saved_figure,
     set_title,
@@ -40,12 +41,11 @@ def contact_sheet(
     height, width = 0.5 + 1.35 * panel_width * rows, panel_width * columns
     with saved_figure(path, height, width) as figure:
         set_title(figure, title)
-        for axes in figure.subplots(rows, columns, squeeze=False).flat:
-            axes.set_axis_off()
-        for axes, (image, name) in zip(figure.axes, panels, strict=False):
+        cells = list(blank_grid(figure, rows, columns).flat)
+        for axes, (image, name) in zip(cells, panels, strict=False):
             show_image(axes, image, name, **how)
         if scale:
-            bar = figure.colorbar(figure.axes[0].images[0], ax=figure.axes, fraction=0.02)
+            bar = figure.colorbar(cells[0].images[0], ax=cells, fraction=0.02)
             bar.set_label(scale)
 
 
