@@ -5,7 +5,6 @@ python -m pipeline.data_figures mean_masks --store masks.zarr --out mean.png
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,51 +25,39 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser, add = stage.commands(__doc__)
-
-    def command(draw: Any, what: str, out: str, **inputs: str) -> argparse.ArgumentParser:
-        made = add(draw.__name__, what)
-        for name, meaning in inputs.items():
-            made.add_argument(f"--{name}", type=Path, required=True, help=meaning)
-        kind = picture if out == PICTURE else Path
-        made.add_argument("--out", type=kind, required=True, help=out)
-        made.set_defaults(draw=draw)
-        return made
-
+    parser, command = stage.commands(__doc__)
     faces, store = {"faces": "the folder faces/"}, {"store": "masks.zarr"}
     points = command(
-        landmarks,
+        "landmarks",
         "faces with their points: at random, by detector, the least plausible, those without",
-        "a folder for a PNG file of each",
         **faces,
         landmarks="landmarks.csv",
+        out="a folder for a PNG file of each",
     )
     points.add_argument(
         "--count", type=stage.at_least(1), default=36, help="faces a sheet (%(default)s)"
     )
     points.add_argument("--seed", type=int, default=64, help="of the random faces (%(default)s)")
-    mean = command(mean_masks, "the mean mask of each attribute's positives", PICTURE, **store)
+    points.set_defaults(draw=landmarks)
+    mean = command("mean_masks", "the mean mask of each attribute's positives", **store)
     mean.add_argument(
         "--images", type=stage.at_least(0), default=5000, help="faces to average, 0 for all"
     )
-    face = command(face_masks, "one face with its masks", PICTURE, **faces, **store)
+    mean.set_defaults(draw=mean_masks)
+    face = command("face_masks", "one face with its masks", **faces, **store)
     face.add_argument("--name", help="of the image, such as 000001.jpg; else the first")
-    sheet = command(
-        sheet_masks, "faces with one attribute, each with its mask", PICTURE, **faces, **store
-    )
+    face.set_defaults(draw=face_masks)
+    what = "faces with one attribute, each with its mask"
+    sheet = command("sheet_masks", what, **faces, **store)
     sheet.add_argument("--attribute", help="CelebA's name, such as Smiling; else the commonest")
     sheet.add_argument("--images", type=stage.at_least(1), default=20, help="faces to show")
-    command(
-        true_parts,
-        "how well the regions of synthetic faces match their true parts",
-        "the table, a CSV file",
-        **store,
-        drawn="the folder drawn/",
-    )
+    sheet.set_defaults(draw=sheet_masks)
+    for one in (mean, face, sheet):
+        one.add_argument("--out", type=picture, required=True, help="a .png or .svg file")
+    what = "how well the regions of synthetic faces match their true parts"
+    parts = command("true_parts", what, **store, drawn="the folder drawn/", out="a CSV file")
+    parts.set_defaults(draw=true_parts)
     return parser
-
-
-PICTURE = "a .png or .svg file"
 
 
 def picture(text: str) -> Path:

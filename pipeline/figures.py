@@ -31,49 +31,32 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser, add = stage.commands(__doc__)
-
-    def command(name: str, draw: Any, what: str, *paths: str) -> argparse.ArgumentParser:
-        made = add(name, what)
-        for path in paths:
-            made.add_argument(f"--{path}", type=Path, required=True)
-        made.add_argument("--out", type=Path, required=True, help="folder for the figures")
-        made.set_defaults(draw=draw)
-        return made
-
-    counts = command("data", draw_data, "faces at each step, and the attributes", "faces")
+    parser, command = stage.commands(__doc__)
+    out = "folder for the figures"
+    counts = command("data", "faces at each step, and the attributes", faces="faces/", out=out)
     counts.add_argument("--rejected", type=Path, help="rejected.csv")
     counts.add_argument("--landmarks", type=Path, help="landmarks.json")
     counts.add_argument("--masks", type=Path, help="masks.json")
-    command(
+    counts.set_defaults(draw=draw_data)
+    numbers = command(
         "numbers",
-        draw_numbers,
         "metrics of an evaluated model",
-        "run",
-        "history",
-        "predictions",
-        "metrics",
-        "table",
+        run="run.json",
+        history="history.csv",
+        predictions="predictions.parquet",
+        metrics="metrics.json",
+        table="metrics.csv",
+        out=out,
     )
-    command(
-        "where",
-        draw_where,
-        "test faces with labels, predictions and where the network looks",
-        "weights",
-        "faces",
-        "predictions",
-    )
-    maps = command(
-        "maps",
-        draw_maps,
-        "the maps of a network beside their targets",
-        "weights",
-        "faces",
-        "predictions",
-        "masks",
-    )
+    numbers.set_defaults(draw=draw_numbers)
+    model = {"weights": "weights.safetensors", "predictions": "predictions.parquet"}
+    model |= {"faces": "the faces evaluated on", "out": out}
+    what = "test faces with labels, predictions and where the network looks"
+    command("where", what, **model).set_defaults(draw=draw_where)
+    maps = command("maps", "a network's maps beside their targets", **model, masks="masks.zarr")
     maps.add_argument("--images", type=int, default=1000, help="test faces that means are over")
-    costs = command("costs", draw_costs, "time and memory of each rule")
+    maps.set_defaults(draw=draw_maps)
+    costs = command("costs", "time and memory of each rule", out=out)
     costs.add_argument(
         "--benchmarks",
         type=stage.named_file,
@@ -82,8 +65,10 @@ def arguments() -> argparse.ArgumentParser:
         metavar="RULE=FILE",
         help="Snakemake's benchmark files; those that are not there are left out",
     )
-    about = command("configuration", draw_configuration, "the configuration as a page")
+    costs.set_defaults(draw=draw_costs)
+    about = command("configuration", "the configuration as a page", out=out)
     about.add_argument("--settings", type=stage.settings, required=True)
+    about.set_defaults(draw=draw_configuration)
     return parser
 
 

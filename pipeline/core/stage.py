@@ -54,16 +54,19 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 def commands(
     doc: str | None,
-) -> tuple[argparse.ArgumentParser, Callable[[str, str], argparse.ArgumentParser]]:
+) -> tuple[argparse.ArgumentParser, Callable[..., argparse.ArgumentParser]]:
     """The parser of a stage of several commands, and what adds a command by its name and help.
 
-    ``--log`` belongs to each command: argparse would forget one that stands before it.
+    Further keywords of that are flags that name a file or folder, each with its help. ``--log``
+    belongs to each command: argparse would forget one that stands before it.
     """
     made = _parser(doc)
     added = made.add_subparsers(required=True)
 
-    def command(name: str, what: str) -> argparse.ArgumentParser:
+    def command(name: str, what: str, **paths: str) -> argparse.ArgumentParser:
         one = added.add_parser(name, help=what, description=what, allow_abbrev=False)
+        for flag, meaning in paths.items():
+            one.add_argument(f"--{flag}", type=Path, required=True, help=meaning)
         _add_log(one)
         return one
 
