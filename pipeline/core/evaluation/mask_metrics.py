@@ -16,7 +16,7 @@ from pipeline.core.attributes import UNKNOWN
 from pipeline.core.evaluation import bootstrap
 from pipeline.core.faces.store import Faces
 from pipeline.core.masks.store import open_masks_of
-from pipeline.core.training.transforms import expand, nearest, separate
+from pipeline.core.training.transforms import expand, nearest_bits, separate
 
 PIXELS = (-2, -1)
 ENERGY = ("map_energy_positives", "map_energy_negatives", "map_energy_uniform")
@@ -60,10 +60,8 @@ class MaskMetrics:
 
     def _bits(self, rows: np.ndarray, maps: Tensor) -> Tensor:
         """Region bits (B, h, w) int16 of faces ``rows`` at the maps' size, on their device."""
-        sides = zip(self.masks.size, maps.shape[-2:], strict=True)
-        y, x = (nearest(side, cells).numpy() for side, cells in sides)
-        bits = self.masks.region_bits(rows)[:, y[:, None], x].view(np.int16)
-        return torch.from_numpy(bits).to(maps.device)
+        height, width = maps.shape[-2:]
+        return nearest_bits(self.masks.region_bits(rows), (height, width)).to(maps.device)
 
     def summary(
         self, attributes: list[str], settings: dict[str, Any], own_maps: bool

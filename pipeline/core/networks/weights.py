@@ -71,8 +71,9 @@ def load_network(path: Path) -> tuple[nn.Module, ModelSettings]:
         if kept["network"] == "mask_guided" and "map_stride" not in kept:
             kept["backbone"] = None  # where resnet18 stood, and meant nothing
         below = {key: {**WITHOUT_KEY[key], **kept[key]} for key in ("optimizer", "schedule")}
-        celeba = {} if "attribute_regions" in kept else _celeba_regions(kept["attributes"])
-        settings = ModelSettings.from_dict({**WITHOUT_KEY, **celeba, **kept, **below})
+        if "attribute_regions" not in kept:  # from when all data sets had CelebA's attributes
+            kept["attribute_regions"] = CELEBA.only(kept["attributes"]).regions
+        settings = ModelSettings.from_dict({**WITHOUT_KEY, **kept, **below})
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{path} is no weights file of attparse ({error or 'unreadable'}); expected a"
@@ -84,15 +85,10 @@ def load_network(path: Path) -> tuple[nn.Module, ModelSettings]:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What ``save_weights`` wrote beside the tensors."""
+    """What ``save_weights`` wrote beside the tensors; empty for another's safetensors file."""
     with safetensors.safe_open(path, "pt") as file:
-        kept: dict[str, Any] = json.loads((file.metadata() or {})[SETTINGS])
+        kept: dict[str, Any] = json.loads((file.metadata() or {}).get(SETTINGS, "{}"))
     return kept
-
-
-def _celeba_regions(attributes: list[str]) -> dict[str, Any]:
-    """The missing ``attribute_regions`` of a file from when all data sets had CelebA's."""
-    return {"attribute_regions": CELEBA.only(attributes).regions}
 
 
 def _digest(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> str:
@@ -114,8 +110,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         if is_safetensors(path):
             tensors = safetensors.torch.load_file(path)
-            with safetensors.safe_open(path, "pt") as file:
-                about = json.loads((file.metadata() or {}).get(SETTINGS, "{}"))
+            about = read_metadata(path)
             if about.get("sha256") not in (None, _digest(tensors, about)):
                 raise ValueError("its content is not that which its hash was made of")
             return tensors
@@ -148,19 +143,13 @@ def start_from(network: nn.Module, path: Path, rename: Sequence[Sequence[str]] =
     """
     state = load_state(path)
     body = getattr(network, "body", None)
-    if body is None or is_ours(path):
+    ours = is_safetensors(path) and bool(read_metadata(path))
+    if body is None or ours:
         fill(network, state, path)
         return
     for old, new in rename:
         state = {name.replace(old, new): tensor for name, tensor in state.items()}
     fill(body, {name: state[name] for name in body.state_dict() if name in state}, path)
-
-
-def is_ours(path: Path) -> bool:
-    if not is_safetensors(path):
-        return False
-    with safetensors.safe_open(path, "pt") as file:
-        return SETTINGS in (file.metadata() or {})
 
 
 def fill(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 SCALE = 2
+STEPS = 12  # of a curve from one of its points to the next
 Pen = Callable[[np.ndarray, np.ndarray], None]  # draws points (N, 2) int32 on a patch
 _SHIFT = 4  # OpenCV's fixed-point fraction bits: coordinates to 1/16 of a canvas pixel
 
@@ -104,15 +105,15 @@ class Canvas:
         return Area(rows, columns, patch.astype(np.float32) * np.float32(1 / 255))
 
 
-def spline(points: ArrayLike, steps: int = 12, closed: bool = False) -> np.ndarray:
-    """A Catmull-Rom curve through every one of the points (N, 2), ``steps`` a piece."""
+def spline(points: ArrayLike, closed: bool = False) -> np.ndarray:
+    """A Catmull-Rom curve through every one of the points (N, 2), ``STEPS`` a piece."""
     points = np.asarray(points, np.float64)
     if closed:
         padded = np.concatenate([points[-1:], points, points[:2]])
     else:
         ends = 2 * points[:1] - points[1:2], 2 * points[-1:] - points[-2:-1]
         padded = np.concatenate([ends[0], points, ends[1]])
-    t = np.arange(steps)[:, None, None] / steps
+    t = np.arange(STEPS)[:, None, None] / STEPS
     a, b, c, d = (padded[i : len(padded) - 3 + i] for i in range(4))
     curve = 0.5 * (
         2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3

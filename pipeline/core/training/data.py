@@ -13,7 +13,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
 from pipeline.core.model_settings import TrainingSettings
 from pipeline.core.training.loaders import FaceBatches, Loader, once, shuffled
-from pipeline.core.training.transforms import nearest, separate
+from pipeline.core.training.transforms import nearest_bits, separate
 
 READ_AT_ONCE = 256  # faces
 
@@ -34,7 +34,11 @@ class FaceData:
         self.micro_batch = settings.batch_size // settings.accumulate
         columns = faces.attribute_set.columns(settings.attributes)
         labels = faces.attributes[:, columns]
-        store = open_store(masks, faces) if masks else None
+        store = None
+        if masks:
+            from pipeline.core.masks.store import open_masks_of  # training without needs no Zarr
+
+            store = open_masks_of(masks, faces)
         mask_labels = store.labels[:, columns] if store else labels
         self.store = store
         learnt = store if settings.segmentation_weight > 0 else None
@@ -62,9 +66,8 @@ class FaceData:
         rows = rows[self.store.found[rows]]
         total = torch.zeros(len(REGIONS), *size)
         for at in range(0, len(rows), READ_AT_ONCE):
-            bits = self.store.region_bits(rows[at : at + READ_AT_ONCE]).view(np.int16)
-            down, across = (nearest(*sides) for sides in zip(bits.shape[1:], size, strict=True))
-            total += separate(torch.from_numpy(bits)[:, down][:, :, across]).sum(0)
+            bits = self.store.region_bits(rows[at : at + READ_AT_ONCE])
+            total += separate(nearest_bits(bits, size)).sum(0)
         return total / max(len(rows), 1)
 
     def train_dataloader(
@@ -143,10 +146,3 @@ def stratified(
         "train": np.sort(np.array(halves["train"]["row"])),
         "valid": np.sort(np.array(halves["test"]["row"])),
     }
-
-
-def open_store(path: Path, faces: Faces) -> Any:
-    """The masks of ``faces``; imported here, so that training without masks needs no Zarr."""
-    from pipeline.core.masks.store import open_masks_of
-
-    return open_masks_of(path, faces)

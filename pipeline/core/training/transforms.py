@@ -7,6 +7,7 @@ wherever they lie.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -90,6 +91,12 @@ def nearest(side: int, cells: int) -> Tensor:
     The same as torch's ``interpolate(mode="nearest-exact")``: mirrored, they stay the nearest.
     """
     return (2 * torch.arange(cells) + 1) * side // (2 * cells)
+
+
+def nearest_bits(bits: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Region bits (B, H, W) uint16 at the nearest pixels of a smaller size: (B, h, w) int16."""
+    rows, columns = (nearest(*sides).numpy() for sides in zip(bits.shape[1:], size, strict=True))
+    return torch.from_numpy(bits[:, rows[:, None], columns].view(np.int16))
 
 
 def augment(images: Tensor, augmentation: Augmentation) -> Tensor:
