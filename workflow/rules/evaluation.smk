@@ -57,11 +57,8 @@ rule compare:
     output:
         table="results/{dataset}/comparisons/models.csv",
         summary="results/{dataset}/comparisons/models.json",
-        figure=report(
-            "results/{dataset}/comparisons/models.svg",
-            caption="../report/models.rst",
-            category="4 Evaluation",
-            labels={"data set": "{dataset}", "figure": "models side by side"},
+        figure=data_figure(
+            "models.svg", "models side by side", "4 Evaluation", "comparisons"
         ),
     log:
         "logs/{dataset}/comparisons/models.log",
@@ -97,11 +94,8 @@ rule pairs:
     output:
         table="results/{dataset}/comparisons/pairs.csv",
         summary="results/{dataset}/comparisons/pairs.json",
-        figure=report(
-            "results/{dataset}/comparisons/pairs.svg",
-            caption="../report/pairs.rst",
-            category="4 Evaluation",
-            labels={"data set": "{dataset}", "figure": "pairs of models"},
+        figure=data_figure(
+            "pairs.svg", "pairs of models", "4 Evaluation", "comparisons"
         ),
     log:
         "logs/{dataset}/comparisons/pairs.log",

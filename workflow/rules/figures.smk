@@ -53,18 +53,18 @@ def benchmarks(wildcards):
     return files + [f"evaluate={file}" for file in evaluations]
 
 
-def data_figure(name, caption, category, **labels):
-    """A figure of a data set for the report, under a category and with a caption."""
+def data_figure(name, figure, category="2 Data", folder="figures"):
+    """A figure of a data set for the report; its caption has the file's name."""
     return report(
-        f"results/{{dataset}}/figures/{name}",
-        caption=f"../report/{caption}.rst",
+        f"results/{{dataset}}/{folder}/{name}",
+        caption=f"../report/{Path(name).stem}.rst",
         category=category,
-        labels={"data set": "{dataset}", **labels},
+        labels={"data set": "{dataset}", "figure": figure},
     )
 
 
 def model_figure(name, category, figure):
-    """A figure of one evaluation for the report; its caption has the figure's name."""
+    """A figure of one evaluation for the report; its caption has the file's name."""
     return report(
         f"{EVALUATED}/figures/{name}",
         caption=f"../report/{Path(name).stem}.rst",

@@ -7,12 +7,7 @@
 rule draw_configuration:
     """Show the configuration in force, with every default."""
     output:
-        data_figure(
-            "configuration.html",
-            "configuration",
-            "1 Configuration",
-            figure="configuration",
-        ),
+        data_figure("configuration.html", "configuration", "1 Configuration"),
     log:
         "logs/{dataset}/figures/configuration.log",
     conda:
@@ -39,10 +34,8 @@ rule draw_data:
         landmarks="results/{dataset}/landmarks.json" if MASKED else [],
         masks="results/{dataset}/masks.json" if MASKED else [],
     output:
-        counts=data_figure(
-            "counts.svg", "counts", "2 Data", figure="faces at each step"
-        ),
-        balance=data_figure("balance.svg", "balance", "2 Data", figure="attributes"),
+        counts=data_figure("counts.svg", "faces at each step"),
+        balance=data_figure("balance.svg", "attributes"),
     log:
         "logs/{dataset}/figures/data.log",
     conda:
@@ -68,15 +61,8 @@ rule draw_landmarks:
         landmarks=ancient("results/{dataset}/landmarks.csv"),
         whole=whole("acquire", "landmarks_summary"),
     output:
-        random=data_figure(
-            "landmarks/random.png", "landmarks", "2 Data", figure="points, any faces"
-        ),
-        odd=data_figure(
-            "landmarks/least_plausible.png",
-            "least_plausible",
-            "2 Data",
-            figure="points, least plausible",
-        ),
+        random=data_figure("landmarks/random.png", "points, any faces"),
+        odd=data_figure("landmarks/least_plausible.png", "points, least plausible"),
     log:
         "logs/{dataset}/figures/landmarks.log",
     conda:
@@ -100,15 +86,9 @@ rule draw_masks:
         store=ancient("results/{dataset}/masks.zarr"),
         whole=whole("acquire", "masks_gather"),
     output:
-        mean=data_figure(
-            "mean_masks.png", "mean_masks", "2 Data", figure="masks, means"
-        ),
-        face=data_figure(
-            "face_masks.png", "face_masks", "2 Data", figure="masks, one face"
-        ),
-        sheet=data_figure(
-            "sheet_masks.png", "sheet_masks", "2 Data", figure="masks, many faces"
-        ),
+        mean=data_figure("mean_masks.png", "masks, means"),
+        face=data_figure("face_masks.png", "masks, one face"),
+        sheet=data_figure("sheet_masks.png", "masks, many faces"),
     log:
         "logs/{dataset}/figures/masks.log",
     conda:
@@ -135,9 +115,7 @@ rule draw_true_parts:
         store=ancient("results/{dataset}/masks.zarr"),
         whole=whole("masks_gather"),
     output:
-        data_figure(
-            "true_parts.csv", "true_parts", "2 Data", figure="masks, true parts"
-        ),
+        data_figure("true_parts.csv", "masks, true parts"),
     log:
         "logs/{dataset}/figures/true_parts.log",
     conda:
