@@ -1,5 +1,6 @@
-"""Snakemake itself, killed or told to end at any moment; then the same command."""
+"""Snakemake itself: ended at any moment, twice at once, and in folders of any name."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,12 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from face_sets import SMALL
 from faults.counts import count, times
+from faults.test_inputs import NAMES, write_folder
 from test_workflow import Project
 
+from pipeline.core.faces.store import faces_sha256, open_faces
 from pipeline.core.files import sha256
 
 pytestmark = pytest.mark.slow
@@ -20,6 +25,7 @@ pytestmark = pytest.mark.slow
 TARGET = "landmarks"
 COMMAND = [sys.executable, "-m", "snakemake", "--cores", "2", TARGET, "--configfile", "tiny.yaml"]
 ARTIFACTS = ("faces", "manifest.csv", "faces.json", "landmarks.csv", "landmarks.json")
+CHAIN = ("faces", "landmarks.csv", "masks.zarr")
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +33,36 @@ def project(tmp_path_factory):
     return Project(tmp_path_factory.mktemp("project"))
 
 
+class Undisturbed(NamedTuple):
+    """The hashes that a run has which nothing disturbs, and its seconds up to the landmarks."""
+
+    hashes: dict[str, str]
+    seconds: float
+
+
 @pytest.fixture(scope="module")
-def undisturbed(project) -> tuple[dict[str, str], float]:
-    """The hashes of an undisturbed run, which leaves nothing behind, and its seconds."""
+def undisturbed(project) -> Undisturbed:
     began = time.monotonic()
     run = subprocess.run(COMMAND, cwd=project.folder, capture_output=True, text=True)
+    seconds = time.monotonic() - began
     assert run.returncode == 0, run.stderr
-    return hashes(project.folder), time.monotonic() - began
+    run = project.snakemake("masks")
+    assert run.returncode == 0, run.stdout
+    return Undisturbed(hashes(project.folder, (*ARTIFACTS, *CHAIN)), seconds)
 
 
-def hashes(project: Path) -> dict[str, str]:
-    return {name: sha256(project / "results/tiny" / name) for name in ARTIFACTS}
+def hashes(project: Path, artifacts: tuple[str, ...]) -> dict[str, str]:
+    return {name: sha256(project / "results/tiny" / name) for name in artifacts}
+
+
+def assert_equal(project: Path, artifacts: tuple[str, ...], undisturbed: Undisturbed) -> None:
+    found = hashes(project, artifacts)
+    assert found == {name: undisturbed.hashes[name] for name in artifacts}
+
+
+def clear(project: Path) -> None:
+    for folder in ("results", ".snakemake", "logs", "benchmarks"):
+        shutil.rmtree(project / folder, ignore_errors=True)
 
 
 def processes_in(folder: Path) -> list[str]:
@@ -63,16 +88,14 @@ def test_ended_at_any_moment_the_same_command_ends_as_if_it_had_not_been(
 
     No process is left, and a lock is named by the next run, with ``--unlock``.
     """
-    whole, seconds = undisturbed
     random, tried = np.random.default_rng(SIGNALS.index(name)), times(1, 8)
     for _ in range(tried):
-        for folder in ("results", ".snakemake", "logs", "benchmarks"):
-            shutil.rmtree(project.folder / folder, ignore_errors=True)
+        clear(project.folder)
         run = subprocess.Popen(
             COMMAND, cwd=project.folder, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        time.sleep(float(random.uniform(0.2, 1)) * seconds)
+        time.sleep(float(random.uniform(0.2, 1)) * undisturbed.seconds)
         if name == "SIGKILL":
             os.killpg(run.pid, signal.SIGKILL)
         else:
@@ -88,6 +111,52 @@ def test_ended_at_any_moment_the_same_command_ends_as_if_it_had_not_been(
             assert unlock.returncode == 0
             again = subprocess.run(COMMAND, cwd=project.folder, capture_output=True, text=True)
         assert again.returncode == 0, again.stderr
-        assert hashes(project.folder) == whole
+        assert_equal(project.folder, ARTIFACTS, undisturbed)
     kind = "killed" if name == "SIGKILL" else "interrupted"
     count(kind, "Snakemake" if name == "SIGKILL" else f"Snakemake by {name}", tried, tried)
+
+
+def test_a_second_run_in_the_folder_is_refused_unless_it_is_of_another_data_set(
+    project, undisturbed
+):
+    """Snakemake names the lock; ``--nolock`` is for another data set, whose results lie apart."""
+    results, command = project.folder / "results", [*COMMAND, "--until", "acquire"]
+    clear(project.folder)
+    first = subprocess.Popen(
+        command, cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not list(project.folder.glob(".snakemake/locks/*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    second = subprocess.run(command, cwd=project.folder, capture_output=True, text=True)
+    assert second.returncode
+    assert "no other Snakemake process" in second.stderr
+    assert "Traceback" not in second.stderr
+    beside = project.snakemake("--nolock", "results/other/faces.json")
+    assert beside.returncode == 0, beside.stdout
+    assert first.wait(timeout=600) == 0
+    assert_equal(project.folder, ("faces", "manifest.csv", "faces.json"), undisturbed)
+    summary = json.loads((results / "other/faces.json").read_text())
+    assert summary["sha256"] == faces_sha256(results / "other/faces")
+    count("at once", "Snakemake twice, Snakemake on two data sets", 2, 2)
+
+
+HOSTILE = 'it\'s $(touch evil) `touch evil`; "&" #'
+
+
+def test_the_chain_has_the_same_bytes_in_any_folder_with_one_core_or_two(undisturbed, tmp_path):
+    """The folder's name, that of a data set's root and those in it are what a shell would run."""
+    other, root = Project(tmp_path / HOSTILE), tmp_path / f"root {{x}} {HOSTILE}"
+    write_folder(root, NAMES)
+    folder = {"source": "folder", "root": str(root), "size": list(SMALL)}
+    again = other.snakemake(
+        "--cores", "1", "masks", "results/hostile/faces.json",
+        overlay=json.dumps({"datasets": {"hostile": folder}}),
+    )  # fmt: skip
+    assert again.returncode == 0, again.stdout
+    assert_equal(other.folder, CHAIN, undisturbed)
+    assert set(open_faces(other.folder / "results/hostile/faces").names) == set(NAMES)
+    assert not list(tmp_path.rglob("evil"))
+    for artifact in CHAIN:
+        count("again", artifact, 1, 1)
+    count("hostile", "names of folders", 2, 2)
