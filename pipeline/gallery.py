@@ -58,11 +58,13 @@ def write_gallery(
     chosen = [choose(test, k, each) for k in range(len(test.predictions.attributes))]
     for k, kinds in enumerate(chosen):
         kinds[ISSUE] = (issues[k][:each], len(issues[k]))
-    shown: dict[int, list[int]] = {}  # the attributes that each face is shown for
+    # The attributes that each face has a map for. A label to check goes without: it is about the
+    # face, and Chromium shows a page of more than 1.5 MB in no frame of Snakemake's report.
+    shown: dict[int, list[int]] = {}
     for k, kinds in enumerate(chosen):
-        for faces, _ in kinds.values():
+        for kind, (faces, _) in kinds.items():
             for face in faces.tolist():
-                shown.setdefault(face, []).append(k)
+                shown.setdefault(face, []).extend([k] if kind != ISSUE else [])
     images, maps = encode(inference, test, shown)
     pages.write_page(
         path,
