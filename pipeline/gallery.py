@@ -58,13 +58,11 @@ def write_gallery(
     chosen = [choose(test, k, each) for k in range(len(test.predictions.attributes))]
     for k, kinds in enumerate(chosen):
         kinds[ISSUE] = (issues[k][:each], len(issues[k]))
-    # The attributes that each face has a map for. A label to check goes without: it is about the
-    # face, and Chromium shows a page of more than 1.5 MB in no frame of Snakemake's report.
-    shown: dict[int, list[int]] = {}
+    shown: dict[int, list[int]] = {}  # the attributes that each face is shown for
     for k, kinds in enumerate(chosen):
-        for kind, (faces, _) in kinds.items():
+        for faces, _ in kinds.values():
             for face in faces.tolist():
-                shown.setdefault(face, []).extend([k] if kind != ISSUE else [])
+                shown.setdefault(face, []).append(k)
     images, maps = encode(inference, test, shown)
     pages.write_page(
         path,
@@ -133,7 +131,10 @@ def describe(test: EvaluatedFaces, k: int, kinds: Chosen, maps: dict[tuple[int, 
                 "title": KINDS[kind][0],
                 "means": KINDS[kind][1],
                 "count": count,
-                "faces": [cell(test, k, face, maps) for face in faces.tolist()],
+                # A label to check is about the face alone; most such faces are above, with maps.
+                "faces": [
+                    cell(test, k, face, maps if kind != ISSUE else {}) for face in faces.tolist()
+                ],
             }
             for kind, (faces, count) in kinds.items()
         ],
