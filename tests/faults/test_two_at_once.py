@@ -99,6 +99,7 @@ def test_masks_that_are_read_while_others_are_written_are_all_of_one_store(tmp_p
     def read(argv: list[str]) -> None:
         while not done.exists():
             print(read_once(store), file=sys.stderr)
+        print(read_once(store), file=sys.stderr)  # of a store at rest, which none may refuse
 
     def write(argv: list[str]) -> None:
         for number in range(tried):
