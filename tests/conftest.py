@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
 import pytest
@@ -26,6 +26,13 @@ def schema() -> dict[str, Any]:
     path = ROOT / "workflow/schemas/config.schema.yaml"
     read: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return read
+
+
+def lacking(reason: str, required_by: str) -> NoReturn:
+    """Skip for what this machine lacks; fail where the variable ``required_by`` is 1, as in CI."""
+    if os.environ.get(required_by) == "1":
+        pytest.fail(f"{reason}, and {required_by} is set")
+    pytest.skip(reason, allow_module_level=True)
 
 
 # What a fixture costs, or needs, marks every test that uses it: no one has to remember it.
@@ -62,7 +69,5 @@ def real_faces() -> Path:
     """The folder of real faces; without it a test is skipped, or fails where they are required."""
     folder = Path(os.environ.get("ATTPARSE_DATA", ROOT / "../shared/data")).resolve()
     if not folder.is_dir():
-        if os.environ.get("ATTPARSE_REQUIRE_DATA") == "1":
-            pytest.fail(f"the real faces are required, and {folder} is not there")
-        pytest.skip(f"no real faces at {folder} (set ATTPARSE_DATA)")
+        lacking(f"no real faces at {folder} (set ATTPARSE_DATA)", "ATTPARSE_REQUIRE_DATA")
     return folder

@@ -1,15 +1,13 @@
 """A whole small result folder, made by the stages themselves, for tests of what people see."""
 
 import json
-import os
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
-from conftest import ROOT, schema
+from conftest import ROOT, lacking, schema
 
 from pipeline import acquire, evaluate, fetch, masks, synthesize, train
 from pipeline.core.configuration import complete
@@ -122,7 +120,5 @@ def detector() -> Path:
     try:
         fetch.fetch(model, *defaults())
     except UserError as error:  # without a network there is nothing to test with
-        if os.environ.get("ATTPARSE_REQUIRE_DATA") == "1":
-            pytest.fail(f"the detector's model is required: {error}")
-        pytest.skip(f"the detector's model cannot be had: {error}", allow_module_level=True)
+        lacking(f"the detector's model cannot be had: {error}", "ATTPARSE_REQUIRE_DATA")
     return model

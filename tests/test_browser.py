@@ -14,19 +14,15 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, lacking
 from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 from small_results import call, model, only, small_results
 
 from pipeline import figures, gallery, predict
 from pipeline.core.faces.store import open_faces
-
-REQUIRED = os.environ.get("ATTPARSE_REQUIRE_BROWSER") == "1"  # then nothing is skipped
-if not REQUIRED:
-    pytest.importorskip("selenium")
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
@@ -39,9 +35,10 @@ def browser():
     """Chromium that keeps its console and every request that it makes."""
     programs = shutil.which("chromium"), shutil.which("chromedriver")
     if not all(programs):
-        if REQUIRED:
-            pytest.fail("Chromium is required: apt-get install chromium chromium-driver")
-        pytest.skip("no Chromium here (apt-get install chromium chromium-driver)")
+        lacking(
+            "no Chromium here (apt-get install chromium chromium-driver)",
+            "ATTPARSE_REQUIRE_BROWSER",
+        )
     options = webdriver.ChromeOptions()
     options.binary_location = programs[0]
     for switch in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):

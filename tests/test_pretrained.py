@@ -1,7 +1,6 @@
 """ImageNet's weights of MobileNetV2, fetched as the workflow fetches them, start a training."""
 
 import json
-import os
 from pathlib import Path
 
 import face_sets
@@ -10,7 +9,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from conftest import ROOT, schema
+from conftest import ROOT, lacking, schema
 from sklearn.metrics import roc_auc_score
 from small_training import command, settings, weights, write_data
 
@@ -51,9 +50,7 @@ def imagenet(tmp_path_factory) -> Path:
     try:
         fetch.fetch(path, ENTRY["sha256"], ENTRY["mirrors"])
     except UserError as error:  # without a network there is nothing to test with
-        if os.environ.get("ATTPARSE_REQUIRE_DATA") == "1":
-            pytest.fail(f"the weights are required: {error}")
-        pytest.skip(f"the weights cannot be had: {error}")
+        lacking(f"the weights cannot be had: {error}", "ATTPARSE_REQUIRE_DATA")
     return path
 
 

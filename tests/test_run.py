@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, lacking
 
 FILES = {
     "test_good.py": "def test_one(): pass\n\ndef test_two(): pass\n",
@@ -96,3 +96,17 @@ def test_a_single_test_can_be_named(folder):
 def test_a_file_that_is_not_there_is_a_failure(folder):
     done = run(folder, "tests/test_absent.py")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "0 passed, 1 failed, 0 skipped")
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"), [("1", "Failed"), ("0", "Skipped"), (None, "Skipped")]
+)
+def test_what_a_machine_lacks_is_a_skip_or_a_failure_where_it_is_required(
+    monkeypatch, value, outcome
+):
+    monkeypatch.delenv("ATTPARSE_REQUIRE_X", raising=False)
+    if value:
+        monkeypatch.setenv("ATTPARSE_REQUIRE_X", value)
+    with pytest.raises(BaseException, match="no x here") as raised:  # pytest's own are no Exception
+        lacking("no x here", "ATTPARSE_REQUIRE_X")
+    assert raised.typename == outcome

@@ -99,6 +99,35 @@ def test_what_a_line_does_changes_the_hash(tmp_path, other):
     assert write(tmp_path, stage=LINE).of("stage") != write(tmp_path, stage=other).of("stage")
 
 
+# What the syntax trees of different Pythons have written differently.
+SYNTAX = '''
+from dataclasses import dataclass, field
+
+@dataclass(frozen=True)
+class Face:
+    """One face."""
+    size: tuple[int, int] = (218, 178)
+
+    async def area(self, *scale: float, **named: object) -> float | None:
+        width = 7
+        print(f"{self.size[0]!r:>{width}} px {{}} {width=}")
+        match self.size:
+            case (0, _) | [*_, 0]:
+                return None
+            case {"height": int(height), **rest} if (n := len(rest)) > 1:
+                return height * n
+        try:
+            await (lambda side, /, *, by=1: side**by)(*scale, **named)
+        except* (OSError, ValueError):
+            pass
+        return [-1.0, *(x for x in scale if x)][:1][0]
+'''
+
+
+def test_every_python_that_runs_this_test_gives_this_hash(tmp_path):
+    assert write(tmp_path, stage=SYNTAX).of("stage")["pipeline/stage.py"] == "db6fa279ed44c105"
+
+
 @pytest.mark.parametrize("python", ["python3.12", "python3.13", "python3.14"])
 def test_every_python_gives_the_same_hashes(code, python):
     if not shutil.which(python) or subprocess.run([python, "--version"]).returncode:
