@@ -4,6 +4,7 @@ It is a real one (munged, slurmctld, slurmd), with a pretend GPU and with memory
 A machine that has a SLURM already, configured or running, is refused: nobody's cluster is touched.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -16,6 +17,9 @@ from pathlib import Path
 
 # The SLURM executor's job step drops SLURM_CONF, so the files must be at the compiled-in place.
 PLACE = Path("/etc/slurm")
+FILES = ("slurm.conf", "gres.conf")
+PREFIX = "attparse-slurm-"  # of the folder that a cluster lies in
+DAEMONS = ("slurmd", "slurmctld", "munged")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue", "scancel")
 ENVIRONMENT = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
 
@@ -65,11 +69,43 @@ def missing() -> str:
     return "SLURM's daemons are started by root" if os.geteuid() else ""
 
 
+def clear_abandoned() -> None:
+    """Remove what a test run left that was killed: its daemons, its folder and the links to it."""
+    for file in FILES:
+        link = PLACE / file
+        root = link.readlink().parent if link.is_symlink() else PLACE
+        if root.name.startswith(PREFIX) and not _in_use(root):
+            _remove(root)
+
+
+def _in_use(root: Path) -> bool:
+    """Whether the test run that started the cluster still holds its lock, which a kill lets go."""
+    if not (root / "lock").exists():
+        return False
+    with (root / "lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _remove(root: Path) -> None:
+    """End the daemons of a cluster, and remove its folder and the links to it."""
+    for program in DAEMONS:
+        _end(program, root / f"{program}.pid")
+    for file in FILES:
+        link = PLACE / file
+        if link.is_symlink() and link.readlink() == root / file:
+            link.unlink()
+    shutil.rmtree(root, ignore_errors=True)
+
+
 def taken() -> bool:
     """Whether a SLURM is configured or runs here, which then is somebody's."""
     return (
         "SLURM_CONF" in os.environ
-        or any(os.path.lexists(PLACE / file) for file in ("slurm.conf", "gres.conf"))
+        or any(os.path.lexists(PLACE / file) for file in FILES)
         or any(_output("pgrep", "-x", name, check=False) for name in ("slurmctld", "slurmd"))
         or bool(_output("sinfo", check=False))  # a cluster without files is found by its name
     )
@@ -80,8 +116,10 @@ class Cluster:
 
     def __init__(self) -> None:
         # munged wants a folder that all may enter, which pytest's own are not.
-        self.root = Path(tempfile.mkdtemp(prefix="attparse-slurm-"))
+        self.root = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.root.chmod(0o755)
+        self.lock = (self.root / "lock").open("w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.name = f"attparse{os.getpid()}"
 
     def __enter__(self) -> "Cluster":
@@ -100,7 +138,7 @@ class Cluster:
         )
         PLACE.mkdir(exist_ok=True)
         try:
-            for file in ("slurm.conf", "gres.conf"):
+            for file in FILES:
                 (PLACE / file).symlink_to(self.root / file)
             munge = {"pid-file": "munged.pid", "log-file": "munged.log", "seed-file": "munged.seed"}
             munge |= {"key-file": "munge.key", "socket": "munge.socket"}
@@ -116,13 +154,8 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         if f"= {self.name}" in _output("scontrol", "show", "config", check=False):
             self.cancel(*_output("squeue", "--noheader", "--format=%A", check=False).split())
-        for program in ("slurmd", "slurmctld", "munged"):
-            _end(self.root / f"{program}.pid")
-        for file in ("slurm.conf", "gres.conf"):
-            link = PLACE / file
-            if link.is_symlink() and link.readlink() == self.root / file:
-                link.unlink()
-        shutil.rmtree(self.root, ignore_errors=True)
+        _remove(self.root)
+        self.lock.close()
 
     def _wait_until_idle(self) -> None:
         for _ in range(100):
@@ -159,14 +192,15 @@ def _output(*command: str, check: bool = True) -> str:
     return run.stdout
 
 
-def _end(pid_file: Path) -> None:
-    """End the daemon that wrote this file, and wait for it."""
+def _end(program: str, pid_file: Path) -> None:
+    """End the daemon that wrote this file, and wait for it; not what has its number since."""
     if not pid_file.exists() or not (pid := pid_file.read_text().strip()):
         return
-    signals = [signal.SIGTERM] + [0] * 150
-    for number in signals:
+    for number in [signal.SIGTERM] + [0] * 150:
         try:
+            if Path(f"/proc/{pid}/comm").read_text().strip() != program:
+                return
             os.kill(int(pid), number)
-        except ProcessLookupError:
+        except (FileNotFoundError, ProcessLookupError):
             return
         time.sleep(0.1)

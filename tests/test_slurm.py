@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT
-from slurm import Cluster, missing, taken
+from slurm import Cluster, clear_abandoned, missing, taken
 from small_training import SEED, entry, weights, write_data
 from test_resources import asked
 from test_train import STILL, assert_close, plain_training
@@ -98,6 +98,7 @@ def cluster() -> Iterator[Cluster]:
         pytest.skip("set ATTPARSE_TEST_SLURM=1 to start a SLURM here")
     if missing():
         pytest.fail(missing())
+    clear_abandoned()
     if taken():
         pytest.fail(
             "a SLURM is configured or runs here: it is somebody's, and no second one is started;"

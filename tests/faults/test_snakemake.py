@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,40 +81,44 @@ def processes_in(folder: Path) -> list[str]:
 SIGNALS = ("SIGKILL", "SIGINT", "SIGTERM")
 
 
-@pytest.mark.parametrize("name", SIGNALS)
-def test_ended_at_any_moment_the_same_command_ends_as_if_it_had_not_been(
-    project, undisturbed, name
-):
-    """SIGKILL takes all processes, as a power failure; the others go to Snakemake alone.
+def test_ended_at_any_moment_the_same_command_ends_as_if_it_had_not_been(project, undisturbed):
+    """Three times one after another, each time by another signal, then left alone.
 
-    No process is left, and a lock is named by the next run, with ``--unlock``.
+    SIGKILL takes all processes, as a power failure; the others go to Snakemake alone. No process
+    is left, and a lock is named by the next run, with ``--unlock``.
     """
-    random, tried = np.random.default_rng(SIGNALS.index(name)), times(1, 8)
-    for _ in range(tried):
+    random = np.random.default_rng(0)
+    for _ in range(times(1, 8)):
         clear(project.folder)
-        run = subprocess.Popen(
-            COMMAND, cwd=project.folder, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        time.sleep(float(random.uniform(0.2, 1)) * undisturbed.seconds)
-        if name == "SIGKILL":
-            os.killpg(run.pid, signal.SIGKILL)
-        else:
-            run.send_signal(signal.Signals[name])
-        run.wait(timeout=120)
-        deadline = time.monotonic() + 20
-        while (left := processes_in(project.folder)) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not left, left
-        again = subprocess.run(COMMAND, cwd=project.folder, capture_output=True, text=True)
-        if again.returncode and "--unlock" in again.stderr:
-            unlock = subprocess.run([*COMMAND, "--unlock"], cwd=project.folder, capture_output=True)
-            assert unlock.returncode == 0
-            again = subprocess.run(COMMAND, cwd=project.folder, capture_output=True, text=True)
-        assert again.returncode == 0, again.stderr
+        for name in random.permutation(SIGNALS):
+            run = start_unlocked(project.folder)
+            time.sleep(float(random.uniform(0.2, 0.8)) * undisturbed.seconds)
+            if name == "SIGKILL":
+                os.killpg(run.pid, signal.SIGKILL)
+            else:
+                run.send_signal(signal.Signals[name])
+            run.wait(timeout=120)
+            deadline = time.monotonic() + 20
+            while (left := processes_in(project.folder)) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert not left, (name, left)
+        assert start_unlocked(project.folder).wait(timeout=600) == 0
         assert_equal(project.folder, ARTIFACTS, undisturbed)
-    kind = "killed" if name == "SIGKILL" else "interrupted"
-    count(kind, "Snakemake" if name == "SIGKILL" else f"Snakemake by {name}", tried, tried)
+        for name in SIGNALS:
+            kind = "killed" if name == "SIGKILL" else "interrupted"
+            count(kind, "Snakemake" if name == "SIGKILL" else f"Snakemake by {name}", 1, 1)
+
+
+def start_unlocked(folder: Path, command: Sequence[str] = COMMAND) -> subprocess.Popen[bytes]:
+    """Start the command, after ``--unlock`` where a lock is left."""
+    if list(folder.glob(".snakemake/locks/*")):
+        refused = subprocess.run(COMMAND, cwd=folder, capture_output=True, text=True)
+        assert refused.returncode
+        assert "--unlock" in refused.stderr
+        unlock = subprocess.run([*COMMAND, "--unlock"], cwd=folder, capture_output=True)
+        assert unlock.returncode == 0
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, cwd=folder, start_new_session=True, **quiet)
 
 
 def test_a_second_run_in_the_folder_is_refused_unless_it_is_of_another_data_set(
@@ -122,16 +127,16 @@ def test_a_second_run_in_the_folder_is_refused_unless_it_is_of_another_data_set(
     """Snakemake names the lock; ``--nolock`` is for another data set, whose results lie apart."""
     results, command = project.folder / "results", [*COMMAND, "--until", "acquire"]
     clear(project.folder)
-    first = subprocess.Popen(
-        command, cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    first = start_unlocked(project.folder, command)
     deadline = time.monotonic() + 120
     while not list(project.folder.glob(".snakemake/locks/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGSTOP)  # it might end before the second looks at the lock
     second = subprocess.run(command, cwd=project.folder, capture_output=True, text=True)
     assert second.returncode
     assert "no other Snakemake process" in second.stderr
     assert "Traceback" not in second.stderr
+    os.killpg(first.pid, signal.SIGCONT)
     beside = project.snakemake("--nolock", "results/other/faces.json")
     assert beside.returncode == 0, beside.stdout
     assert first.wait(timeout=600) == 0
