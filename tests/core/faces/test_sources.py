@@ -533,6 +533,10 @@ class TestFolder:
         assert message in str(ended.value.code)
         assert "labels.csv" in str(ended.value.code)
 
+    def test_a_table_without_rows_ends_in_one_sentence(self, own, tmp_path):
+        with pytest.raises(SystemExit, match=r"the list of labels of the images in .* is empty"):
+            take(own, tmp_path, own.table.head(0))
+
     def test_own_attributes_are_those_of_the_entry_in_alphabetical_order(self, own, tmp_path):
         table = own.table[["image_name", "Male", "Smiling"]]
         table = table.rename(columns={"Male": "Over_40", "Smiling": "Face_Mask"})

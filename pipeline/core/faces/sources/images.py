@@ -98,6 +98,10 @@ def folders_of_images(path: Path, labels: Sequence[str], files: set[str]) -> lis
 
     A data set in pieces has several. ``UserError`` if there is none, or if two have the same.
     """
+    if not labels:
+        raise UserError(
+            f"the list of labels of the images in {path} is empty; give it a row for each image."
+        )
     by_file: dict[str, list[str]] = defaultdict(list)
     for file in files:
         by_file[_without_zeros(file).rpartition("/")[2]].append(file)
