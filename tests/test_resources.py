@@ -1,5 +1,6 @@
 """What rules request of a cluster follows from the number of faces, the attempt and the model."""
 
+import re
 import runpy
 from collections.abc import Callable
 from dataclasses import make_dataclass
@@ -140,3 +141,14 @@ def test_a_model_that_does_without_a_gpu_asks_for_none():
 def test_training_ends_itself_before_its_job_is_ended(job, own, expected):
     settings = make_dataclass("Settings", ["max_minutes"])(own)
     assert in_time(settings, job).max_minutes == expected
+
+
+def test_every_rule_that_needs_a_gpu_goes_to_the_partition_with_gpus():
+    text = "".join(file.read_text() for file in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    bodies = re.split(r"^(?:rule|checkpoint) (\w+):$", text, flags=re.MULTILINE)
+    named = zip(bodies[1::2], bodies[2::2], strict=True)
+    need_gpu = {name for name, body in named if re.search(r"^ +gpu=", body, re.MULTILINE)}
+    assert "train" in need_gpu
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    with_gpu = {name for name, of in profile["set-resources"].items() if "slurm_partition" in of}
+    assert with_gpu == need_gpu
