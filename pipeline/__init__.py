@@ -1,4 +1,4 @@
-"""The stages, and in ``core`` the rooms that they use."""
+"""The stages, and in ``core`` the packages that they use."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The one exception that a user sees: it has no place above any room, so that all may raise it."""
+"""The one exception that a user sees: every module may raise it."""
 
 
 class UserError(Exception):

@@ -2,5 +2,5 @@
 
 Here belong inference, the table of predictions, metrics and their intervals, groups, thresholds,
 the agreement of maps and masks, and the comparison of models: numbers, no pictures. May use every
-room before it.
+package before it.
 """

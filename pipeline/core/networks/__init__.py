@@ -2,7 +2,7 @@
 
 A network is a module that makes one by ``from_settings``; ``build`` imports the one that a model's
 settings name, and no other, so that no network's code is part of another's. ``weights`` keeps them
-and reads them back. May use the ground floor and, of the masks, ``regions``.
+and reads them back. May use the single modules and, of the masks, ``regions``.
 """
 
 from importlib import import_module

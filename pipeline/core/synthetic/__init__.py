@@ -2,7 +2,7 @@
 
 ``people`` decides who is drawn, ``geometry`` makes the 68 points, ``skin``, ``features``,
 ``hair`` and ``dress`` paint on the canvas of ``shapes``, ``camera`` takes the picture. All that
-draws belongs here; it uses the ground floor alone.
+draws belongs here; it uses the single modules alone.
 """
 
 from dataclasses import dataclass

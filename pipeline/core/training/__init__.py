@@ -1,5 +1,5 @@
 """From faces, labels and masks to weights.
 
 Here belong transforms, the data and its loaders, the learner, checkpoints and the loop. May
-use every room before it: faces, landmarks, masks, networks.
+use every package before it: faces, landmarks, masks, networks.
 """
