@@ -46,11 +46,13 @@ class Checkpoints:
     def tensorboard(self) -> SummaryWriter:
         return SummaryWriter(str(self.folder / "tensorboard"))
 
-    def restore(self, learner: Learner) -> None:
+    def restore(self, fabric: Fabric, learner: Learner) -> None:
         """Bring ``learner``, which has been set up, to where training stood."""
         if self.state is not None:
             learner.load_state_dict(self.state)
             self.state = None
+        if fabric.is_global_zero and self.history:  # a kill may have come after the checkpoint
+            self._complete_epoch(learner.settings)
 
     def save(self, fabric: Fabric, learner: Learner) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -73,9 +75,13 @@ class Checkpoints:
             for name, value in row.items():
                 self.tensorboard.add_scalar(name, value, learner.epoch)
             self.tensorboard.flush()
-            write_history(self.folder / HISTORY, self.history)
-            for epoch in epochs[keep:]:  # which the checkpoint before may have needed
-                remove(epoch_file(self.folder, epoch))
+            self._complete_epoch(learner.settings)
+
+    def _complete_epoch(self, settings: TrainingSettings) -> None:
+        """Write the history, and remove weights that only the checkpoint before may have needed."""
+        write_history(self.folder / HISTORY, self.history)
+        for epoch in ranked(self.history, settings)[settings.keep :]:
+            remove(epoch_file(self.folder, epoch))
 
 
 def ranked(history: History, settings: TrainingSettings) -> list[int]:

@@ -43,7 +43,7 @@ class Training:
         """Train to the end; a ``UserError`` if training stops before, after its checkpoint."""
         self.fabric.launch()  # all processes meet here
         self.learner.setup(self.fabric)
-        self.checkpoints.restore(self.learner)
+        self.checkpoints.restore(self.fabric, self.learner)
         handler = signal.signal(signal.SIGTERM, self.on_sigterm)
         try:
             while not finished(self.checkpoints.history, self.settings):
