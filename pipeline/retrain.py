@@ -109,7 +109,8 @@ def fit_row(
     numbers = group_numbers(valid.labels[:, columns] == 1)
     examples = Examples(valid.features.astype(float), valid.labels[:, target] == 1, numbers)
     people = cluster_numbers(faces.identities[rows])
-    row, found = retrain(examples, people, Row(weight, layer.bias[target].item()), args.seed)
+    trained, groups = Row(weight, layer.bias[target].item()), group_labels(len(names))
+    row, found = retrain(examples, len(groups), people, trained, args.seed)
     seconds = read - began, time.monotonic() - read
     log.info("features of %d faces in %.1f s, the last layer in %.1f s", len(rows), *seconds)
     if settings.calibration == "temperature":
@@ -120,10 +121,9 @@ def fit_row(
     with torch.no_grad():
         layer.weight[target] = torch.from_numpy(row.weight)
         layer.bias[target] = row.bias
-    groups = enumerate(group_labels(len(names)))
     found["groups"] = [
         {"group": dict(zip(names, group, strict=True)), "valid": int((numbers == number).sum())}
-        for number, group in groups
+        for number, group in enumerate(groups)
     ]
     return found
 

@@ -40,16 +40,17 @@ class Examples(NamedTuple):
 
 
 def retrain(
-    examples: Examples, people: np.ndarray, trained: Row, seed: int
+    examples: Examples, count: int, people: np.ndarray, trained: Row, seed: int
 ) -> tuple[Row, dict[str, Any]]:
     """The row that balanced groups teach, and what was chosen on the way.
 
-    ``people`` (N,) numbers the person of each face. The penalty is the one of the best accuracy in
-    the worst group, of the people that were not learned from, over both halves of the people.
+    ``count``: how many groups there are. ``people`` (N,) numbers the person of each face. The
+    penalty is the one of the best accuracy in the worst group, of the people that were not learned
+    from, over both halves of the people.
     """
     features, _, groups = examples
     half = np.random.default_rng(seed).permutation(people.max() + 1)[people] % 2 == 0
-    halves = [np.bincount(groups[of], minlength=groups.max() + 1) for of in (half, ~half)]
+    halves = [np.bincount(groups[of], minlength=count) for of in (half, ~half)]
     counts = halves[0] + halves[1]
     if counts.min() < MIN_FACES or min(map(np.min, halves)) == 0:
         raise UserError(

@@ -30,12 +30,12 @@ def worst(row, features, labels, groups):
 def test_the_worst_group_of_other_faces_gains_much_and_the_features_stay():
     features, labels, groups = faces(rare=0.03)
     people = np.arange(len(labels)) // 2
-    row, found = retrain(Examples(features, labels, groups), people, SPURIOUS, seed=3)
+    row, found = retrain(Examples(features, labels, groups), 4, people, SPURIOUS, seed=3)
     others = faces(rare=0.3, seed=2)
     assert worst(SPURIOUS, *others) < 0.4
     assert worst(row, *others) > 0.85
     assert found["faces_a_group"] == np.bincount(groups).min()
-    again, _ = retrain(Examples(features, labels, groups), people, SPURIOUS, seed=3)
+    again, _ = retrain(Examples(features, labels, groups), 4, people, SPURIOUS, seed=3)
     assert again.weight.tolist() == row.weight.tolist()
 
 
@@ -52,4 +52,13 @@ def test_a_group_of_too_few_faces_is_named():
     kept = np.concatenate([np.flatnonzero(groups > 0), np.flatnonzero(groups == 0)[:4]])
     examples = Examples(features, labels, groups).of(kept)
     with pytest.raises(UserError, match=r"have 4, \d+, \d+, \d+ valid faces"):
-        retrain(examples, np.arange(len(kept)), SPURIOUS, seed=0)
+        retrain(examples, 4, np.arange(len(kept)), SPURIOUS, seed=0)
+
+
+@pytest.mark.parametrize("empty", range(4))
+def test_a_group_without_a_face_is_named_wherever_it_stands(empty):
+    features, labels, groups = faces(rare=0.5, count=100)
+    kept = np.flatnonzero(groups != empty)
+    examples = Examples(features, labels, groups).of(kept)
+    with pytest.raises(UserError, match=r"have (\d+, )*0(, \d+)* valid faces"):
+        retrain(examples, 4, np.arange(len(kept)), SPURIOUS, seed=0)
