@@ -22,7 +22,7 @@ from pipeline.core.classification import group_labels, group_numbers
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation.bootstrap import cluster_numbers
 from pipeline.core.faces.store import Faces, checked_faces, open_faces
-from pipeline.core.files import read_json, replacing, sha256, write_json
+from pipeline.core.files import read_json, read_table, replacing, sha256, write_json
 from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.exclusive import last_layer
 from pipeline.core.networks.weights import load_network, read_metadata, save_weights
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="weights to start from")
     parser.add_argument("--history", type=Path, required=True, help="history.csv of these")
     parser.add_argument("--run", type=Path, required=True, help="run.json of these")
-    parser.add_argument("--faces", type=Path, required=True, help="the faces trained on")
+    parser.add_argument("--faces", type=Path, required=True, help="those trained on, or others")
     parser.add_argument("--faces-summary", type=Path, help="faces.json, to check --faces against")
     parser.add_argument("--out", type=Path, required=True, help="folder for the same three files")
     parser.add_argument("--seed", type=int, required=True)
@@ -54,20 +54,19 @@ def main(argv: list[str] | None = None) -> None:
 
 def retrain_last_layer(args: argparse.Namespace) -> None:
     """Write weights, history and the account of the run; the last when the others are whole."""
-    checked_faces(args.faces, args.faces_summary)
+    used = checked_faces(args.faces, args.faces_summary)
     network, settings = load_network(args.weights)
     names, account = args.settings["groups"], read_json(args.run, "settings", "inputs_sha256")
-    if not names or not set(names) <= set(settings.attributes):
-        raise UserError(
-            f"--settings has the groups {names}; expected one or two of the attributes that the"
-            f" model predicts: {', '.join(settings.attributes)}"
+    read_table(args.history, "epoch")  # before weights are written that it belongs to
+    faces = open_faces(args.faces)
+    require_groups(names, settings, faces)
+    if used != account["inputs_sha256"].get("faces"):
+        log.warning(
+            "%s are not the faces that the network was trained on: the last_layer of %s has their"
+            " hash",
+            *(args.faces, args.out / "run.json"),
         )
-    if names[0] in (name for of in settings.exclusive.values() for name in of):
-        raise UserError(
-            f"--settings has the groups {names}, and {names[0]} excludes other attributes by a"
-            " softmax, whose last layer cannot be trained for one of them; choose another first."
-        )
-    found = fit_row(network, settings, open_faces(args.faces), names, args)
+    found = fit_row(network, settings, faces, names, args)
     chosen = {"groups": tuple(names), "last_layer_of": args.settings["last_layer_of"]}
     settings = replace(settings, **chosen)
     trained_on = read_trained_on(read_metadata(args.weights))
@@ -78,9 +77,29 @@ def retrain_last_layer(args: argparse.Namespace) -> None:
     account["last_layer"] = {
         "attribute": names[0],
         "of_weights_sha256": sha256(args.weights),
+        "faces_sha256": used,
         **found,
     }
     write_json(args.out / "run.json", account)
+
+
+def require_groups(names: list[str], settings: ModelSettings, faces: Faces) -> None:
+    """A ``UserError`` unless the network predicts, and the faces have, the attributes ``names``."""
+    if not names or not set(names) <= set(settings.attributes):
+        raise UserError(
+            f"--settings has the groups {names}; expected one or two of the attributes that the"
+            f" model predicts: {', '.join(settings.attributes)}"
+        )
+    if names[0] in (name for of in settings.exclusive.values() for name in of):
+        raise UserError(
+            f"--settings has the groups {names}, and {names[0]} excludes other attributes by a"
+            " softmax, whose last layer cannot be trained for one of them; choose another first."
+        )
+    if missing := [name for name in names if name not in faces.attribute_set.names]:
+        raise UserError(
+            f"{faces.path} has no attribute {missing[0]}, which the groups name: give faces that"
+            f" have it, or choose groups among {', '.join(faces.attribute_set.names)}"
+        )
 
 
 def fit_row(
@@ -91,10 +110,9 @@ def fit_row(
     args: argparse.Namespace,
 ) -> dict[str, Any]:
     """Exchange the row of the first of ``names`` in the network's last layer; return how."""
-    columns = [settings.attributes.index(name) for name in names]
-    labels = faces.attributes[:, faces.attribute_set.columns(settings.attributes)]
-    rows, target = faces.rows("valid"), columns[0]
-    rows = rows[(labels[rows][:, columns] >= 0).all(axis=1)]  # faces whose group is known
+    labels = faces.attributes[:, faces.attribute_set.columns(names)]
+    rows, target = faces.rows("valid"), settings.attributes.index(names[0])
+    rows = rows[(labels[rows] >= 0).all(axis=1)]  # faces whose group is known
     if not len(rows):
         raise UserError(
             f"{args.faces} has no face in the split valid with labels of {' and '.join(names)}, on"
@@ -106,8 +124,8 @@ def fit_row(
     valid = read_outputs(network, settings, batches, rows, device, args.threads)
     read, layer = time.monotonic(), last_layer(network)
     weight = layer.weight[target].detach().cpu().numpy().astype(float)
-    numbers = group_numbers(valid.labels[:, columns] == 1)
-    examples = Examples(valid.features.astype(float), valid.labels[:, target] == 1, numbers)
+    numbers = group_numbers(valid.labels == 1)
+    examples = Examples(valid.features.astype(float), valid.labels[:, 0] == 1, numbers)
     people = cluster_numbers(faces.identities[rows])
     trained, groups = Row(weight, layer.bias[target].item()), group_labels(len(names))
     row, found = retrain(examples, len(groups), people, trained, args.seed)
@@ -115,7 +133,7 @@ def fit_row(
     log.info("features of %d faces in %.1f s, the last layer in %.1f s", len(rows), *seconds)
     if settings.calibration == "temperature":
         logits = examples.features @ row.weight + row.bias
-        by = temperatures(valid.labels[:, [target]], logits[:, None]).item()
+        by = temperatures(valid.labels[:, :1], logits[:, None]).item()
         found["temperature"] = by
         row = Row(row.weight / by, row.bias / by)
     with torch.no_grad():

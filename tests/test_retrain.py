@@ -7,18 +7,20 @@ import torch
 from small_training import command, train_small, valid_predictions, weights, write_data
 
 from pipeline import retrain, train
+from pipeline.core.attributes import AttributeSet
+from pipeline.core.faces.store import faces_sha256
 from pipeline.core.networks.weights import load_network, read_metadata
 from pipeline.core.training.last_layer import temperatures
 
 NETWORK = {"network": "mask_guided", "mask_loss": "bce_dice", "channels": [4, 4, 6, 8]}
 
 
-def call(folder, out, **settings):
+def call(folder, out, flags=(), **settings):
     chosen = {"groups": ["Smiling", "Male"], "last_layer_of": "m", **settings}
-    flags = {"weights": folder / "weights.safetensors", "history": folder / "history.csv",
+    given = {"weights": folder / "weights.safetensors", "history": folder / "history.csv",
              "run": folder / "run.json", "faces": folder / "faces", "seed": 4, "out": out,
-             "settings": json.dumps(chosen)}  # fmt: skip
-    retrain.main([part for flag, value in flags.items() for part in (f"--{flag}", str(value))])
+             "settings": json.dumps(chosen), **dict(flags)}  # fmt: skip
+    retrain.main([part for flag, value in given.items() for part in (f"--{flag}", str(value))])
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,7 @@ def test_one_row_of_the_last_layer_differs_and_the_account_says_how(trained, tmp
     assert (tmp_path / "history.csv").read_bytes() == (trained / "history.csv").read_bytes()
     account = json.loads((tmp_path / "run.json").read_text())
     assert account["last_layer"]["attribute"] == "Smiling"
+    assert account["last_layer"]["faces_sha256"] == account["inputs_sha256"]["faces"]
     counts = [group["valid"] for group in account["last_layer"]["groups"]]
     male, smiling = labels[:, 0], labels[:, 1]
     assert counts[0] == (smiling & male).sum()
@@ -59,6 +62,30 @@ def test_a_calibrated_model_is_calibrated_again(trained, tmp_path):
     assert account["last_layer"]["temperature"] != pytest.approx(1, abs=1e-3)
     labels, logits = valid_predictions(trained, tmp_path)
     assert temperatures(labels, logits)[1] == pytest.approx(1, abs=1e-2)  # Male, Smiling, …
+
+
+def test_other_faces_are_in_the_account_beside_those_trained_on(trained, tmp_path, capsys):
+    attributes = AttributeSet.of({"Male": "all", "Smiling": "all"})  # and no Eyeglasses
+    write_data(tmp_path / "other", train_faces=1, valid_faces=90, attributes=attributes)
+    call(trained, tmp_path, {"faces": tmp_path / "other/faces"})
+    assert "not the faces that the network was trained on" in capsys.readouterr().err
+    account, before = (json.loads((of / "run.json").read_text()) for of in (tmp_path, trained))
+    assert account["last_layer"]["faces_sha256"] == faces_sha256(tmp_path / "other/faces")
+    assert account["inputs_sha256"] == before["inputs_sha256"]
+    assert sum(group["valid"] for group in account["last_layer"]["groups"]) == 90
+
+
+def test_faces_without_labels_of_the_groups_are_refused(trained, tmp_path):
+    attributes = AttributeSet.of({"Male": "all"})
+    write_data(tmp_path / "other", train_faces=1, valid_faces=1, attributes=attributes)
+    with pytest.raises(SystemExit, match="other/faces has no attribute Smiling, which the groups"):
+        call(trained, tmp_path / "out", {"faces": tmp_path / "other/faces"})
+
+
+def test_without_the_history_no_weights_are_written(trained, tmp_path):
+    with pytest.raises(SystemExit, match=r"nowhere\.csv is not a table with epoch"):
+        call(trained, tmp_path, {"history": tmp_path / "nowhere.csv"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_groups_that_the_model_does_not_predict_are_refused(trained, tmp_path):
