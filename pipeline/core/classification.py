@@ -39,7 +39,8 @@ def from_counts(
     true_negatives = images - predicted - positives + found
     with np.errstate(invalid="ignore", divide="ignore"):
         recall, specificity = found / positives, true_negatives / negatives
-        spread = np.sqrt(positives * negatives * predicted * (images - predicted))
+        # As floats: the product of whole numbers is beyond int64 from some 100,000 faces on.
+        spread = np.sqrt(1.0 * positives * negatives * predicted * (images - predicted))
         return {
             "accuracy": (found + true_negatives) / images,
             "accuracy_positives": recall,

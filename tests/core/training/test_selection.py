@@ -34,6 +34,13 @@ def test_a_metric_is_evaluations_mean_over_the_attributes_that_have_it(name):
     assert np.isnan(values[2])
 
 
+def test_the_mcc_of_a_quarter_of_a_million_faces_is_that_of_a_few():
+    labels, logits = predictions()
+    chosen = ValidPredictions(settings(select_by="valid_mcc"))
+    many = (np.tile(values, (1250, 1)) for values in (labels, logits))
+    assert chosen.evaluate(*many) == pytest.approx(chosen.evaluate(labels, logits))
+
+
 def test_the_worst_group_is_evaluations_and_has_ten_faces_or_more():
     labels, logits = predictions()
     few = np.flatnonzero(labels[:, 0] & labels[:, 1])[9:]
