@@ -2,13 +2,15 @@
 
 from pipeline.core.faces.decoding import Header, ImageError, decode_with_header, read_header
 from pipeline.core.faces.exif import UNCLEAR, UPRIGHT
-from pipeline.core.files import is_formula
+from pipeline.core.files import is_formula, written
 
 
 def name_fault(name: str) -> str | None:
     """Why an image cannot be stored under its name, which tables have as it is; None if it can."""
     if is_formula(name):
         return "has a name that a spreadsheet would run as a formula; rename it"
+    if written(name) != name:
+        return "has a name that is no UTF-8; rename it"
     return None
 
 

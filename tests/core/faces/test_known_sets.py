@@ -1,5 +1,7 @@
 """Known data sets, by files of their form: none of the real ones was at hand."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,6 +100,26 @@ def test_utkfaces_names_are_its_labels_in_fairfaces_words(tmp_path):
     (tmp_path / "in").rename(tmp_path / "other")
     (tmp_path / "in").mkdir()
     assert "no file named like [age]_[gender]" in refusal(tmp_path, source="utkface", **chosen)
+
+
+@pytest.mark.parametrize("copy", ["crop_part1/{}.jpg.chip.jpg", "part1/{}.jpg"])
+def test_a_face_of_utkface_in_two_folders_is_refused_with_both(tmp_path, copy):
+    one, *others = (f"{age}_0_0_20170109142408075" for age in (1, 20, 200))
+    names = [f"UTKFace/{name}.jpg.chip.jpg" for name in (one, *others)]
+    write_images(tmp_path / "in", [*names, copy.format(others[0])])
+    chosen = {"attributes": {"gender": "none"}, "unfold": {"gender": ["Male", "Female"]}}
+    sentence = refusal(tmp_path, source="utkface", **chosen)
+    assert all(name in sentence for name in (names[1], copy.format(others[0])))
+
+
+def test_a_name_of_utkface_that_is_no_utf8_is_rejected(tmp_path):
+    names = [f"{age}_0_0_2017.jpg" for age in range(20)]
+    write_images(tmp_path / "in", [*names, os.fsdecode(b"30_0_0_2017.\xff.jpg")])
+    chosen = {"attributes": {"gender": "none"}, "unfold": {"gender": ["Male", "Female"]}}
+    got = run(tmp_path / "out", entry(source="utkface", root=tmp_path / "in", **chosen,
+                                      max_rejected=0.05))  # fmt: skip
+    assert list(got.rejected.values()) == ["has a name that is no UTF-8; rename it"]
+    assert len(got.faces) == 20
 
 
 @pytest.fixture

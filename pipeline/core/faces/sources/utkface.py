@@ -2,10 +2,12 @@
 
 A name is ``[age]_[gender]_[race]_[date&time].jpg`` with numbers, here the words of FairFace. There
 is no official split and nobody's identity: of ten faces in the order of their names eight are
-train, one is valid and one test.
+train, one is valid and one test. A face that lies in two folders, as in some copies, is refused: it
+might be in two splits.
 """
 
 import re
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -41,6 +43,18 @@ def open_utkface(settings: dict[str, Any]) -> Folder:
             rows.append((name, word, GENDERS[gender], RACES[race]))
     if not rows:
         raise UserError(f"{root} has no file named like [age]_[gender]_[race]_[date&time].jpg.")
-    table = pd.DataFrame(rows, columns=["image_name", *COLUMNS])
+    for (one, *_), (other, *_) in pairwise(rows):
+        if _face(one) == _face(other):
+            raise UserError(
+                f"{root} has one face twice, as {one} and {other}; remove one of the copies, or"
+                " name as root the folder of one of them."
+            )
+    # As objects: pandas has no text for a name that is no UTF-8, which is rejected later.
+    table = pd.DataFrame(rows, columns=["image_name", *COLUMNS], dtype=object)
     table["split"] = np.array([*["train"] * 8, "valid", "test"])[np.arange(len(table)) % 10]
     return open_words(root, table, COLUMNS, settings, TERMS)
+
+
+def _face(name: str) -> str:
+    """A file's name without its folder and endings: those of one face begin alike, in order."""
+    return PurePosixPath(name).name.partition(".")[0]
