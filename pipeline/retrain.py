@@ -121,7 +121,7 @@ def fit_row(
     began = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batches = FaceBatches(faces, labels, None)
-    valid = read_outputs(network, settings, batches, rows, device, args.threads)
+    valid = read_outputs(network, settings, batches, rows, device, args.threads, features=True)
     read, layer = time.monotonic(), last_layer(network)
     weight = layer.weight[target].detach().cpu().numpy().astype(float)
     numbers = group_numbers(valid.labels == 1)

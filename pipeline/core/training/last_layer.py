@@ -24,7 +24,10 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 
 class Outputs(NamedTuple):
-    """``features`` (N, F) that the last layer sees, ``logits`` (N, A), ``labels`` (N, A)."""
+    """``features`` (N, F) that the last layer sees, ``logits`` (N, A), ``labels`` (N, A).
+
+    Features that were not asked for are (N, 0).
+    """
 
     features: np.ndarray
     logits: np.ndarray
@@ -39,8 +42,12 @@ def read_outputs(
     rows: np.ndarray,
     device: torch.device,
     workers: int,
+    features: bool = False,
 ) -> Outputs:
-    """The outputs for ``rows``, seen whole and in full precision, as evaluation sees them."""
+    """The outputs for ``rows``, seen whole and in full precision, as evaluation sees them.
+
+    ``features``: these too, which of AttParseNet are a megabyte a face.
+    """
     network = network.to(device).eval()
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     seen: list[Tensor] = []
@@ -48,7 +55,9 @@ def read_outputs(
     without_masks = FaceBatches(faces.faces, faces.labels, None)
     for batch in Loader(without_masks, once(rows, settings.batch_size), workers, device):
         logits = network(prepare(batch.images.to(device), settings)).logits
-        parts.append((seen.pop().cpu(), logits.cpu(), batch.labels))
+        read = seen.pop()
+        kept = read.cpu() if features else read.new_empty(len(read), 0, device="cpu")
+        parts.append((kept, logits.cpu(), batch.labels))
     hook.remove()
     return Outputs(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
 

@@ -11,7 +11,8 @@ from small_training import SIZE, settings, train_small, valid_predictions, weigh
 from pipeline.core.networks import build
 from pipeline.core.networks.exclusive import log_odds
 from pipeline.core.networks.weights import read_metadata
-from pipeline.core.training.last_layer import divide_logits, temperatures
+from pipeline.core.training.last_layer import divide_logits, read_outputs, temperatures
+from pipeline.core.training.loaders import FaceBatches
 
 
 def test_a_temperature_is_the_one_by_which_logits_are_too_large():
@@ -75,6 +76,19 @@ def test_every_networks_logits_are_divided_and_no_more(network, changes):
         divide_logits(model, np.array([2.0, 0.5, 1.0]))
         after = model(images).logits
     torch.testing.assert_close(after * torch.tensor([2.0, 0.5, 1.0]), before)
+
+
+def test_features_stay_in_memory_only_where_they_are_asked_for():
+    class Grey:
+        def image(self, row):
+            return np.full((*SIZE, 3), row, np.uint8)
+
+    faces = FaceBatches(Grey(), np.zeros((5, 3), np.int8), None)
+    given = build(settings()), settings(), faces, np.arange(5), torch.device("cpu"), 0
+    without, with_features = read_outputs(*given), read_outputs(*given, features=True)
+    assert without.features.shape == (5, 0)
+    assert with_features.features.shape == (5, 3 * 9 * 7)
+    np.testing.assert_array_equal(without.logits, with_features.logits)
 
 
 def test_the_weights_of_a_calibrated_training_are_those_of_the_epoch_with_temperatures(tmp_path):
