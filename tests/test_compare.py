@@ -272,6 +272,14 @@ def test_a_pair_of_which_no_run_is_given_is_named(tmp_path):
         call("pairs", tmp_path, [*flags, "--pair=nobody,none"])
 
 
+def test_a_pair_without_a_common_attribute_is_refused(tmp_path):
+    flags = flags_of_pair(tmp_path, {0.1: 0.2}, seeds=1)
+    for name, attributes in zip(MODELS, (["Male"], ["Smiling", "Young"]), strict=True):
+        predictions(tmp_path / f"{name}-0.1-0.parquet", 1, 1, attributes)
+    with pytest.raises(SystemExit, match="predicts Male, the other Smiling, Young: compare models"):
+        call("pairs", tmp_path, flags)
+
+
 def test_a_comparison_of_an_earlier_version_is_refused(tmp_path):
     old = tmp_path / "segmentation.json"
     old.write_text(json.dumps({"judged": {}, "differences": {}, "says": "…"}))

@@ -109,9 +109,15 @@ def evaluate(
 def difference(one: ModelMetrics, other: ModelMetrics) -> ModelMetrics:
     """``one`` minus ``other`` in the attributes that both have, run by run.
 
-    Runs are paired in their order; a single run is paired with each of several.
+    Runs are paired in their order; a single run is paired with each of several. ``UserError`` if
+    they have no attribute in common.
     """
     common = [name for name in one.attributes if name in other.attributes]
+    if not common:
+        raise UserError(
+            f"one model predicts {', '.join(one.attributes)}, the other"
+            f" {', '.join(other.attributes)}: compare models that predict an attribute both."
+        )
     one, other = one.only(common), other.only(common)
     counts = sorted({one.seeds, other.seeds})
     if len(counts) > 1 and counts[0] > 1:
