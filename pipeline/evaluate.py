@@ -126,9 +126,17 @@ def names_for(
 
     Equal names are equal attributes. The others are equal if their names are after ``same_as`` (of
     the labels) and ``trained_same_as`` (of the attributes); what the network lacks keeps its name.
+    ``UserError`` if two labels are one attribute.
     """
     theirs = {trained_same_as.get(name, name): name for name in attributes if name not in labels}
-    return [n if n in attributes else theirs.get(same_as.get(n, n), n) for n in labels]
+    names = [n if n in attributes else theirs.get(same_as.get(n, n), n) for n in labels]
+    for name in attributes:
+        if len(same := [label for label, of in zip(labels, names, strict=True) if of == name]) > 1:
+            raise UserError(
+                f"the data set's same_as makes {' and '.join(same)} both the network's {name}: name"
+                " the one there that its labels are to be taken from."
+            )
+    return names
 
 
 def shared_attributes(attributes: Sequence[str], names: Sequence[str], path: Path) -> list[str]:

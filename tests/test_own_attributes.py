@@ -114,6 +114,16 @@ def test_a_model_is_evaluated_in_the_attributes_that_another_set_has_too(own, tm
     assert "Over 40" in (tmp_path / "gallery.html").read_text()
 
 
+def test_two_labels_that_are_one_attribute_are_refused_by_name():
+    names = {"Glasses": "Eyeglasses", "Spectacles": "Eyeglasses"}
+    assert evaluate.names_for(["Eyeglasses"], ["Glasses", "Hat"], names, {}) == [
+        "Eyeglasses",
+        "Hat",
+    ]
+    with pytest.raises(UserError, match="Glasses and Spectacles both the network's Eyeglasses"):
+        evaluate.names_for(["Eyeglasses"], ["Glasses", "Spectacles"], names, {})
+
+
 def test_a_set_without_any_of_the_models_attributes_is_refused_with_the_line_to_write():
     assert evaluate.shared_attributes(["a", "b"], ["b", "c"], Path("faces")) == ["b"]
     with pytest.raises(UserError, match=r"none of the network's .* as in same_as: \{c: a\}"):
