@@ -59,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Write the results; ``metrics.json`` last, when the others are whole."""
     settings = args.settings
-    summaries = {args.trained_on: args.trained_on_summary, args.faces: args.faces_summary}
+    summaries = {args.trained_on: args.trained_on_summary}
+    summaries[args.faces] = args.faces_summary or summaries.get(args.faces)
     hashes = {path: checked_faces(path, summary) for path, summary in summaries.items()}
     if args.masks:
         check_masks(args.masks, args.masks_summary)

@@ -431,6 +431,14 @@ def test_a_data_set_without_the_split_that_is_needed_ends_in_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("flag", ["--faces-summary", "--trained-on-summary"])
+def test_faces_evaluated_and_trained_on_alike_are_checked_against_either_summary(tmp_path, flag):
+    make_faces(tmp_path / "faces", ["train", "valid", "test"])
+    (tmp_path / "faces.json").write_text('{"sha256": "of others"}')
+    with pytest.raises(SystemExit, match=r"faces is not as .*faces\.json describes it"):
+        call(tmp_path, "faces", flag, str(tmp_path / "faces.json"))
+
+
 def test_faces_of_other_proportions_than_those_trained_on_are_refused(tmp_path):
     make_faces(tmp_path / "faces", ["train", "valid", "test"])
     save_network(tmp_path / "weights.safetensors")
