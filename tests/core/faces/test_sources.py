@@ -533,6 +533,15 @@ class TestFolder:
         assert message in str(ended.value.code)
         assert "labels.csv" in str(ended.value.code)
 
+    def test_a_row_that_was_cut_off_is_no_unknown_label(self, own, tmp_path):
+        own.table.to_csv(own.root / "labels.csv", index=False)
+        text = (own.root / "labels.csv").read_text()
+        (own.root / "labels.csv").write_text(text[: text.rindex(",")] + "\n")
+        with pytest.raises(
+            SystemExit, match=r"labels.csv, line 9: 40 fields, where line 1 has 41; complete"
+        ):
+            run(tmp_path / "out", entry(source="folder", root=own.root))
+
     def test_a_table_without_rows_ends_in_one_sentence(self, own, tmp_path):
         with pytest.raises(SystemExit, match=r"the list of labels of the images in .* is empty"):
             take(own, tmp_path, own.table.head(0))

@@ -8,6 +8,7 @@ box (``x_1``, ``y_1``, ``width``, ``height``) and five points (``lefteye_x`` …
 CelebA names them.
 """
 
+import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,17 +97,26 @@ def read_cells(path: Path) -> pd.DataFrame:
     text = read_text(path)
     separator = separator_of(text) or ","
     try:
-        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
-    except ValueError as error:  # pandas' own errors are ValueErrors
+        _require_equal_rows(path, csv.reader(io.StringIO(text), delimiter=separator))
+        return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+    except (ValueError, csv.Error) as error:  # pandas' own errors are ValueErrors
         raise UserError(
             f"{path} cannot be read as CSV: it is {describe_file(path)} ({str(error).strip()})."
         ) from None
-    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first fields for an index
-        raise UserError(
-            f"{path}, line 2: more fields than line 1 has columns; remove the extra ones, such as"
-            " a comma at the end."
-        )
-    return table
+
+
+def _require_equal_rows(path: Path, rows: Any) -> None:
+    """``UserError`` unless all rows of a ``csv.reader`` have as many fields; pandas fills up."""
+    width = len(next(rows, []))
+    for row in rows:
+        if row and len(row) != width:
+            hint = "remove the extra ones, such as a comma at the end"
+            if len(row) < width:
+                hint = "complete the row, with an empty cell where a label is unknown"
+            raise UserError(
+                f"{path}, line {rows.line_num}: {len(row)} fields, where line 1 has {width};"
+                f" {hint}."
+            )
 
 
 def to_labels(
