@@ -26,6 +26,7 @@ from pipeline.core.evaluation.thresholds import DEFAULT
 from pipeline.core.files import read_json, read_table, replacing, sha256, write_text
 from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.weights import load_network, read_metadata
+from pipeline.core.presentation.edited import may_be_edited
 from pipeline.core.presentation.model_card import model_card
 from pipeline.core.trained_on import TrainedOn, read_trained_on, statement
 
@@ -72,7 +73,8 @@ def export(args: argparse.Namespace) -> None:
                 " this is a fault of attparse."
             )
     log.info("ONNX equals torch to %.1e", difference)
-    card = model_card(settings, trained_on, digest, difference, run, metrics, table, terms)
+    with may_be_edited(*filter(None, (args.run, args.metrics, args.table))):
+        card = model_card(settings, trained_on, digest, difference, run, metrics, table, terms)
     write_text(args.out / "model_card.md", card)
 
 

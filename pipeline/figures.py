@@ -17,6 +17,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.faces.store import open_faces
 from pipeline.core.files import read_json, read_table
 from pipeline.core.presentation import pages
+from pipeline.core.presentation.edited import may_be_edited
 from pipeline.core.presentation.figures import data, runs
 from pipeline.core.trained_on import faces_of, read_trained_on
 
@@ -96,14 +97,16 @@ def draw_numbers(args: argparse.Namespace) -> None:
         )
     run = read_json(args.run, "best_epoch", "images")
     history = read_table(args.history, "epoch", "train_mask_loss")
-    runs.training(history, run["best_epoch"], run["images"], args.out / "training.svg")
-    about = f"Trained on {faces_of(read_trained_on(summary.get('model', {})))}"
-    performance.bars(table, about, summary["warnings"], args.out / "attributes.svg")
-    included = table["counted"].to_numpy(dtype=bool)
-    performance.reliability(test, included, args.out / "reliability.svg")
-    performance.precision_recall(test, table, args.out / "precision_recall.svg")
-    performance.confusion(test, args.out / "confusion.svg")
-    performance.groups(summary, args.out / "groups.svg")
+    with may_be_edited(args.run, args.history):
+        runs.training(history, run["best_epoch"], run["images"], args.out / "training.svg")
+    with may_be_edited(args.metrics, args.table):
+        about = f"Trained on {faces_of(read_trained_on(summary.get('model', {})))}"
+        performance.bars(table, about, summary["warnings"], args.out / "attributes.svg")
+        included = table["counted"].to_numpy(dtype=bool)
+        performance.reliability(test, included, args.out / "reliability.svg")
+        performance.precision_recall(test, table, args.out / "precision_recall.svg")
+        performance.confusion(test, args.out / "confusion.svg")
+        performance.groups(summary, args.out / "groups.svg")
 
 
 def draw_costs(args: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_table
 from pipeline.core.presentation.comparison_text import as_text
+from pipeline.core.presentation.edited import may_be_edited
 from pipeline.core.presentation.metric_names import MAIN, MAP_NAMES, NAMES, SHORT_NAMES
 from pipeline.core.trained_on import faces_of, read_trained_on
 
@@ -103,8 +104,9 @@ def side_by_side(folders: dict[str, Path]) -> list[str]:
     lines = ["", paint(f"{'means':<38}{head}{'mask IoU':>10}", BOLD)]
     for title, folder in folders.items():
         summary = read_json(folder / "metrics.json", "masks", *MAIN)
-        values = [summary[name] for name in MAIN]
-        values.append(((summary["masks"] or {}).get("test") or {"mean": {}})["mean"].get("iou"))
+        with may_be_edited(folder / "metrics.json"):
+            values = [summary[name] for name in MAIN]
+            values.append(((summary["masks"] or {}).get("test") or {"mean": {}})["mean"].get("iou"))
         numbers = "".join(f"{number(value):>10}" for value in values)
         lines += [f"{title:<38}{numbers}"] if len(title) < 38 else [title, f"{'':38}{numbers}"]
     return lines
@@ -112,6 +114,11 @@ def side_by_side(folders: dict[str, Path]) -> list[str]:
 
 def evaluation(metrics: Path, table: Path, title: str) -> list[str]:
     """One model's means, attributes and warnings."""
+    with may_be_edited(metrics, table):
+        return lines_of(metrics, table, title)
+
+
+def lines_of(metrics: Path, table: Path, title: str) -> list[str]:
     summary = read_json(metrics, "split", "intervals", "masks", "warnings")
     rows = read_table(table, "attribute", "counted", "positives", *COLUMNS)
     warnings = [

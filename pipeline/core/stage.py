@@ -147,7 +147,8 @@ def running(*log_files: Path | None) -> Iterator[None]:
             raise
         log.info("stopped: %s", sentence, exc_info=not isinstance(error, UserError))
         # torch puts the traceback of a loader's worker before the sentence.
-        sys.exit(f"attparse: {sentence.rsplit('UserError: ', 1)[-1].strip()}")
+        sentence = sentence.rsplit("UserError: ", 1)[-1].strip()
+        sys.exit(f"attparse: {' '.join(sentence.splitlines())}")  # pandas' reasons have several
 
 
 def _end_thread(fault: threading.ExceptHookArgs) -> None:

@@ -1,6 +1,7 @@
 """Every stage, killed at any moment, unable to write, and given damaged artifacts."""
 
 import hashlib
+import json
 import os
 import pickle
 import re
@@ -22,6 +23,7 @@ from faults.mounts import disk
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation.predictions import read_predictions
 from pipeline.core.faces.store import checked_faces
+from pipeline.core.files import sha256
 from pipeline.core.masks.store import open_masks
 from pipeline.core.networks.weights import load_network
 
@@ -116,8 +118,9 @@ def test_a_full_or_read_only_disk_is_one_sentence_and_the_earlier_result(name, t
             outcome = run(one.logged(), made.place, made.enter)
             assert_refused_or_whole(one, made.seen, outcome, earlier)
         made.make_read_only()
+        there = hashes(made.seen, one) == hashes(chain.finished(), one)
         outcome = run(one, made.place, made.enter)
-        assert outcome.status, "written to a read-only disk"
+        assert outcome.status or (name == "fetch" and there), "written to a read-only disk"
         assert_refused_or_whole(one, made.seen, outcome, earlier)
     count("writing", name, tried + 1, tried + 1)
 
@@ -203,6 +206,8 @@ READERS = {  # a file of an artifact: the stage that reads it
 }
 # What a person may change: points that were corrected are used, and tables are drawn as they are.
 OPEN = {"landmarks.csv", "part.csv", "run.json", "metrics.json", "metrics.csv", "history.csv"}
+# By themselves they are as good as any other model's: nothing says which were meant.
+ANY = {"weights.safetensors", "predictions.parquet"}
 
 
 @pytest.mark.parametrize("file", READERS)
@@ -212,7 +217,8 @@ def test_a_damaged_artifact_is_noticed_before_it_is_used(file, tmp_path):
     A table for people (``OPEN``) may be changed; no damage to it ends in a traceback.
     """
     one, random, good = steps()[READERS[file]], generator("damage", file), 0
-    damages = [DAMAGES[i % len(DAMAGES)] for i in range(times(3, 25))]
+    possible = [damage for damage in DAMAGES if not (damage is swapped and file in ANY)]
+    damages = [possible[i % len(possible)] for i in range(times(3, 25))]
     for trial, damage in enumerate(damages):
         folder = tmp_path / str(trial)
         before(one, folder)
@@ -227,10 +233,21 @@ def test_a_damaged_artifact_is_noticed_before_it_is_used(file, tmp_path):
             assert outcome.is_one_sentence, where
             assert re.split(r"[/.]", file)[0] in outcome.output, where
         elif file not in OPEN:
-            assert hashes(folder, one) == hashes(chain.finished(), one), where
+            assert results(folder, one) == results(chain.finished(), one), where
         good += 1
         shutil.rmtree(folder)
     count("damaged", file.partition("/")[0], good, len(damages))
+
+
+def results(folder: Path, one: Step) -> list[Any]:
+    """The bytes of each output; of JSON what it holds but for the hash of the damaged input."""
+    found: list[Any] = []
+    for name in one.outputs:
+        text = (folder / name).read_bytes() if (folder / name).is_file() else sha256(folder / name)
+        found.append(json.loads(text) if name.endswith(".json") else text)
+        if name.endswith(".json"):
+            found[-1].pop("inputs_sha256", None)
+    return found
 
 
 def masks_digest(folder: Path) -> str:

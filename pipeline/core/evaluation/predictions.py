@@ -107,6 +107,13 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
 
 
+def _schema(columns: list[str]) -> pa.Schema:
+    """The types of a table's columns, by their names."""
+    face = {"image_name": pa.string(), "split": pa.string(), "celeb_id": pa.int64()}
+    others = {name: pa.float32() if name.endswith(LOGIT) else pa.bool_() for name in columns}
+    return pa.schema([(name, face.get(name, others[name])) for name in columns])
+
+
 def _digest(about: dict[str, Any], columns: list[str]) -> str:
     """A hash of what no checksum of Parquet's covers, ``about`` without this hash."""
     kept = {key: value for key, value in about.items() if key != "sha256"}
@@ -120,7 +127,9 @@ def read_predictions(path: Path) -> Predictions:
         about = json.loads((table.schema.metadata or {}).get(b"attparse", b"{}"))
         if about.get("sha256") not in (None, _digest(about, table.column_names)):
             raise ValueError("its columns or metadata were changed")
-    except (OSError, ValueError) as error:  # pyarrow's own are ValueErrors
+        if about.get("version") == VERSION and table.schema != _schema(table.column_names):
+            raise ValueError("the type of a column was changed")
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(
             f"{path} cannot be read as Parquet ({' '.join(str(error).split())}); make it again with"
             " the rule evaluate."
