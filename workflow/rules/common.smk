@@ -78,7 +78,9 @@ without_braces("predict: photographs: is", config["predict"]["photographs"])
 for name, entry in config["datasets"].items():
     if not isinstance(entry["names"], list):
         without_braces(f"datasets: {name}: names: is", entry["names"])
-    without_braces(f"datasets: {name}: labels: corrections: is", entry["labels"]["corrections"])
+    without_braces(
+        f"datasets: {name}: labels: corrections: is", entry["labels"]["corrections"]
+    )
 for name, model in config["models"].items():
     without_braces(f"models: {name}: initial_weights: is", model["initial_weights"])
 
