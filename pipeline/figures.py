@@ -103,10 +103,10 @@ def draw_numbers(args: argparse.Namespace) -> None:
         about = f"Trained on {faces_of(read_trained_on(summary.get('model', {})))}"
         performance.bars(table, about, summary["warnings"], args.out / "attributes.svg")
         included = table["counted"].to_numpy(dtype=bool)
-        performance.reliability(test, included, args.out / "reliability.svg")
         performance.precision_recall(test, table, args.out / "precision_recall.svg")
-        performance.confusion(test, args.out / "confusion.svg")
         performance.groups(summary, args.out / "groups.svg")
+    performance.reliability(test, included, args.out / "reliability.svg")
+    performance.confusion(test, args.out / "confusion.svg")
 
 
 def draw_costs(args: argparse.Namespace) -> None:

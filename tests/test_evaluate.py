@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sklearn.metrics as reference
 import torch
@@ -471,6 +473,15 @@ def test_a_file_that_is_no_table_of_predictions_is_named(tmp_path):
             path.write_bytes(content)
         with pytest.raises(evaluate.UserError, match=name):
             read_predictions(path)
+
+
+def test_a_column_whose_type_was_changed_is_refused(evaluated, tmp_path):
+    """A flipped byte of Parquet's schema makes text of bytes, which no checksum covers."""
+    table = pq.read_table(evaluated / "out/predictions.parquet")
+    names = table["image_name"].cast(pa.binary())
+    pq.write_table(table.set_column(0, "image_name", names), tmp_path / "p.parquet")
+    with pytest.raises(evaluate.UserError, match="the type of a column was changed"):
+        read_predictions(tmp_path / "p.parquet")
 
 
 def test_predictions_are_read_as_they_were_written(tmp_path):

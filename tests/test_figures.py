@@ -1,6 +1,7 @@
 """Figures: what they show is computed again by other means, and equal results are equal files."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -62,6 +63,24 @@ def test_a_model_of_one_attribute_without_maps_is_drawn_too(tmp_path):
     draw_numbers(files, tmp_path)
     call(figures, None, "where", **only(files, "weights", "faces", "predictions"), out=tmp_path)
     assert len(list(tmp_path.iterdir())) == 8
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("metrics", lambda text: text.replace('"predicted"', '"predicfed"')),
+        ("table", lambda text: text.replace(",0.", ",O.")),
+        ("history", lambda text: text.splitlines()[0] + "\n"),
+    ],
+)
+def test_a_table_that_was_spoilt_by_hand_ends_in_one_sentence(tmp_path, file, change):
+    files = dict(model())
+    original = Path(files[file]).read_text(encoding="utf-8")
+    files[file] = tmp_path / Path(files[file]).name
+    files[file].write_text(change(original), encoding="utf-8")
+    assert files[file].read_text(encoding="utf-8") != original
+    with pytest.raises(SystemExit, match=rf"{files[file].name}.* is not as it was written"):
+        draw_numbers(files, tmp_path / "out")
 
 
 def test_predictions_of_other_faces_are_refused_in_one_sentence(tmp_path):

@@ -25,4 +25,5 @@ def may_be_edited(*paths: Path) -> Iterator[None]:
         raise UserError(
             f"{', '.join(str(path) for path in paths)}: one of these is not as it was written"
             f" ({type(error).__name__}: {reason}); remove it and run the rules train and evaluate."
+            " If that does not help, it is a fault of attparse, and the log has its traceback."
         ) from error

@@ -592,7 +592,9 @@ class TestFolder:
             ("image_name,attribute,value\n{0},Mael,1\n", "line 2: 'Mael' is none of the"),
             ("image_name,attribute,value\n{0},Male,yes\n", "line 2: 'yes' is not a label"),
             ("image_name,attribute,value\n{0},Male,1\n{0},Male,0\n", "line 3: Male of"),
-            (None, "cannot be read as CSV"),
+            ("image_name,attribute,value\n{0},Male,1,\n", "line 2: 4 fields, where line 1 has 3"),
+            ("image_name;attribute;value\n{0};Mael;1\n", "line 2: 'Mael' is none of the"),
+            (None, "cannot be read"),
         ],
     )
     def test_corrections_that_fit_nothing_end_in_one_sentence(self, own, tmp_path, text, message):

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from pipeline.core.attributes import UNKNOWN, AttributeSet
 from pipeline.core.errors import UserError
+from pipeline.core.faces.sources.folder import read_cells
 from pipeline.core.faces.sources.labels import Labels
 from pipeline.core.faces.sources.trees import normalized_label
 
@@ -23,10 +23,7 @@ def corrected(
     A row has ``image_name``, ``attribute`` and ``value``: 1, 0 or -1 (both no), or empty for
     unknown; other columns are ignored. ``UserError`` if a row fits no label, or corrects one twice.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # pandas' own errors, and no UTF-8, are ValueErrors
-        raise UserError(f"the corrections {path} cannot be read as CSV ({error}).") from None
+    table = read_cells(path)
     if missing := [column for column in COLUMNS if column not in table]:
         raise UserError(
             f"{path} has no column {missing[0]}; expected {', '.join(COLUMNS)}, a row for each"
