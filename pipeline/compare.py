@@ -50,6 +50,15 @@ def main(argv: list[str] | None = None) -> None:
         required=True,
         metavar="MODEL/SHARE/SEED=PREDICTIONS,METRICS",
     )
+    pairs.add_argument(
+        "--own-share",
+        type=own_share,
+        dest="own_shares",
+        action="append",
+        default=[],
+        metavar="MODEL=SHARE",
+        help="the share of train that a model learned from by its own settings, where SHARE is 1",
+    )
     for one in (models, pairs):
         one.add_argument("--settings", type=stage.settings, required=True)
         one.add_argument("--threads", type=int, default=1, help="parts of the resamples at once")
@@ -88,6 +97,18 @@ def run_of_model(text: str) -> Run:
         raise argparse.ArgumentTypeError(
             f"must be like guided/0.1/64=predictions.parquet,metrics.json, not {text!r}"
         ) from None
+
+
+def own_share(text: str) -> tuple[str, float]:
+    """``MODEL=SHARE``, such as ``guided=0.1``."""
+    model, _, share = text.partition("=")
+    try:
+        found = float(share)
+    except ValueError:
+        found = 0
+    if not (model and 0 < found <= 1):
+        raise argparse.ArgumentTypeError(f"must be like guided=0.1, up to 1, not {text!r}")
+    return model, found
 
 
 def compare_models(args: argparse.Namespace) -> None:
@@ -178,6 +199,7 @@ def compare_pairs(args: argparse.Namespace) -> None:
         for share, seeds in trained[model].items()
     }
     faces = about(predictions)
+    own_shares = dict.fromkeys(trained, 1.0) | dict(args.own_shares)
     maps = mean_maps(args.runs, {key: found.weights for key, found in of_key.items()})
     compared, tables, differences = [], [], {}
     for one, other in args.pair:
@@ -192,7 +214,9 @@ def compare_pairs(args: argparse.Namespace) -> None:
             {
                 "model": one,
                 "minus": other,
-                "says": comparison.in_words((one, other), of_pair, faces),
+                "says": comparison.in_words(
+                    (one, other), of_pair, (own_shares[one], own_shares[other]), faces
+                ),
                 "differences": {f"{share:g}": means(table) for share, table in of_pair.items()},
                 "maps": {
                     f"{share:g}": {name: maps.get((name, share)) for name in (one, other)}
@@ -212,7 +236,7 @@ def compare_pairs(args: argparse.Namespace) -> None:
     }
     print(as_text(summary))
     write_table(args.out_table, led_by(pd.concat(tables), "model", "minus", "share"))
-    figures.pairs(differences, faces, args.out_figure)
+    figures.pairs(differences, own_shares, faces, args.out_figure)
     write_json(args.out_json, summary)
 
 

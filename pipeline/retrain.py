@@ -26,7 +26,7 @@ from pipeline.core.files import read_json, read_table, replacing, sha256, write_
 from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.exclusive import last_layer
 from pipeline.core.networks.weights import load_network, read_metadata, save_weights
-from pipeline.core.trained_on import read_trained_on
+from pipeline.core.trained_on import TrainedOn, read_trained_on
 from pipeline.core.training.last_layer import read_outputs, temperatures
 from pipeline.core.training.loaders import FaceBatches
 from pipeline.core.training.retraining import Examples, Row, retrain
@@ -56,8 +56,12 @@ def retrain_last_layer(args: argparse.Namespace) -> None:
     """Write weights, history and the account of the run; the last when the others are whole."""
     used = checked_faces(args.faces, args.faces_summary)
     network, settings = load_network(args.weights)
-    names, account = args.settings["groups"], read_json(args.run, "settings", "inputs_sha256")
-    read_table(args.history, "epoch")  # before weights are written that it belongs to
+    names, account = (
+        args.settings["groups"],
+        read_json(args.run, "settings", "inputs_sha256", "epochs"),
+    )
+    trained_on = read_trained_on(read_metadata(args.weights))
+    require_of_one_training(args, account, settings, trained_on)
     faces = open_faces(args.faces)
     require_groups(names, settings, faces)
     if used != account["inputs_sha256"].get("faces"):
@@ -69,7 +73,6 @@ def retrain_last_layer(args: argparse.Namespace) -> None:
     found = fit_row(network, settings, faces, names, args)
     chosen = {"groups": tuple(names), "last_layer_of": args.settings["last_layer_of"]}
     settings = replace(settings, **chosen)
-    trained_on = read_trained_on(read_metadata(args.weights))
     save_weights(args.out / "weights.safetensors", network, settings, trained_on)
     with replacing(args.out / "history.csv") as partial:
         shutil.copyfile(args.history, partial)
@@ -81,6 +84,33 @@ def retrain_last_layer(args: argparse.Namespace) -> None:
         **found,
     }
     write_json(args.out / "run.json", account)
+
+
+def require_of_one_training(
+    args: argparse.Namespace,
+    account: dict[str, Any],
+    settings: ModelSettings,
+    trained_on: TrainedOn | None,
+) -> None:
+    """A ``UserError`` unless --run, whose content is ``account``, and --history are of --weights.
+
+    Of trainings that differ in their seed alone, which weights do not have, nothing is noticed.
+    """
+    known = settings.to_dict()
+    other = [key for key in known if account["settings"].get(key) != known[key]]
+    if trained_on and account.get("trained_on") != trained_on.to_dict():
+        other.append("trained_on")
+    if other:
+        raise UserError(
+            f"{args.run} is not of the training of {args.weights}, since they differ in"
+            f" {', '.join(other)}: give the run.json that lies beside the weights."
+        )
+    epochs = len(read_table(args.history, "epoch"))
+    if epochs != account["epochs"]:
+        raise UserError(
+            f"{args.history} has {epochs} epochs, and {args.run} has {account['epochs']}: give the"
+            " history.csv that lies beside the weights."
+        )
 
 
 def require_groups(names: list[str], settings: ModelSettings, faces: Faces) -> None:

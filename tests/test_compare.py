@@ -295,6 +295,34 @@ def test_predictions_of_other_faces_are_refused(tmp_path):
         call("models", tmp_path, flags)
 
 
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (["guided=0.1", "plain=0.1"], "on 10 % of train its mean AUROC is higher"),
+        (["guided=0.1"], "on 10 % of train against all of train its mean AUROC is higher"),
+    ],
+)
+def test_a_share_that_is_a_models_own_is_named(tmp_path, own, words):
+    flags = flags_of_pair(tmp_path, {1.0: 0.2}, seeds=1)
+    summary, _ = call("pairs", tmp_path, [*flags, *(f"--own-share={share}" for share in own)])
+    assert words in summary["pairs"][0]["says"]
+    drawn = (tmp_path / "out.svg").read_text()
+    assert words.removeprefix("on ").split(" its ")[0] in drawn
+
+
+def test_a_share_at_which_all_are_trained_is_not_a_models_own(tmp_path):
+    flags = [*flags_of_pair(tmp_path, {0.5: 0.2}, seeds=1), "--own-share=guided=0.1"]
+    summary, _ = call("pairs", tmp_path, flags)
+    assert "on 50 % of train its mean AUROC" in summary["pairs"][0]["says"]
+
+
+@pytest.mark.parametrize("text", ["guided", "guided=0", "guided=1.5", "=0.1", "guided=ten"])
+def test_an_own_share_of_another_form_is_explained(tmp_path, capsys, text):
+    with pytest.raises(SystemExit):
+        call("pairs", tmp_path, ["--pair=a,b", f"--own-share={text}"])
+    assert "must be like guided=0.1" in capsys.readouterr().err
+
+
 def test_three_seeds_against_two_are_refused(tmp_path):
     files = [predictions(tmp_path / f"{n}.parquet", 1, n) for n in range(5)]
     flags = [f"--predictions={'ab'[n > 2]}={file}" for n, file in enumerate(files)]

@@ -88,6 +88,17 @@ def test_without_the_history_no_weights_are_written(trained, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_account_and_the_history_of_another_training_are_refused(trained, tmp_path):
+    train_small(trained, tmp_path / "other", **NETWORK, epochs=2, ema=0.5)
+    for flag, file, words in (
+        ("run", "run.json", r"differ in ema, epochs: give the run\.json that lies"),
+        ("history", "history.csv", "has 2 epochs, and .* has 1: give the history.csv that lies"),
+    ):
+        with pytest.raises(SystemExit, match=words):
+            call(trained, tmp_path / "out", {flag: tmp_path / "other" / file})
+    assert not (tmp_path / "out").exists()
+
+
 def test_groups_that_the_model_does_not_predict_are_refused(trained, tmp_path):
     with pytest.raises(SystemExit, match="attributes that the model predicts: Male, Smiling"):
         call(trained, tmp_path, groups=["Bald"])

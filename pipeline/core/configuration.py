@@ -296,6 +296,12 @@ def _add_shares(config: Config) -> None:
             config["models"][share_name(name, share)] = {**config["models"][name], "share": share}
 
 
+def own_share(model: dict[str, Any]) -> float:
+    """The share of the train split that an entry of ``models`` learns from by its own settings."""
+    subset = model["stratified_subset"]
+    return float(model["share"] if subset is None else 0.8 * subset)
+
+
 def share_name(model: str, share: float) -> str:
     """Name of a model trained on a share of train: the model's own where the share is the whole."""
     return model if share == 1 else f"{model}_share_{share:g}"

@@ -42,7 +42,7 @@ ROOT = Path(workflow.basedir)
 without_braces("the project lies in", ROOT)
 sys.path.insert(0, str(ROOT))
 
-from pipeline.core.configuration import compared_models, complete, share_name
+from pipeline.core.configuration import compared_models, complete, own_share, share_name
 from pipeline.core.errors import UserError
 from pipeline.core.files import listing_sha256
 from pipeline.core.model_settings import (
@@ -327,8 +327,13 @@ def runs_of_pairs(result):
 
 
 def flags_of_pairs(wildcards, input):
-    """`--run` for each of RUNS_OF_PAIRS: its key and its two files."""
+    """`--run` for each of RUNS_OF_PAIRS: its key and its two files; models' own shares of train."""
+    own = {
+        model: own_share(config["models"][model]) for model in compared_models(config)
+    }
     return [
+        f"--own-share {model}={share:g}" for model, share in own.items() if share != 1
+    ] + [
         f"--run {model}/{share:g}/{seed}={predictions},{metrics}"
         for (model, share, seed), predictions, metrics in zip(
             RUNS_OF_PAIRS, input.predictions, input.metrics

@@ -200,25 +200,43 @@ def over_seeds(
     return value, value - half, value + half
 
 
+def learned_from(share: float, own: tuple[float, float]) -> str:
+    """In words, what a pair of models learned from at a ``share`` of train.
+
+    A share of 1 leaves each model its ``own``, which its settings may have made smaller.
+    """
+    words = [
+        "all of train" if part == 1 else f"{100 * part:.4g} % of train"
+        for part in (own if share == 1 else (share, share))
+    ]
+    return words[0] if words[0] == words[1] else f"{words[0]} against {words[1]}"
+
+
 def in_words(
-    pair: tuple[str, str], differences: dict[float, pd.DataFrame], faces: dict[str, Any]
+    pair: tuple[str, str],
+    differences: dict[float, pd.DataFrame],
+    own_shares: tuple[float, float],
+    faces: dict[str, Any],
 ) -> str:
     """One sentence: how the first model's mean AUROC differs from the second's, share by share.
 
-    ``differences`` are ``summarise``'s tables of their difference, by share of train; ``faces``
-    is ``judged`` of ``pairs.json``: how many test images there are, of how many people.
+    ``differences`` are ``summarise``'s tables of their difference, by share of train;
+    ``own_shares`` of each model as for ``learned_from``; ``faces`` is ``judged`` of
+    ``pairs.json``: how many test images there are, of how many people.
     """
     seeds = sorted({int(table["seeds"].iloc[0]) for table in differences.values()})
     trained = " or ".join(map(str, seeds)) + (" seed" if seeds == [1] else " seeds")
     data = f"{faces['images']:,} test images of {faces['units']:,} {faces['over']}"
     data += ", too few for exact intervals" if faces["few_identities"] else ""
-    parts = [_in_words(share, table) for share, table in sorted(differences.items())]
+    parts = [
+        _in_words(f"on {learned_from(share, own_shares)}", table)
+        for share, table in sorted(differences.items())
+    ]
     return f"{pair[0]} against {pair[1]}, {trained}, {data}: {'; '.join(parts)}."
 
 
-def _in_words(share: float, table: pd.DataFrame) -> str:
+def _in_words(where: str, table: pd.DataFrame) -> str:
     row = table[(table["attribute"] == MEAN) & (table["metric"] == "auroc")].iloc[0]
-    where = "on all of train" if share == 1 else f"on {100 * share:.4g} % of train"
     points, low, high = (100 * row[column] for column in ("value", "low", "high"))
     if not np.isfinite([points, low, high]).all():
         return f"{where} there are too few faces or people to say"

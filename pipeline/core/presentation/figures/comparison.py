@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.core.evaluation import comparison
 from pipeline.core.evaluation.comparison import MEAN
 from pipeline.core.presentation import style
 from pipeline.core.presentation.metric_names import MAIN, NAMES
@@ -37,19 +38,25 @@ def models(panels: dict[str, pd.DataFrame], faces: dict[str, Any], path: Path) -
 
 def pairs(
     differences: dict[tuple[str, str], dict[float, pd.DataFrame]],
+    own_shares: dict[str, float],
     faces: dict[str, Any],
     path: Path,
 ) -> None:
     """Each pair's differences, in points: the means at each share, and each attribute at the last.
 
-    ``differences`` are tables of ``comparison.summarise`` by pair and share of train; ``faces``
-    is ``judged`` of ``pairs.json``.
+    ``differences`` are tables of ``comparison.summarise`` by pair and share of train;
+    ``own_shares`` of each model as for ``comparison.learned_from``; ``faces`` is ``judged`` of
+    ``pairs.json``.
     """
+
+    def learned_from(pair: tuple[str, str], share: float) -> str:
+        return comparison.learned_from(share, (own_shares[pair[0]], own_shares[pair[1]]))
+
     names: list[str] = []
     rows: dict[str, list[pd.DataFrame]] = {metric: [] for metric in MAIN}
     for (one, other), tables in differences.items():
         for share, table in sorted(tables.items()):
-            names.append(f"{one} −\n{other},\n{_share(share)}")
+            names.append(f"{one} −\n{other},\n{learned_from((one, other), share)}")
             for metric in MAIN:
                 of_mean = (table["attribute"] == MEAN) & (table["metric"] == metric)
                 rows[metric].append(table[of_mean])
@@ -71,7 +78,8 @@ def pairs(
             readable = [style.readable(name) for name in orders[pair]]
             _intervals(axes, readable, 100 * _numbers([of_auroc.reindex(orders[pair])]), size=7)
             axes.axvline(0, color=style.INK, lw=0.8)
-            axes.set_title(f"{pair[0]} −\n{pair[1]}, {_share(max(differences[pair]))}", fontsize=8)
+            share = learned_from(pair, max(differences[pair]))
+            axes.set_title(f"{pair[0]} −\n{pair[1]}, {share}", fontsize=8)
             axes.set_xlabel("AUROC (points)")
 
 
@@ -90,10 +98,6 @@ def _order(table: pd.DataFrame) -> list[str]:
     kept = table[(table["metric"] == "auroc") & table["counted"] & (table["attribute"] != MEAN)]
     names: list[str] = kept.sort_values("value", ascending=False)["attribute"].tolist()
     return names
-
-
-def _share(share: float) -> str:
-    return "all of train" if share == 1 else f"{100 * share:.4g} % of train"
 
 
 def _intervals(axes: Axes, names: list[str], table: pd.DataFrame, size: float = 9) -> None:
