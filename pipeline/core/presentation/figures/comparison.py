@@ -78,8 +78,8 @@ def pairs(
             readable = [style.readable(name) for name in orders[pair]]
             _intervals(axes, readable, 100 * _numbers([of_auroc.reindex(orders[pair])]), size=7)
             axes.axvline(0, color=style.INK, lw=0.8)
-            share = learned_from(pair, max(differences[pair]))
-            axes.set_title(f"{pair[0]} −\n{pair[1]}, {share}", fontsize=8)
+            where = learned_from(pair, max(differences[pair]))
+            axes.set_title(f"{pair[0]} −\n{pair[1]}, {where}", fontsize=8)
             axes.set_xlabel("AUROC (points)")
 
 
