@@ -134,6 +134,18 @@ def test_another_last_layer_is_made_of_its_models_weights_which_are_trained_firs
 
 
 @pytest.mark.slow
+def test_the_comparison_of_pairs_is_told_which_models_learn_from_a_part_of_train(project):
+    overlay = """
+    models:
+      tenth: {like: mask_free, share: 0.1}
+      subset: {like: mask_free, stratified_subset: 0.5}
+    compare: {pairs: [[tenth, mask_free], [subset, mask_free]], seeds: [64], shares: [1]}"""
+    plan = project.snakemake("compare_pairs", "-n", "--printshellcmds", overlay=overlay)
+    (pairs,) = re.findall(r".*pipeline\.compare pairs .*", plan.stdout)
+    assert re.findall(r"--own-share (\S+)", pairs) == ["subset=0.4", "tenth=0.1"]
+
+
+@pytest.mark.slow
 def test_who_gives_two_cores_gets_no_more_threads(project):
     plan = project.snakemake("compare_models", "compare_pairs", "-n", "--printshellcmds")
     assert plan.returncode == 0, plan.stdout
