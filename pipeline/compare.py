@@ -200,6 +200,8 @@ def compare_pairs(args: argparse.Namespace) -> None:
     }
     faces = about(predictions)
     own_shares = dict.fromkeys(trained, 1.0) | dict(args.own_shares)
+    if other := sorted(own_shares.keys() - trained.keys()):
+        raise UserError(f"--own-share names {other[0]}, of which there is no --run: give its runs.")
     maps = mean_maps(args.runs, {key: found.weights for key, found in of_key.items()})
     compared, tables, differences = [], [], {}
     for one, other in args.pair:

@@ -56,10 +56,8 @@ def retrain_last_layer(args: argparse.Namespace) -> None:
     """Write weights, history and the account of the run; the last when the others are whole."""
     used = checked_faces(args.faces, args.faces_summary)
     network, settings = load_network(args.weights)
-    names, account = (
-        args.settings["groups"],
-        read_json(args.run, "settings", "inputs_sha256", "epochs"),
-    )
+    names = args.settings["groups"]
+    account = read_json(args.run, "settings", "inputs_sha256", "epochs")
     trained_on = read_trained_on(read_metadata(args.weights))
     require_of_one_training(args, account, settings, trained_on)
     faces = open_faces(args.faces)
@@ -94,10 +92,11 @@ def require_of_one_training(
 ) -> None:
     """A ``UserError`` unless --run, whose content is ``account``, and --history are of --weights.
 
-    Of trainings that differ in their seed alone, which weights do not have, nothing is noticed.
+    Of trainings that differ in their seed alone, which weights do not have, nothing is noticed, nor
+    a setting that came after the training.
     """
-    known = settings.to_dict()
-    other = [key for key in known if account["settings"].get(key) != known[key]]
+    known, of_run = settings.to_dict(), account["settings"]
+    other = [key for key in known if key in of_run and of_run[key] != known[key]]
     if trained_on and account.get("trained_on") != trained_on.to_dict():
         other.append("trained_on")
     if other:

@@ -316,6 +316,12 @@ def test_a_share_at_which_all_are_trained_is_not_a_models_own(tmp_path):
     assert "on 50 % of train its mean AUROC" in summary["pairs"][0]["says"]
 
 
+def test_an_own_share_of_a_model_without_runs_is_refused(tmp_path):
+    flags = [*flags_of_pair(tmp_path, {1.0: 0.2}, seeds=1), "--own-share=guidde=0.1"]
+    with pytest.raises(SystemExit, match="names guidde, of which there is no --run"):
+        call("pairs", tmp_path, flags)
+
+
 @pytest.mark.parametrize("text", ["guided", "guided=0", "guided=1.5", "=0.1", "guided=ten"])
 def test_an_own_share_of_another_form_is_explained(tmp_path, capsys, text):
     with pytest.raises(SystemExit):

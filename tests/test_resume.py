@@ -48,6 +48,14 @@ BY_STEP = {  # what changes at every step: the rate, the momentum, the average o
     "loss": "asymmetric",
     "logit_adjustment": 1.0,
 }
+MASK_GUIDED = BY_STEP | {  # with batch statistics, which are averaged too
+    "network": "mask_guided",
+    "channels": [4, 4, 6, 8],
+    "mask_loss": "bce_dice",
+    "loss": "focal",
+    "calibration": "temperature",
+}
+BALANCED = BY_STEP | {"schedule": {"name": "cosine"}, "loss": "class_balanced"}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +65,9 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("changes", [{}, BY_STEP], ids=["published", "by step"])
+@pytest.mark.parametrize(
+    "changes", [{}, BY_STEP, MASK_GUIDED], ids=["published", "by step", "mask_guided"]
+)
 def test_killed_in_mid_epoch_and_run_again_equals_an_undisturbed_run(tmp_path, changes):
     write_data(tmp_path, train_faces=160)
     often = {"epochs": 1, "checkpoint_minutes": 1e-9, **changes}
@@ -80,8 +90,8 @@ def test_killed_in_mid_epoch_and_run_again_equals_an_undisturbed_run(tmp_path, c
 
 @pytest.mark.parametrize(
     "changes",
-    [{"epochs": 2, "accumulate": 2}, CNN_RNN, BY_STEP, BY_STEP | {"schedule": {"name": "cosine"}}],
-    ids=["published", "cnn_rnn", "one_cycle", "cosine"],
+    [{"epochs": 2, "accumulate": 2}, CNN_RNN, BY_STEP, BALANCED, MASK_GUIDED],
+    ids=["published", "cnn_rnn", "one_cycle", "cosine", "mask_guided"],
 )
 def test_stopped_after_every_step_it_still_reaches_the_same_weights(data, tmp_path, changes):
     train_small(data, tmp_path / "whole", **changes)

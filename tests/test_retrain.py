@@ -99,6 +99,14 @@ def test_the_account_and_the_history_of_another_training_are_refused(trained, tm
     assert not (tmp_path / "out").exists()
 
 
+def test_an_account_from_before_a_setting_is_of_the_same_training(trained, tmp_path):
+    account = json.loads((trained / "run.json").read_text())
+    del account["settings"]["exclusive"]
+    (tmp_path / "run.json").write_text(json.dumps(account))
+    call(trained, tmp_path / "out", {"run": tmp_path / "run.json"})
+    assert (tmp_path / "out/weights.safetensors").exists()
+
+
 def test_groups_that_the_model_does_not_predict_are_refused(trained, tmp_path):
     with pytest.raises(SystemExit, match="attributes that the model predicts: Male, Smiling"):
         call(trained, tmp_path, groups=["Bald"])

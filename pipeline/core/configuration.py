@@ -297,7 +297,10 @@ def _add_shares(config: Config) -> None:
 
 
 def own_share(model: dict[str, Any]) -> float:
-    """The share of the train split that an entry of ``models`` learns from by its own settings."""
+    """The share of the train split that an entry of ``models`` learns from by its own settings.
+
+    Of ``stratified_subset`` a fifth is valid (``training.data.stratified``).
+    """
     subset = model["stratified_subset"]
     return float(model["share"] if subset is None else 0.8 * subset)
 
