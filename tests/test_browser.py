@@ -185,11 +185,11 @@ def report(tmp_path_factory):
         "dataset: synthetic\ntrain: [attparsenet]\nmodels: {attparsenet: {epochs: 1}}\n"
     )
     judged = "results/synthetic/attparsenet/seed-64/on-synthetic"
-    wanted = [f"{judged}/figures/{name}" for name in ("training.svg", "maps.png", "gallery.html")]
-    wanted += ["results/synthetic/figures/configuration.html"]
+    targets = [f"{judged}/figures/{name}" for name in ("training.svg", "maps.png", "gallery.html")]
+    targets += ["results/synthetic/figures/configuration.html"]
     snakemake(project, "--touch", f"{judged}/metrics.json", "results/synthetic/masks.json")
-    snakemake(project, "--rerun-triggers", "mtime", "--", *wanted)
-    snakemake(project, "--report", "report.html", "--", *wanted)
+    snakemake(project, "--rerun-triggers", "mtime", "--", *targets)
+    snakemake(project, "--report", "report.html", "--", *targets)
     return project / "report.html"
 
 

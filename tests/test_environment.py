@@ -64,13 +64,13 @@ def test_the_conda_environment_has_the_packages_of_the_requirements():
 def test_every_file_names_the_same_pythons():
     (oldest, newest), after = (check_system.OLDEST, check_system.NEWEST), "3.15"
     assert (oldest, newest) == ((3, 11), (3, 14))
-    wanted = f">={oldest[0]}.{oldest[1]},<{after}"
+    expected = f">={oldest[0]}.{oldest[1]},<{after}"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["requires-python"] == wanted
+    assert project["requires-python"] == expected
     conda = yaml.safe_load((ROOT / "envs/attparse.yaml").read_text())
-    assert f"python {wanted}" in conda["dependencies"]
+    assert f"python {expected}" in conda["dependencies"]
     assert "Python 3.11 to 3.14" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(SpecifierSet(wanted).contains(python) for python in PYTHONS)
+    assert all(SpecifierSet(expected).contains(python) for python in PYTHONS)
 
 
 def test_the_package_and_its_citation_have_one_version_and_licence():
@@ -136,7 +136,7 @@ def test_constraints_reach_everything_that_the_requirements_need(python):
             need = Requirement(text)
             if need.marker is None or need.marker.evaluate(environment | {"extra": extra}):
                 assert need.specifier.contains(CONSTRAINTS[same(need.name)]), (package, text)
-                todo += [(same(need.name), wanted) for wanted in ("", *need.extras)]
+                todo += [(same(need.name), extra) for extra in ("", *need.extras)]
     assert len(seen) > 100
 
 

@@ -120,13 +120,13 @@ def test_a_training_asks_for_a_gpu_and_a_task_for_each_process(devices, nodes):
         assert f"--nodes={nodes} --ntasks={processes} --ntasks-per-node={devices} " in launcher
 
 
-@pytest.mark.parametrize(("devices", "there", "wanted"), [(1, 1, 1), (2, 1, 1), (2, 4, 2)])
+@pytest.mark.parametrize(("devices", "there", "expected"), [(1, 1, 1), (2, 1, 1), (2, 4, 2)])
 def test_on_a_users_own_machine_a_training_asks_for_no_more_gpus_than_there_are(
-    devices, there, wanted
+    devices, there, expected
 ):
     model = {"devices": devices, "batch_size": 48}
     functions = rules({"models": {"attparsenet": model}}, cluster=False, gpus=there)
-    assert functions["gpus"](Names(model="attparsenet")) == wanted
+    assert functions["gpus"](Names(model="attparsenet")) == expected
 
 
 def test_a_model_that_does_without_a_gpu_asks_for_none():

@@ -9,6 +9,7 @@ from bisect import bisect
 import pytest
 import yaml
 from conftest import ROOT, schema
+from snakemake.utils import update_config
 
 from pipeline.core.configuration import complete
 from pipeline.core.errors import UserError
@@ -64,6 +65,14 @@ def test_the_data_sets_that_the_documents_show_are_accepted(config, page):
         merged = {key: config[key] | overlay.get(key, {}) for key in ("datasets", "models")}
         whole = complete({**config, **overlay, **merged}, schema())
         assert overlay["datasets"].keys() <= whole["datasets"].keys()
+
+
+@pytest.mark.parametrize("preset", ["demo", "celeba_many", "losses"])
+def test_a_preset_over_the_published_experiment_is_complete(config, preset):
+    update_config(config, yaml.safe_load((ROOT / f"workflow/presets/{preset}.yaml").read_text()))
+    models = complete(config, schema())["models"]
+    # One training stands for both in the tables of docs/models.md.
+    assert (models["fast"] == models["mask_guided"]) == (preset == "celeba_many")
 
 
 def test_like_takes_another_models_settings_and_keeps_its_own(config):
