@@ -18,7 +18,7 @@ holds ``shard`` faces, each compressed by itself (see ``shards``, which writes a
 tests hold it and zarr to the same bits). Opening a store checks all but the images, and reading
 an image checks that, so that nothing is read as another face's mask, or as none.
 
-The group's own ``zarr.json`` comes last, so that a store that is not whole does not open.
+The group's attribute comes last, so that a store that is not whole does not open.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from zarr.codecs import ZstdCodec
 from pipeline.core.attributes import CELEBA, REGIONS, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
-from pipeline.core.files import check_unchanged, remove, replacing, sha256
+from pipeline.core.files import check_unchanged, sha256
 from pipeline.core.masks.shards import LEVEL, Shard, ShardWriter, crc32c, damaged
 
 VERSION = 2
@@ -55,22 +55,19 @@ def write_shard(
     """Write the faces of one shard; return the sha256 of its files by their names in the store.
 
     ``faces`` yields (masks (A, H, W) bool, regions (H, W) uint16) of at most ``shard`` faces in
-    row order; one is held in memory at a time. If the bytes in place are others, the store is
-    closed first: its root is removed, and only ``finish`` brings it back.
+    row order; one is held in memory at a time.
     """
     paths = [store / name for name in shard_names(number)]
-    with replacing(paths[0]) as masks, replacing(paths[1]) as regions:
-        with masks.open("wb") as masks_file, regions.open("wb") as regions_file:
-            writers = ShardWriter(masks_file, shard), ShardWriter(regions_file, shard)
-            for face in faces:
-                for writer, image in zip(writers, face, strict=True):
-                    writer.append(image)
-            for writer in writers:
-                writer.close()
-        hashes = [sha256(masks), sha256(regions)]
-        if [sha256(path) if path.exists() else None for path in paths] != hashes:
-            (store / ROOT).unlink(missing_ok=True)
-    return dict(zip(shard_names(number), hashes, strict=True))
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with paths[0].open("wb") as masks, paths[1].open("wb") as regions:
+        writers = ShardWriter(masks, shard), ShardWriter(regions, shard)
+        for face in faces:
+            for writer, image in zip(writers, face, strict=True):
+                writer.append(image)
+        for writer in writers:
+            writer.close()
+    return {name: sha256(store / name) for name in shard_names(number)}
 
 
 def hash_shards(store: Path) -> dict[str, str]:
@@ -100,29 +97,18 @@ def finish(
     shard: int,
     attributes: AttributeSet = CELEBA,
 ) -> None:
-    """Put everything that describes the shards beside them, and open the store.
+    """Put everything that describes the shards beside them: then the store opens.
 
-    ``found`` (N,) bool, ``labels`` (N, A), ``size`` (height, width). The shards are in
-    place. Files that do not belong to this store (of an earlier, larger one) are removed.
+    ``found`` (N,) bool, ``labels`` (N, A), ``size`` (height, width). The shards, and nothing else,
+    are in place.
     """
-    shards = {name for i in range(-(-len(names) // shard)) for name in shard_names(i)}
-    described = store.with_name(f".{store.name}.partial")
-    remove(described)  # a killed attempt's
-    try:
-        checksums, indices = _checksums(store, len(names), shard)
-        group = zarr.create_group(described)
-        _create_images(group, len(names), size, shard, len(attributes.names))
-        labels = labels == 1 if (labels >= 0).all() else labels.astype(np.int8)
-        text = np.array(names, object)
-        _add_arrays(group, names=text, found=found, labels=labels, checksums=checksums)
-        _add_attribute(group, described, attributes, indices)
-        files = {p.relative_to(described).as_posix() for p in described.rglob("*") if p.is_file()}
-        _remove_others(store, shards | files)
-        for name in sorted(files - {ROOT}):
-            _place(described / name, store, name)
-        _place(described / ROOT, store, ROOT)
-    finally:
-        remove(described)
+    checksums, indices = _checksums(store, len(names), shard)
+    group = zarr.create_group(store)
+    _create_images(group, len(names), size, shard, len(attributes.names))
+    labels = labels == 1 if (labels >= 0).all() else labels.astype(np.int8)
+    text = np.array(names, np.dtypes.StringDType())
+    _add_arrays(group, names=text, found=found, labels=labels, checksums=checksums)
+    _add_attribute(group, store, attributes, indices)
 
 
 def _checksums(store: Path, count: int, shard: int) -> tuple[np.ndarray, list[list[int]]]:
@@ -159,24 +145,23 @@ def _create_images(
 def _add_arrays(group: zarr.Group, **arrays: np.ndarray) -> None:
     """The small arrays, each in one chunk."""
     for name, values in arrays.items():
-        array = group.create_array(
+        group.create_array(
             name,
-            shape=values.shape,
+            data=values,
             chunks=tuple(max(side, 1) for side in values.shape),
-            dtype=str if values.dtype == object else values.dtype,
             compressors=ZstdCodec(level=3),
             dimension_names=("image", "array" if name == "checksums" else "attribute")[
                 : values.ndim
             ],
         )
-        array[:] = values
 
 
 def _add_attribute(
     group: zarr.Group, store: Path, attributes: AttributeSet, indices: list[list[int]]
 ) -> None:
     """The group's attribute, with the checksums of every file; last that of the group's own."""
-    files = sorted(path for path in store.rglob("*") if path.is_file() and path != store / ROOT)
+    shards = {store / name for i in range(len(indices)) for name in shard_names(i)}
+    files = sorted({p for p in store.rglob("*") if p.is_file()} - shards - {store / ROOT})
     about: dict[str, Any] = {
         "version": VERSION,
         "attributes": list(attributes.names),
@@ -196,26 +181,6 @@ def _add_attribute(
 def _root_checksum(root: dict[str, Any]) -> int:
     """CRC-32C of all that ``zarr.json`` says, but for this checksum."""
     return crc32c(json.dumps(root, sort_keys=True).encode())
-
-
-def _remove_others(store: Path, belongs: set[str]) -> None:
-    """Remove what does not belong to the store, and then every folder left empty."""
-    for path in sorted(store.rglob("*"), reverse=True):
-        if path.is_file() and path.relative_to(store).as_posix() not in belongs:
-            (store / ROOT).unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-
-
-def _place(described: Path, store: Path, name: str) -> None:
-    """Bring a file into the store unless its bytes are there; other bytes close the store."""
-    place = store / name
-    if place.exists() and place.read_bytes() == described.read_bytes():
-        return
-    (store / ROOT).unlink(missing_ok=True)
-    with replacing(place) as partial:
-        described.replace(partial)
 
 
 class Masks:
