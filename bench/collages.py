@@ -9,6 +9,7 @@ three times. A face is found if the middle of one found there is within half a f
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from bench.nme import known_faces
 from pipeline.core.geometry import HEIGHT, WIDTH
-from pipeline.core.landmarks.portraits import Finder, open_finder, same
+from pipeline.core.landmarks.portraits import Finder, same
 
 GRIDS = [*[(rows, columns) for rows in range(1, 9) for columns in range(1, 9)][1:], (4, 9), (9, 4)]
 SEED = 64
@@ -61,7 +62,7 @@ def measure(
     """Scale, rows, columns, what is found, and seconds of processor time of each picture."""
     images, truths = known_faces(folder)
     random = np.random.default_rng(SEED)
-    with open_finder(model) as finder:
+    with closing(Finder(model)) as finder:
         for scale in scales:
             for rows, columns in grids:
                 chosen = random.permutation(len(images))[: rows * columns]

@@ -9,6 +9,7 @@ import argparse
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.core.faces.decoding import ImageError, decode
 from pipeline.core.faces.sources.trees import open_photographs
 from pipeline.core.faces.store import SPLITS, Faces, open_faces
 from pipeline.core.files import csv_rows, replacing, sha256, write_json, write_text, written
@@ -27,6 +27,7 @@ from pipeline.core.landmarks.table import (
     POINTS,
     Landmarks,
     read_landmarks,
+    read_landmarks_of,
     write_landmarks,
 )
 from pipeline.core.partition import batched, part_rows
@@ -38,14 +39,17 @@ BLOCK = 50  # faces mapped from mesh to points at once, which then takes hardly 
 
 def find_part(faces: Faces, rows: Sequence[int], cascade: list[detectors.Detector]) -> Landmarks:
     """The landmarks of some rows, read in order."""
-    points, names = np.full((len(rows), POINTS, 2), np.nan), [""] * len(rows)
-    for block in batched(stage.progress(range(len(rows)), len(rows), "landmarks"), BLOCK):
-        at = slice(block[0], block[-1] + 1)
-        points[at], names[at] = detectors.find([faces.image(rows[i]) for i in block], cascade)
-    for row, name in zip(rows, names, strict=True):
-        if not name:
-            log.info("no landmarks on %s", faces.names[row])
-    return Landmarks([faces.names[row] for row in rows], points, names)
+    points: list[np.ndarray] = []
+    found_by: list[str] = []
+    for block in batched(stage.progress(rows, len(rows), "landmarks"), BLOCK):
+        found, names = detectors.find([faces.image(row) for row in block], cascade)
+        points.extend(found)
+        found_by.extend(names)
+    names = [faces.names[row] for row in rows]
+    for name, detector in zip(names, found_by, strict=True):
+        if not detector:
+            log.info("no landmarks on %s", name)
+    return Landmarks(names, np.reshape(points, (-1, POINTS, 2)), found_by)
 
 
 def gather_parts(faces: Faces, parts: dict[Path, Landmarks]) -> Landmarks:
@@ -96,19 +100,6 @@ def summarise(faces: Faces, landmarks: Landmarks) -> dict[str, Any]:
     }
 
 
-def points_of_faces(encoded: bytes | str, finder: portraits.Finder) -> list[np.ndarray] | str:
-    """The points (68, 2) of each face in a photograph, largest first; or why there are none.
-
-    ``encoded`` is a file's bytes, or why it could not be read.
-    """
-    if isinstance(encoded, str):
-        return encoded
-    try:
-        return finder.points(decode(encoded)) or portraits.NO_FACE
-    except ImageError as error:
-        return str(error)
-
-
 def main(argv: list[str] | None = None) -> None:
     args = arguments().parse_args(argv)
     with stage.running(args.log):
@@ -117,37 +108,29 @@ def main(argv: list[str] | None = None) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     parser, command = stage.commands(__doc__)
-    find = command("find", "find the landmarks of one part of the faces")
-    find.add_argument("--faces", type=Path, required=True)
-    find.add_argument("--model", type=Path, required=True, help="face_landmarker.task")
+    faces = {"faces": "the folder faces/"}
+    what = "find the landmarks of one part of the faces"
+    find = command("find", what, **faces, model="face_landmarker.task", out="the part's CSV")
     find.add_argument("--part", required=True, help="such as 2-of-16")
-    find.add_argument("--out", type=Path, required=True, help="the part's CSV")
     find.add_argument("--settings", type=stage.settings, required=True)
     find.set_defaults(run=run_find)
-    gather = command("gather", "join the parts")
-    gather.add_argument("--faces", type=Path, required=True)
+    gather = command("gather", "join the parts", **faces, out="landmarks.csv")
     gather.add_argument("--parts", type=Path, nargs="+", required=True, help="in order")
-    gather.add_argument("--out", type=Path, required=True, help="landmarks.csv")
     gather.add_argument(
         "--written", type=Path, help="hashes of the tables written here: no other is replaced"
     )
     gather.add_argument("--done", type=Path, help="an empty file, written last")
     gather.add_argument("--settings", type=stage.settings, required=True, help="detectors")
     gather.set_defaults(run=run_gather)
-    summary = command("summarise", "check the table against the faces and count what was found")
-    summary.add_argument("--faces", type=Path, required=True)
-    summary.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
-    summary.add_argument("--out", type=Path, required=True, help="landmarks.json")
+    what = "check the table against the faces and count what was found"
+    summary = command("summarise", what, **faces, landmarks="landmarks.csv", out="landmarks.json")
     summary.set_defaults(run=run_summarise)
-    points = command("points", "find the landmarks of every face in any photographs")
-    points.add_argument("--photographs", type=Path, required=True, help="folder of JPEGs and PNGs")
-    points.add_argument("--out", type=Path, required=True, help="CSV to write, a row a face")
+    what = "find the landmarks of every face in any photographs"
+    photographs, table = "folder of JPEGs and PNGs", "CSV to write, a row a face"
+    points = command("points", what, photographs=photographs, out=table)
     points.add_argument("--model", type=Path, default=portraits.MODEL, help="face_landmarker.task")
     points.add_argument(
-        "--map",
-        choices=MAPS,
-        default="fitted",
-        help="from the mesh to the points (default: fitted)",
+        "--map", choices=MAPS, default="fitted", help="from mesh to points (default: fitted)"
     )
     points.set_defaults(run=run_points)
     return parser
@@ -176,12 +159,8 @@ def run_gather(args: argparse.Namespace) -> None:
 
 
 def run_summarise(args: argparse.Namespace) -> None:
-    faces, landmarks = open_faces(args.faces), read_landmarks(args.landmarks)
-    if landmarks.names != faces.names:
-        raise UserError(
-            f"{args.landmarks} has other faces than {args.faces}, or in another order; to find the"
-            " landmarks again, remove it and run the same command again."
-        )
+    faces = open_faces(args.faces)
+    landmarks = read_landmarks_of(args.landmarks, faces.names, args.faces)
     summary = summarise(faces, landmarks)
     for split, names in summary["without_landmarks"].items():
         log.info("%s: %d faces without landmarks %s", split, len(names), " ".join(names))
@@ -193,11 +172,11 @@ def run_points(args: argparse.Namespace) -> None:
     photographs, names = open_photographs(args.photographs)
     faults, faces = 0, 0
     with (
-        portraits.open_finder(args.model, args.map) as finder,
+        closing(portraits.Finder(args.model, args.map)) as finder,
         csv_rows(args.out, [*portraits.COLUMNS, *COLUMNS[1:-1]]) as write_row,
     ):
         for name in stage.progress(names, len(names), "landmarks", "photograph"):
-            found = points_of_faces(photographs.read(name), finder)
+            found = portraits.found_in(photographs.read(name), finder.points)
             if isinstance(found, str):
                 log.info("%s: %s", written(name), found)
                 write_row([written(name), *[""] * 5, found, *[""] * 2 * POINTS])

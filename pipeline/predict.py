@@ -9,9 +9,9 @@ one face that is aligned already. A photograph that cannot be used has a row wit
 """
 
 import argparse
-import csv
 import logging
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,9 @@ from pipeline.core.evaluation.inference import Inference, heat_maps
 from pipeline.core.evaluation.metrics import probabilities
 from pipeline.core.evaluation.summary import read_metrics
 from pipeline.core.evaluation.thresholds import DEFAULT
-from pipeline.core.faces.decoding import ImageError, decode
 from pipeline.core.faces.sources.trees import open_photographs
-from pipeline.core.files import replacing, sha256, written
-from pipeline.core.geometry import Size
-from pipeline.core.landmarks.portraits import (
-    COLUMNS,
-    MODEL,
-    NO_FACE,
-    Finder,
-    Portrait,
-    open_finder,
-    whole,
-)
+from pipeline.core.files import csv_rows, sha256, written
+from pipeline.core.landmarks.portraits import COLUMNS, MODEL, Finder, found_in, whole
 from pipeline.core.presentation import pages
 from pipeline.core.presentation.figures.faces import overlay
 from pipeline.core.presentation.style import as_percent, readable
@@ -82,113 +72,73 @@ def predict(args: argparse.Namespace) -> None:
         raise UserError(f"--out {args.out} is a file: name a folder, which may be a new one.")
     photographs, names = open_photographs(args.photographs)
     inference = Inference(args.weights)
-    thresholds = thresholds_of(args.metrics, args.weights, inference.attributes)
-    if args.align:
-        fetch_model(args.model)
+    attributes = inference.attributes
+    thresholds = thresholds_of(args.metrics, args.weights, attributes)
+    if args.align and not args.model.is_file():
+        fetch(args.model, *defaults())
     about = statement(inference.trained_on)
     log.warning("%s", about)
-    page = Page(args.shown, inference.attributes, thresholds)
+    cards: list[dict[str, Any]] = []
+    faces, faults = 0, []
     with (
-        open_finder(args.model) if args.align else nullcontext() as finder,
-        replacing(args.out / "faces.csv") as partial,
-        partial.open("w", newline="", encoding="utf-8") as stream,
+        closing(Finder(args.model)) if args.align else nullcontext() as finder,
+        csv_rows(args.out / "faces.csv", [*COLUMNS, *attributes]) as write_row,
     ):
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow([*COLUMNS, *inference.attributes])
+        find = partial(finder.find if finder else whole, size=inference.size)
+        most = 1 if args.faces == "largest" else None
         for name in stage.progress(names, len(names), "predicting", "photograph"):
-            shown = written(name)
-            portraits = find_portraits(photographs.read(name), finder, inference.size)
+            shown, portraits = written(name), found_in(photographs.read(name), find)
             if isinstance(portraits, str):
                 log.warning("%s: %s", shown, portraits)
-                page.add_fault(shown, portraits)
-                blank = [""] * len(inference.attributes)
-                table.writerow([shown, "", "", "", "", "", portraits, *blank])
+                faults.append({"name": shown, "why": portraits})
+                write_row([shown, *[""] * 5, portraits, *[""] * len(attributes)])
                 continue
-            for number, portrait in enumerate(
-                portraits[: 1 if args.faces == "largest" else None], start=1
-            ):
+            for number, portrait in enumerate(portraits[:most], start=1):
                 output = inference.predict(portrait.image[None], attention=True)
-                found = probabilities(output.logits[0].cpu().numpy())
-                maps = heat_maps(output)
-                box = portrait.box or ("", "", "", "")
-                table.writerow([shown, number, *box, "", *(f"{value:.4f}" for value in found)])
-                page.add(shown, number, portrait.image, found, None if maps is None else maps[0])
+                predicted = probabilities(output.logits[0].cpu().numpy())
+                box = portrait.box or [""] * 4
+                write_row([shown, number, *box, "", *(f"{value:.4f}" for value in predicted)])
+                faces += 1
+                if len(cards) < args.shown:
+                    cards.append(
+                        {"name": shown, "number": number}
+                        | card(portrait.image, predicted, heat_maps(output), attributes, thresholds)
+                    )
     pages.write_page(
         args.out / "index.html",
         Path(__file__).with_suffix(".html"),
         title=f"Faces in {written(args.photographs.resolve().name)}",
         photographs=len(names),
-        faces=page.faces,
-        cards=page.cards,
-        faults=page.faults,
+        faces=faces,
+        cards=cards,
+        faults=faults,
         attention=inference.has_attention,
         about=about,
     )
 
 
-def find_portraits(encoded: bytes | str, finder: Finder | None, size: Size) -> list[Portrait] | str:
-    """The faces of a photograph, warped as those trained on were; or why there is none.
-
-    ``encoded`` is a file's bytes, or why it could not be read.
+def card(
+    image: np.ndarray,
+    predicted: np.ndarray,
+    maps: np.ndarray | None,
+    attributes: list[str],
+    thresholds: np.ndarray,
+) -> dict[str, Any]:
+    """What ``index.html`` shows of a face: its probabilities (A,), the highest first, and where
+    those above their thresholds (A,) were seen, if there are maps (1, A, h, w).
     """
-    if isinstance(encoded, str):
-        return encoded
-    try:
-        photograph = decode(encoded)
-    except ImageError as error:
-        return str(error)
-    if finder is None:
-        return [whole(photograph, size)]
-    return finder.find(photograph, size) or NO_FACE
-
-
-class Page:
-    """What ``index.html`` shows: the first ``limit`` faces, and the photographs without one."""
-
-    def __init__(self, limit: int, attributes: list[str], thresholds: np.ndarray) -> None:
-        self.limit, self.attributes, self.thresholds = limit, attributes, thresholds
-        self.faces = 0
-        self.cards: list[dict[str, Any]] = []
-        self.faults: list[dict[str, str]] = []
-
-    def add_fault(self, photograph: str, why: str) -> None:
-        self.faults.append({"name": photograph, "why": why})
-
-    def add(
-        self,
-        photograph: str,
-        number: int,
-        image: np.ndarray,
-        predicted: np.ndarray,
-        maps: np.ndarray | None,
-    ) -> None:
-        """A face with its probabilities (A,) and, where there are any, maps (A, h, w).
-
-        Likely attributes come first, each with where it was seen.
-        """
-        self.faces += 1
-        if len(self.cards) >= self.limit:
-            return
-        order = np.argsort(-predicted, kind="stable").tolist()
-        self.cards.append(
-            {
-                "name": photograph,
-                "number": number,
-                "picture": pages.data_uri(image),
-                "likely": [
-                    {
-                        "words": readable(self.attributes[k]),
-                        "probability": as_percent(predicted[k]),
-                        "map": None
-                        if maps is None
-                        else pages.data_uri(overlay(image, maps[k]), quality=55),
-                    }
-                    for k in order
-                    if predicted[k] > self.thresholds[k]
-                ],
-                "all": [(readable(self.attributes[k]), as_percent(predicted[k])) for k in order],
-            }
-        )
+    order = np.argsort(-predicted, kind="stable").tolist()
+    words = [(readable(attributes[k]), as_percent(predicted[k])) for k in order]
+    likely = [
+        {
+            "words": readable(attributes[k]),
+            "probability": as_percent(predicted[k]),
+            "map": None if maps is None else pages.data_uri(overlay(image, maps[0, k]), quality=55),
+        }
+        for k in order
+        if predicted[k] > thresholds[k]
+    ]
+    return {"picture": pages.data_uri(image), "likely": likely, "all": words}
 
 
 def thresholds_of(metrics: Path | None, weights: Path, attributes: list[str]) -> np.ndarray:
@@ -197,12 +147,6 @@ def thresholds_of(metrics: Path | None, weights: Path, attributes: list[str]) ->
         return np.full(len(attributes), DEFAULT)
     found = read_metrics(metrics, sha256(weights))["thresholds"]
     return np.array([found[name] for name in attributes], float)
-
-
-def fetch_model(model: Path) -> None:
-    """Fetch MediaPipe's model where it is missing, as the configuration's defaults say."""
-    if not model.is_file():
-        fetch(model, *defaults())
 
 
 def defaults() -> tuple[str, list[str]]:

@@ -281,7 +281,7 @@ def test_the_network_sees_a_face_as_training_on_photographs_showed_it(
 def test_an_aligned_photograph_of_another_size_keeps_its_proportions_and_its_places(size, face):
     matrix = similarity(PLACES, places(size))
     other = cv2.warpAffine(face, matrix, size[::-1], borderMode=cv2.BORDER_REPLICATE)
-    portrait = whole(other, (218, 178))
+    (portrait,) = whole(other, (218, 178))
     assert portrait.box is None
     assert abs(portrait.image.astype(int) - face)[30:190, 30:150].mean() < 4
 

@@ -1,13 +1,13 @@
 """Every face of a photograph, largest first: where it is, and its warp to CelebA's geometry."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 
+from pipeline.core.faces.decoding import ImageError, decode
 from pipeline.core.geometry import Size, align, five_points, places
 from pipeline.core.landmarks.detectors.boxes import (
     around,
@@ -22,7 +22,6 @@ from pipeline.core.landmarks.mesh_map import MAPS
 MODEL = Path("downloads/face_landmarker.task")  # where the workflow fetches MediaPipe's model to
 # Of a table with a row a face, the largest of a photograph first, or the reason why there is none.
 COLUMNS = ("photograph", "face", "left", "top", "right", "bottom", "fault")
-NO_FACE = "no face was found"
 MAX_SIDE = 2560  # pixels in which faces are looked for: larger photographs are reduced first
 MIN_FACE = 20  # pixels: a smaller face shows no attributes
 # Sides of the square windows, in longer sides of the photograph. MediaPipe finds faces from 0.17 of
@@ -37,6 +36,7 @@ CLOSE_OPTIONS = {"min_face_detection_confidence": 0.6, "min_face_presence_confid
 AGREEMENT = 0.05  # their disagreement (``consensus``): 0.01 on faces, mostly more on others
 LOOKS = 3
 
+Found = TypeVar("Found")
 Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
@@ -97,11 +97,10 @@ class Finder:
             if size_of(points) < MIN_FACE:
                 break
             found = self.look(self.close_up, image, window_around(points, image.shape[:2]))
-            again = min(
-                found, key=lambda face: distance(around(face), around(points)), default=None
-            )
-            if again is None:
+            if not found:
                 break
+            place = around(points)
+            again = min(found, key=lambda face: distance(around(face), place))
             if consensus([points, again])[1] < AGREEMENT:
                 return again
             points = again
@@ -158,12 +157,19 @@ def box_of(points: np.ndarray) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-@contextmanager
-def open_finder(model: Path, mesh_map: str = "fitted") -> Iterator[Finder]:
-    with closing(Finder(model, mesh_map)) as finder:
-        yield finder
-
-
-def whole(photograph: np.ndarray, size: Size) -> Portrait:
+def whole(photograph: np.ndarray, size: Size) -> list[Portrait]:
     """A photograph (H, W, 3) of one face that is aligned already, at another size."""
-    return Portrait(align(photograph, places(photograph.shape[:2]), size)[0], None)
+    return [Portrait(align(photograph, places(photograph.shape[:2]), size)[0], None)]
+
+
+def found_in(encoded: bytes | str, find: Callable[[np.ndarray], list[Found]]) -> list[Found] | str:
+    """What ``find`` finds in a photograph (H, W, 3) uint8 RGB, or why there is nothing.
+
+    ``encoded`` is a file's bytes, or why it could not be read.
+    """
+    if isinstance(encoded, str):
+        return encoded
+    try:
+        return find(decode(encoded)) or "no face was found"
+    except ImageError as error:
+        return str(error)

@@ -47,17 +47,25 @@ def read_landmarks(path: Path) -> Landmarks:
     empty = {column: [""] for column in COLUMNS[1:-1]}
     try:
         table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
+        if list(table.columns) != COLUMNS:
+            wrong = next((c for c in COLUMNS if c not in table.columns), "their order")
+            raise ValueError(f"its columns are wrong at {wrong}")
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise UserError(
-            f"{path} cannot be read as a table of landmarks ({error}): make it again with the rule"
-            " landmarks."
+            f"{path} cannot be read as a table of landmarks ({error}), which has the columns"
+            " image_name, x_0 … x_67, y_0 … y_67, detector: make it again with the rule landmarks."
         ) from None
-    if list(table.columns) != COLUMNS:
-        wrong = next((c for c in COLUMNS if c not in table.columns), "their order")
-        raise UserError(
-            f"{path} is no table of landmarks: its columns are wrong at {wrong}; expected"
-            " image_name, x_0 … x_67, y_0 … y_67, detector. Make it again with the rule landmarks."
-        )
     flat = table[COLUMNS[1:-1]].to_numpy()
     points = np.stack([flat[:, :POINTS], flat[:, POINTS:]], axis=-1)
     return Landmarks(table["image_name"].tolist(), points, table["detector"].tolist())
+
+
+def read_landmarks_of(path: Path, names: list[str], faces: Path) -> Landmarks:
+    """Read the table of the folder ``faces`` with these names; ``UserError`` if it has others."""
+    landmarks = read_landmarks(path)
+    if landmarks.names != names:
+        raise UserError(
+            f"{path} holds other faces than {faces}, or in another order; remove it and make it"
+            " again from these faces with the rule landmarks."
+        )
+    return landmarks

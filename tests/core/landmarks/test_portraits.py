@@ -1,5 +1,7 @@
 """Finding every face of a photograph; how many of many strips and rows, see bench/collages.py."""
 
+from contextlib import closing
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.collages import collage, count, measure
 from bench.nme import known_faces
-from pipeline.core.landmarks.portraits import WINDOWS, open_finder, same, windows
+from pipeline.core.landmarks.portraits import WINDOWS, Finder, same, windows
 
 
 @pytest.mark.slow
@@ -30,7 +32,7 @@ def test_of_people_in_strips_and_rows_95_percent_are_found_and_nobody_twice(real
 @pytest.mark.slow
 def test_neither_eyes_nor_ears_of_a_large_face_are_faces(real_faces):
     images, truths = known_faces(real_faces / "landmarks68/aligned", slice(0, 6))
-    with open_finder(fetched_model()) as finder:
+    with closing(Finder(fetched_model())) as finder:
         for image, truth in zip(images, truths, strict=True):
             picture, truth = collage([image], truth[None], 1, 1, scale=5)
             assert count(finder, picture, truth)[:2] == (1, 0)
@@ -39,7 +41,7 @@ def test_neither_eyes_nor_ears_of_a_large_face_are_faces(real_faces):
 
 def test_nothing_is_found_in_noise():
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
-    with open_finder(fetched_model()) as finder:
+    with closing(Finder(fetched_model())) as finder:
         for size in ((80, 60), (800, 600)):
             picture = cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC)
             assert finder.find(picture, (218, 178)) == []
