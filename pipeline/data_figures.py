@@ -12,7 +12,7 @@ from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import open_faces
 from pipeline.core.files import remove, write_table
-from pipeline.core.landmarks.table import read_landmarks
+from pipeline.core.landmarks.table import read_landmarks_of
 from pipeline.core.masks.store import Masks, open_masks, open_masks_of
 from pipeline.core.masks.true_parts import compare_parts
 from pipeline.core.presentation.figures import sheets
@@ -68,11 +68,8 @@ def picture(text: str) -> Path:
 
 
 def landmarks(args: argparse.Namespace) -> None:
-    faces, table = open_faces(args.faces), read_landmarks(args.landmarks)
-    if table.names != faces.names:
-        raise UserError(
-            f"{args.landmarks} is not of the faces in {args.faces}; make it again from them."
-        )
+    faces = open_faces(args.faces)
+    table = read_landmarks_of(args.landmarks, faces.names, args.faces)
     args.out.mkdir(parents=True, exist_ok=True)
     for old in args.out.glob("*.png"):  # a group that has become empty leaves no picture behind
         remove(old)

@@ -21,7 +21,7 @@ from pipeline.core.attributes import REGIONS, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, open_faces
 from pipeline.core.files import digest, read_json, replacing, sha256, write_json
-from pipeline.core.landmarks.table import Landmarks, read_landmarks
+from pipeline.core.landmarks.table import Landmarks, read_landmarks_of
 from pipeline.core.masks.regions import attribute_masks, codes, fill_polygons, region_polygons
 from pipeline.core.masks.store import finish, shards_sha256, write_shard
 from pipeline.core.partition import part_rows
@@ -146,12 +146,13 @@ def _check(
     if other := {part["shard"] for part in parts} - {shard}:
         raise UserError(f"some parts have {min(other)} faces a shard, others {shard}: {again}")
     for part, folder in zip(parts, folders, strict=True):
-        again = f"remove {folder} and run the same command again; it is then made anew."
         for name, expected in part["shards"].items():
-            if not (folder / name).is_file():
-                raise UserError(f"{folder / name} is missing, though a part wrote it: {again}")
-            if sha256(folder / name) != expected:
-                raise UserError(f"{folder / name} is not as its part wrote it: {again}")
+            there = (folder / name).is_file()
+            if not there or sha256(folder / name) != expected:
+                raise UserError(
+                    f"{folder / name} is {'not as its part wrote it' if there else 'missing'}:"
+                    f" remove {folder} and run the same command again; it is then made anew."
+                )
 
 
 def _summary(
@@ -194,31 +195,30 @@ def main(argv: list[str] | None = None) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     parser, command = stage.commands(__doc__)
-    draw = command("draw", "draw the masks of one part of the faces")
-    draw.add_argument("--landmarks", type=Path, required=True, help="landmarks.csv")
+    faces = {"faces": "the folder faces/"}
+    draw = command(
+        "draw",
+        "draw the masks of one part of the faces",
+        **faces,
+        landmarks="landmarks.csv",
+        shards="folder of the part's shards",
+        out="the part's hashes and counts",
+    )
     draw.add_argument("--part", required=True, help="such as 2-of-16")
-    draw.add_argument("--shards", type=Path, required=True, help="folder of the part's shards")
-    draw.add_argument("--out", type=Path, required=True, help="the part's hashes and counts")
     draw.set_defaults(run=run_draw)
-    gather = command("gather", "check that all shards are there, make the store of them")
+    what = "check that all shards are there, make the store of them"
+    gather = command("gather", what, **faces, store="masks.zarr", summary="masks.json")
     gather.add_argument("--parts", type=Path, nargs="+", required=True, help="each part's --out")
     gather.add_argument("--shards", type=Path, nargs="+", required=True, help="in the same order")
-    gather.add_argument("--store", type=Path, required=True, help="masks.zarr")
-    gather.add_argument("--summary", type=Path, required=True, help="masks.json")
     gather.set_defaults(run=run_gather)
     for one in (draw, gather):
-        one.add_argument("--faces", type=Path, required=True)
         one.add_argument("--settings", type=stage.settings, required=True)
     return parser
 
 
 def run_draw(args: argparse.Namespace) -> None:
-    faces, landmarks = open_faces(args.faces), read_landmarks(args.landmarks)
-    if landmarks.names != faces.names:
-        raise UserError(
-            f"{args.landmarks} holds other faces than {args.faces}, or in another order; make it"
-            " again from these faces with the rule landmarks."
-        )
+    faces = open_faces(args.faces)
+    landmarks = read_landmarks_of(args.landmarks, faces.names, args.faces)
     with replacing(args.shards) as folder:
         folder.mkdir()
         part = draw_part(folder, faces, landmarks, args.part, args.settings["shard"])
