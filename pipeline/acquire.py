@@ -5,12 +5,13 @@ the source's order. An image that cannot be used is listed in ``rejected.csv`` w
 of them than the data set's entry allows end the stage.
 """
 
+import argparse
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from pipeline.core.faces.sources import Source, open_source
 from pipeline.core.faces.sources.corrections import corrected
 from pipeline.core.faces.sources.labels import Labels, is_subset, select
 from pipeline.core.faces.split_checks import identities_apart
-from pipeline.core.faces.store import SPLITS, Face, face_writer, faces_sha256
+from pipeline.core.faces.store import SPLITS, Face, faces_sha256, open_faces, write_faces
 from pipeline.core.faces.verification import find_fault, name_fault
 from pipeline.core.files import csv_rows, sha256, write_json, write_text, written
 from pipeline.core.landmarks.photographs import AlignedSource, open_detectors
@@ -29,49 +30,34 @@ from pipeline.core.partition import batched
 
 log = logging.getLogger(__name__)
 
+WriteRow = Callable[[Iterable[Any]], object]
 IMAGES_PER_BATCH = 64  # images in memory while they are verified
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = stage.parser(__doc__)
-    parser.add_argument(
-        "--settings", type=stage.settings, required=True, help="one entry of datasets:"
-    )
+    parser.add_argument("--settings", type=stage.settings, required=True, help="entry of datasets")
     parser.add_argument("--drawn", type=Path, help="the drawn faces, for source: synthetic")
     parser.add_argument("--downloads", type=Path, required=True, help="folder for downloaded files")
     parser.add_argument("--out", type=Path, required=True, help="folder to write, faces/")
-    parser.add_argument(
-        "--manifest", type=Path, required=True, help="CSV of name, sha256, size and split"
-    )
+    parser.add_argument("--manifest", type=Path, required=True, help="CSV of the faces' sha256")
     parser.add_argument("--rejected", type=Path, required=True, help="CSV of rejected images")
     parser.add_argument("--terms", type=Path, required=True, help="text file of the terms of use")
     parser.add_argument("--summary", type=Path, required=True, help="JSON of counts, written last")
-    parser.add_argument(
-        "--model", type=Path, help="MediaPipe's model, for photographs without points"
-    )
+    parser.add_argument("--model", type=Path, help="MediaPipe's, for photographs without points")
     parser.add_argument("--threads", type=int, default=1, help="images to process at the same time")
     args = parser.parse_args(argv)
     with stage.running(args.log), open_detectors(args.model) as detectors:
         source = open_source(args.settings, args.downloads, args.drawn)
         if not args.settings["aligned"]:
-            size = tuple(args.settings["size"])
-            detect_unfit = args.settings["unfit_points"] == "detect"
-            source = AlignedSource(source, size, detectors, args.threads, detect_unfit)
-        outputs = Outputs(args.out, args.manifest, args.rejected, args.terms, args.summary)
-        acquire(source, args.settings, outputs, args.threads)
+            size, detect_unfit = args.settings["size"], args.settings["unfit_points"] == "detect"
+            source = AlignedSource(source, tuple(size), detectors, args.threads, detect_unfit)
+        acquire(source, args)
 
 
-class Outputs(NamedTuple):
-    faces: Path
-    manifest: Path
-    rejected: Path
-    terms: Path
-    summary: Path
-
-
-def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int = 1) -> None:
-    """Verify the selected images of a source and write every file of ``out``."""
-    height, width = settings["size"]
+def acquire(source: Source, args: argparse.Namespace) -> None:
+    """Verify the selected images of a source and write every output."""
+    settings, size = args.settings, tuple(args.settings["size"])
     labels, attributes = source.labels, AttributeSet.of(settings["attributes"], settings["unfold"])
     corrections = settings["labels"]["corrections"]
     changed: dict[str, int] = {}
@@ -80,63 +66,55 @@ def acquire(source: Source, settings: dict[str, Any], out: Outputs, threads: int
         log.info("%s corrects %d labels: %s", corrections, sum(changed.values()), changed)
     rows = select(labels, attributes, settings)
     unmatched = [] if is_subset(settings) else source.unmatched
-    rejected = RejectedImages(len(rows) + len(unmatched), settings["max_rejected"])
-    for name, reason in unmatched:
-        rejected.add(name, reason)
     for warning in identities_apart(np.array(SPLITS)[labels.splits], labels.identities):
         log.warning("%s", warning)
-    counts, unknown = dict.fromkeys(SPLITS, 0), np.zeros(len(attributes.names), int)
     with (
-        face_writer(out.faces, (height, width), attributes) as faces,
-        csv_rows(out.manifest, ["image_name", "sha256", "bytes", "split"]) as write_row,
+        csv_rows(args.rejected, ["image_name", "reason"]) as write_rejected,
+        csv_rows(args.manifest, ["image_name", "sha256", "bytes", "split"]) as write_manifest,
     ):
-        verified = verify_images(source, rows, (height, width), threads)
-        for row, encoded, fault in stage.progress(verified, len(rows), "verifying"):
-            face = make_face(labels, row, encoded)
-            if fault := fault or name_fault(face.name):
-                rejected.add(face.name, fault)
-                continue
-            faces.add(face)
-            write_row([face.name, hashlib.sha256(encoded).hexdigest(), len(encoded), face.split])
-            counts[face.split] += 1
-            unknown += face.attributes == UNKNOWN
-    with csv_rows(out.rejected, ["image_name", "reason"]) as write_row:
-        for name_and_reason in rejected.images:
-            write_row(name_and_reason)
-    write_text(out.terms, source.terms)
+        total = len(rows) + len(unmatched)
+        rejected = RejectedImages(write_rejected, total, settings["max_rejected"])
+        for name, reason in unmatched:
+            rejected.add(name, reason)
+        verified = verify_images(source, rows, size, args.threads)
+        progress = stage.progress(verified, len(rows), "verifying")
+        faces = usable_faces(labels, progress, rejected, write_manifest)
+        write_faces(args.out, faces, size, attributes)
+    write_text(args.terms, source.terms)
+    stored = open_faces(args.out)
     summary: dict[str, Any] = {
-        "faces": sum(counts.values()),
-        **counts,
-        "rejected": len(rejected.images),
-        "size": [height, width],
-        "sha256": faces_sha256(out.faces),
+        "faces": len(stored),
+        **{split: len(stored.rows(split)) for split in SPLITS},
+        "rejected": rejected.count,
+        "size": settings["size"],
+        "sha256": faces_sha256(args.out),
     }
-    if unknown.any():
+    if (unknown := (stored.attributes == UNKNOWN).sum(axis=0)).any():
         counted = dict(zip(attributes.names, unknown.tolist(), strict=True))
         log.info("unknown labels: %s", counted)
         summary["unknown_labels"] = counted
     if corrections:
         summary["corrections"] = {"sha256": sha256(Path(corrections)), "changed_labels": changed}
-    write_json(out.summary, summary)
+    write_json(args.summary, summary)
 
 
 class RejectedImages:
-    """Names of the rejected images, each with its reason; ``UserError`` if they become too many.
+    """Lists the rejected images, each with its reason; ``UserError`` if they become too many.
 
     ``total`` is the number of all images, ``max_share`` the share of them that may be rejected.
     """
 
-    def __init__(self, total: int, max_share: float) -> None:
-        self.total, self.max_share = total, max_share
-        self.images: list[tuple[str, str]] = []
+    def __init__(self, write_row: WriteRow, total: int, max_share: float) -> None:
+        self.write_row, self.total, self.max_share, self.count = write_row, total, max_share, 0
 
     def add(self, name: str, reason: str) -> None:
         name = written(name)
         log.info("rejected %s: %s", name, reason)
-        self.images.append((name, reason))
-        if len(self.images) > self.max_share * self.total:
+        self.write_row([name, reason])
+        self.count += 1
+        if self.count > self.max_share * self.total:
             raise UserError(
-                f"{len(self.images)} of {self.total} images cannot be used, more than the share"
+                f"{self.count} of {self.total} images cannot be used, more than the share"
                 f" max_rejected: {self.max_share} allows; the last is {name}, which {reason}; the"
                 " log lists them all."
             )
@@ -155,11 +133,20 @@ def verify_images(
                 yield row, image if isinstance(image, bytes) else b"", fault
 
 
-def make_face(labels: Labels, row: int, encoded: bytes) -> Face:
-    split = SPLITS[labels.splits[row]]
-    return Face(
-        labels.names[row], split, int(labels.identities[row]), labels.attributes[row], encoded
-    )
+def usable_faces(
+    labels: Labels,
+    verified: Iterable[tuple[int, bytes, str | None]],
+    rejected: RejectedImages,
+    write_row: WriteRow,
+) -> Iterator[Face]:
+    """The faces of the images without fault, each with its row in the manifest."""
+    for row, encoded, fault in verified:
+        name, split = labels.names[row], SPLITS[labels.splits[row]]
+        if fault := fault or name_fault(name):
+            rejected.add(name, fault)
+            continue
+        write_row([name, hashlib.sha256(encoded).hexdigest(), len(encoded), split])
+        yield Face(name, split, int(labels.identities[row]), labels.attributes[row], encoded)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ equal bytes, and the fingerprint is a function of them.
 """
 
 import json
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,16 +24,17 @@ from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.decoding import decode
 from pipeline.core.files import check_unchanged, replacing, sha256, write_json
+from pipeline.core.partition import batched
 
 SPLITS = ("train", "valid", "test")
 ROWS_PER_BATCH = 256  # rows in memory while writing
 DATA, INFO, STATE = "data-00000-of-00001.arrow", "dataset_info.json", "state.json"
 SIZE, REGIONS, EXCLUSIVE = b"attparse", b"attparse_regions", b"attparse_exclusive"  # of metadata
-FEATURES: dict[str, dict[str, str]] = {  # beside the attributes
-    "image": {"_type": "Image"},
-    "image_name": {"dtype": "string", "_type": "Value"},
-    "split": {"dtype": "string", "_type": "Value"},
-    "celeb_id": {"dtype": "int64", "_type": "Value"},
+COLUMNS = {  # before the attributes
+    "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+    "image_name": pa.string(),
+    "split": pa.string(),
+    "celeb_id": pa.int64(),
 }
 
 
@@ -59,15 +58,12 @@ class Faces:
     def __init__(self, path: Path) -> None:
         self.path = path
         with pa.memory_map(str(path / DATA)) as source:
-            reader = pa.ipc.open_stream(source)
-            about = {key: json.loads(text) for key, text in reader.schema.metadata.items()}
-            batches = list(reader)
+            self._table = pa.ipc.open_stream(source).read_all()
+        about = {key: json.loads(text) for key, text in self._table.schema.metadata.items()}
         self.size: tuple[int, int] = tuple(about[SIZE])
         groups = {column: tuple(names) for column, names in about.get(EXCLUSIVE, {}).items()}
         self.attribute_set = replace(AttributeSet.of(about.get(REGIONS)), exclusive=groups)
-        self._table = pa.Table.from_batches(batches, reader.schema)
-        self._encoded = [batch.column("image").field("bytes") for batch in batches]
-        self._starts = np.cumsum([0] + [len(batch) for batch in batches]).tolist()
+        self._encoded = pc.struct_field(self._table["image"], "bytes")
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -111,10 +107,7 @@ class Faces:
     def _buffer(self, row: int) -> memoryview:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)} faces")
-        batch = bisect_right(self._starts, row) - 1
-        return memoryview(self._encoded[batch][int(row) - self._starts[batch]].as_buffer()).cast(
-            "B"
-        )
+        return memoryview(self._encoded[int(row)].as_buffer()).cast("B")
 
 
 def open_faces(path: Path) -> Faces:
@@ -128,37 +121,22 @@ def open_faces(path: Path) -> Faces:
         ) from None
 
 
-class FaceWriter:
-    """Appends faces to an open Arrow file; holds at most ``ROWS_PER_BATCH`` of them in memory."""
+def write_faces(
+    path: Path, faces: Iterable[Face], size: tuple[int, int], attributes: AttributeSet = CELEBA
+) -> None:
+    """Write ``faces/``, whole or not at all; ``size`` is (height, width) in pixels.
 
-    def __init__(self, arrow: pa.RecordBatchStreamWriter, schema: pa.Schema) -> None:
-        self._arrow, self._schema = arrow, schema
-        self._pending: list[Face] = []
-
-    def add(self, face: Face) -> None:
-        self._pending.append(face)
-        if len(self._pending) == ROWS_PER_BATCH:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._pending:
-            self._arrow.write_batch(_record_batch(self._pending, self._schema))
-            self._pending = []
-
-
-@contextmanager
-def face_writer(
-    path: Path, size: tuple[int, int], attributes: AttributeSet = CELEBA
-) -> Iterator[FaceWriter]:
-    """Write ``faces/``, whole or not at all; ``size`` is (height, width) in pixels."""
-    features = FEATURES | {n: {"dtype": "bool", "_type": "Value"} for n in attributes.names}
-    schema = _schema(features, size, attributes)
+    At most ``ROWS_PER_BATCH`` faces are in memory at once.
+    """
+    columns = COLUMNS | dict.fromkeys(attributes.names, pa.bool_())
+    features = {name: {"dtype": str(kind), "_type": "Value"} for name, kind in columns.items()}
+    features["image"] = {"_type": "Image"}
+    schema = pa.schema(columns, _metadata(features, size, attributes))
     with replacing(path) as folder:
         folder.mkdir()
         with pa.ipc.new_stream(str(folder / DATA), schema) as arrow:
-            writer = FaceWriter(arrow, schema)
-            yield writer
-            writer.flush()
+            for batch in batched(faces, ROWS_PER_BATCH):
+                arrow.write_batch(_record_batch(batch, schema))
         description = "CelebA's attributes" if attributes == CELEBA else "attributes of faces"
         write_json(folder / INFO, {"description": description, "features": features})
         write_json(folder / STATE, _state(sha256(folder / DATA)[:16]))
@@ -179,17 +157,8 @@ def checked_faces(path: Path, summary: Path | None) -> str:
     return found
 
 
-def write_faces(
-    path: Path, faces: Iterable[Face], size: tuple[int, int], attributes: AttributeSet = CELEBA
-) -> None:
-    """Write ``faces/`` from an iterable: ``face_writer`` in one call."""
-    with face_writer(path, size, attributes) as writer:
-        for face in faces:
-            writer.add(face)
-
-
 def _record_batch(faces: list[Face], schema: pa.Schema) -> pa.RecordBatch:
-    names = schema.names[len(FEATURES) :]
+    names = schema.names[len(COLUMNS) :]
     attributes = np.stack([face.attributes for face in faces])
     if attributes.dtype not in (bool, np.int8) or attributes.shape[1:] != (len(names),):
         found = f"{attributes.dtype} {attributes.shape[1:]}"
@@ -219,17 +188,11 @@ def labels_of(table: pa.Table, names: Sequence[str]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _schema(
+def _metadata(
     features: dict[str, dict[str, str]], size: tuple[int, int], attributes: AttributeSet
-) -> pa.Schema:
-    """Arrow's schema, with the metadata by which Hugging Face knows that ``image`` is one."""
-    types = {"Image": pa.struct({"bytes": pa.binary(), "path": pa.string()})}
-    plain = {"string": pa.string(), "int64": pa.int64(), "bool": pa.bool_()}
-    fields = [
-        pa.field(name, types.get(feature["_type"]) or plain[feature["dtype"]])
-        for name, feature in features.items()
-    ]
-    metadata: dict[bytes, str] = {
+) -> dict[bytes, str]:
+    """What Arrow's schema has beside the columns; Hugging Face's own tells that one is images."""
+    metadata = {
         b"huggingface": json.dumps({"info": {"features": features}}),
         SIZE: json.dumps([int(side) for side in size]),
     }
@@ -237,7 +200,7 @@ def _schema(
         metadata[REGIONS] = json.dumps(attributes.to_json())
     if attributes.exclusive:
         metadata[EXCLUSIVE] = json.dumps(attributes.exclusive)
-    return pa.schema(fields, metadata)
+    return metadata
 
 
 def _state(fingerprint: str) -> dict[str, Any]:
