@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.errors import UserError
-from pipeline.core.faces.sources.numbers import read_numbers
+from pipeline.core.faces.sources.text import read_numbers
 from pipeline.core.faces.sources.trees import FolderTree, may_be_image
 from pipeline.core.files import csv_rows, replacing, written
 from pipeline.core.geometry import HEIGHT, WIDTH
@@ -55,8 +55,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     with stage.running(args.log), open_detectors(args.model) as found:
-        points = read_numbers(args.points, 10) if args.points else {}
-        boxes = read_numbers(args.boxes, 4) if args.boxes else {}
+        points = read_numbers(args.points, (5, 2)) if args.points else {}
+        boxes = read_numbers(args.boxes, (4,)) if args.boxes else {}
         require_convention(np.array(list(points.values())).reshape(-1, 5, 2))
         size = tuple(args.size)
         align = partial(
@@ -75,7 +75,7 @@ def align_folder(
 ) -> None:
     """Align every photograph of a folder; the table has a row for each, aligned or not.
 
-    By image name, ``points`` holds (10,) x and y of the five points and ``boxes`` (4,) left, top,
+    By image name, ``points`` holds (5, 2) x and y of the five points and ``boxes`` (4,) left, top,
     width and height, in pixels. ``align`` takes an encoded photograph, its points and its box.
     """
     if not photographs.is_dir():
@@ -89,8 +89,7 @@ def align_folder(
     with replacing(out) as folder, csv_rows(table, header) as write_row:
         folder.mkdir()
         for name in stage.progress(names, len(names), "aligning", "photograph"):
-            given = np.reshape(points[name], (5, 2)) if name in points else None
-            aligned = align(images.read(name), given, boxes.get(name))
+            aligned = align(images.read(name), points.get(name), boxes.get(name))
             if isinstance(aligned, Aligned):
                 aligned = write_new(aligned, folder, name)
             if isinstance(aligned, str):

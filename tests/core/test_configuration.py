@@ -107,6 +107,7 @@ def test_weights_of_another_backbone_leave_those_of_the_default_in_place(config)
         (lambda c: c["models"]["attparsenet"].update(epochs=0), "models.attparsenet.epochs"),
         (lambda c: c["models"]["attparsenet"]["optimizer"].update(momntum=1), "mean 'momentum'"),
         (lambda c: c.update(dataset="celebra"), "did you mean 'celeba'"),
+        (lambda c: c["datasets"]["celeba"].update(filter={"Mal": True}), "did you mean 'Male'"),
         (lambda c: c["models"]["cnn_rnn"].update(attributes=["Mal"]), "did you mean 'Male'"),
         (lambda c: c["models"]["cnn_rnn"].update(groups=["Mal"]), "did you mean 'Male'"),
         (lambda c: c["models"]["cnn_rnn"].update(groups=["Young"]), "add it to attributes"),

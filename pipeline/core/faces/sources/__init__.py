@@ -31,7 +31,10 @@ class Source(Protocol):
         """The encoded bytes of each image of ``rows``, or the reason why it cannot be read."""
 
 
-FROM_ROOT: dict[str, Callable[[dict[str, Any]], Source]] = {
+SOURCES: dict[str, Callable[[dict[str, Any]], Source]] = {
+    "celeba": celeba.open_celeba,
+    "synthetic": celeba.open_synthetic,
+    "huggingface": huggingface.open_huggingface,
     "folder": folder.open_folder,
     "lfwa": lfwa.open_lfwa,
     "celebamask_hq": celebamask_hq.open_celebamask_hq,
@@ -46,20 +49,11 @@ def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -
     ``downloads`` is the data set's folder for downloaded files, ``drawn`` that of the synthetic
     faces. ``UserError`` if the labels or the archive as a whole cannot be used.
     """
-    name, root = settings["source"], settings["root"]
-    settings = {**settings, "root": None if root is None else Path(root).expanduser()}
+    root = None if settings["root"] is None else Path(settings["root"]).expanduser()
     try:
-        if name == "synthetic":
-            if drawn is None:
-                raise UserError(
-                    "source: synthetic needs the folder of the drawn faces; give it as --drawn."
-                )
-            return celeba.open_synthetic(settings, drawn)
-        if name == "huggingface":
-            return huggingface.open_huggingface(settings, downloads)
-        if name in FROM_ROOT:
-            return FROM_ROOT[name](settings)
-        return celeba.open_celeba(settings, downloads)
+        return SOURCES[settings["source"]](
+            {**settings, "root": root, "downloads": downloads, "drawn": drawn}
+        )
     except PermissionError as error:
         raise UserError(
             f"{error.filename} cannot be read (permission denied); have its permissions changed, or"

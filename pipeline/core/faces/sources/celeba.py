@@ -7,7 +7,7 @@ the official md5.
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +17,11 @@ import numpy as np
 from pipeline.core.attributes import CELEBA, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.download import download, require_hash
-from pipeline.core.faces.sources.images import Images
+from pipeline.core.faces.sources.images import LabelledImages
 from pipeline.core.faces.sources.labels import Labels
-from pipeline.core.faces.sources.layout import Layout
-from pipeline.core.faces.sources.numbers import read_numbers
+from pipeline.core.faces.sources.layout import Layout, required_root
 from pipeline.core.faces.sources.text import (
+    read_numbers,
     read_table,
     require_count,
     require_same_names,
@@ -33,12 +33,8 @@ log = logging.getLogger(__name__)
 ALL_IMAGES = 202_599
 ALIGNED, WILD = "img_align_celeba", "img_celeba"
 BOXES, POINTS = "list_bbox_celeba.txt", "list_landmarks_celeba.txt"
-IMAGES, LABELS, PARTITION, IDENTITY = (
-    "img_align_celeba.zip",
-    "list_attr_celeba.txt",
-    "list_eval_partition.txt",
-    "identity_CelebA.txt",
-)
+IMAGES, LABELS = "img_align_celeba.zip", "list_attr_celeba.txt"
+PARTITION, IDENTITY = "list_eval_partition.txt", "identity_CelebA.txt"
 # The names that each file has in the copies that people have, by preference: its authors' text
 # files, Kaggle's CSVs, the folder that was unpacked, the PNGs of its authors.
 FORMS = {
@@ -55,10 +51,6 @@ class Official(NamedTuple):
 
     drive: str
     md5: str
-
-    @property
-    def url(self) -> str:
-        return f"https://drive.google.com/uc?id={self.drive}"
 
 
 FILES = {
@@ -81,40 +73,28 @@ No real person is shown and no foreign picture was used. They are under attparse
 """
 
 
-class CelebA:
-    """Faces in CelebA's official form."""
-
-    def __init__(self, labels: Labels, images: Images, terms: str) -> None:
-        self.labels, self.terms, self._images = labels, terms, images
-        self.unmatched = images.unmatched
-
-    def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
-        for row in rows:
-            yield self._images.read(self.labels.names[row])
-
-
-def open_celeba(settings: dict[str, Any], downloads: Path) -> CelebA:
+def open_celeba(settings: dict[str, Any]) -> LabelledImages:
     """Open CelebA's files below ``settings["root"]``; missing ones are downloaded if so configured.
 
     Reads the labels and compares every hash. With ``aligned: false`` the images are the photographs
     in ``img_celeba``, with their boxes and points if these files exist.
     """
-    root = settings["root"]
-    if root is not None and not root.is_dir() and not settings["download"]:
-        raise UserError(
-            f"the data set's root {root} is not there; put CelebA's official files into it, name"
-            " the folder that has them, or set download: true to fetch them."
-        )
-    layouts = [Layout(folder, KNOWN) for folder in (root, downloads) if folder and folder.is_dir()]
-    files = find_files(layouts, settings, downloads)
+    if settings["root"] is not None and not settings["download"]:
+        files_of = "CelebA's official files, or set download: true to fetch them"
+        required_root(settings["root"], files_of)
+    folders = [settings["root"], settings["downloads"]]
+    layouts = [Layout(folder, KNOWN) for folder in folders if folder and folder.is_dir()]
+    files = find_files(layouts, settings)
     attributes = AttributeSet.of(settings["attributes"])
     labels = read_labels(files[LABELS], files[PARTITION], files.get(IDENTITY), attributes)
-    # Opened before its hash is compared: that a file is an HTML page says more than a wrong hash.
-    images = Images(files[IMAGES if settings["aligned"] else WILD], labels.names)
-    verify(files, settings["hashes"], official=len(labels) == ALL_IMAGES)
     if not settings["aligned"]:
-        labels = with_places(labels, find(layouts, BOXES), find(layouts, POINTS))
-    return CelebA(labels, images, TERMS)
+        boxes = read_places(find(layouts, BOXES), labels.names, (4,))
+        points = read_places(find(layouts, POINTS), labels.names, (5, 2))
+        labels = replace(labels, boxes=boxes, points=points)
+    # Opened before its hash is compared: that a file is an HTML page says more than a wrong hash.
+    source = LabelledImages(files[IMAGES if settings["aligned"] else WILD], labels, TERMS)
+    verify(files, settings["hashes"], official=len(labels) == ALL_IMAGES)
+    return source
 
 
 def find(layouts: Sequence[Layout], file: str) -> Path | None:
@@ -126,9 +106,7 @@ def find(layouts: Sequence[Layout], file: str) -> Path | None:
     return None
 
 
-def find_files(
-    layouts: Sequence[Layout], settings: dict[str, Any], downloads: Path
-) -> dict[str, Path]:
+def find_files(layouts: Sequence[Layout], settings: dict[str, Any]) -> dict[str, Path]:
     """The path of each file by its official name; only the identities may be missing."""
     required = [LABELS, PARTITION, IDENTITY, IMAGES if settings["aligned"] else WILD]
     files = {name: found for name in required if (found := find(layouts, name))}
@@ -137,9 +115,9 @@ def find_files(
     if to_download and (settings["root"] is None or settings["download"]):
         log.warning("%s", TERMS)
         for name in to_download:
-            url, digest = settings["urls"].get(name, FILES[name].url), FILES[name].md5
-            files[name] = downloads / name
-            download(url, files[name], settings["hashes"].get(name, digest))
+            official, files[name] = FILES[name], settings["downloads"] / name
+            url = settings["urls"].get(name, f"https://drive.google.com/uc?id={official.drive}")
+            download(url, files[name], settings["hashes"].get(name, official.md5))
     for name in missing:
         if name not in files and name != IDENTITY:
             raise UserError(_missing(name, settings["root"], layouts))
@@ -160,21 +138,12 @@ def _missing(name: str, root: Path | None, layouts: Sequence[Layout]) -> str:
     )
 
 
-def with_places(labels: Labels, boxes: Path | None, points: Path | None) -> Labels:
-    """The labels, with the box and the five points of each photograph if their files exist."""
-
-    def read(path: Path | None, columns: int) -> np.ndarray | None:
-        if path is None:
-            return None
-        values, unknown = read_numbers(path, columns), np.full(columns, np.nan)
-        return np.array([values.get(image, unknown) for image in labels.names])
-
-    of_points = read(points, 10)
-    return replace(
-        labels,
-        boxes=read(boxes, 4),
-        points=None if of_points is None else of_points.reshape(-1, 5, 2),
-    )
+def read_places(path: Path | None, names: list[str], shape: tuple[int, ...]) -> np.ndarray | None:
+    """(N, *shape): the box or the points of each image, NaN where unknown; None without a file."""
+    if path is None:
+        return None
+    values, unknown = read_numbers(path, shape), np.full(shape, np.nan)
+    return np.array([values.get(name, unknown) for name in names])
 
 
 def verify(files: dict[str, Path], hashes: dict[str, str], official: bool) -> None:
@@ -195,11 +164,15 @@ def verify(files: dict[str, Path], hashes: dict[str, str], official: bool) -> No
             require_hash(path, hashes.get(path.name, published))
 
 
-def open_synthetic(settings: dict[str, Any], drawn: Path) -> CelebA:
+def open_synthetic(settings: dict[str, Any]) -> LabelledImages:
     """The faces drawn by ``pipeline.synthesize``."""
-    attributes = AttributeSet.of(settings["attributes"])
+    drawn, attributes = settings["drawn"], AttributeSet.of(settings["attributes"])
+    if drawn is None:
+        raise UserError(
+            "source: synthetic needs the folder of the drawn faces; give it as --drawn."
+        )
     labels = read_labels(drawn / LABELS, drawn / PARTITION, drawn / IDENTITY, attributes)
-    return CelebA(labels, Images(drawn / ALIGNED, labels.names), TERMS_SYNTHETIC)
+    return LabelledImages(drawn / ALIGNED, labels, TERMS_SYNTHETIC)
 
 
 def read_labels(

@@ -13,8 +13,7 @@ import numpy as np
 from pipeline.core.attributes import AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources.celeba import read_attributes
-from pipeline.core.faces.sources.folder import Folder
-from pipeline.core.faces.sources.images import Images
+from pipeline.core.faces.sources.images import LabelledImages
 from pipeline.core.faces.sources.labels import Labels
 from pipeline.core.faces.sources.layout import Layout, required_root
 from pipeline.core.faces.sources.text import read_table, require_same_names
@@ -29,7 +28,7 @@ handed on, sold or used commercially. https://github.com/switchablenorms/CelebAM
 """
 
 
-def open_celebamask_hq(settings: dict[str, Any]) -> Folder:
+def open_celebamask_hq(settings: dict[str, Any]) -> LabelledImages:
     """The faces below ``settings["root"]``: both lists, and the folder ``CelebA-HQ-img``."""
     root = required_root(settings["root"], f"{LABELS}, {MAPPING} and {IMAGES}/")
     layout = Layout(root, {LABELS, MAPPING, IMAGES})
@@ -39,7 +38,7 @@ def open_celebamask_hq(settings: dict[str, Any]) -> Folder:
     require_same_names(mapping, numbers, path, names)
     splits = np.searchsorted(FIRST, [numbers[name] for name in names], side="right")
     labels = Labels(names, splits, values, np.full(len(names), -1, dtype=np.int64))
-    return Folder(labels, Images(images, names), TERMS)
+    return LabelledImages(images, labels, TERMS)
 
 
 def read_mapping(path: Path) -> dict[str, int]:

@@ -23,12 +23,7 @@ def corrected(
     A row has ``image_name``, ``attribute`` and ``value``: 1, 0 or -1 (both no), or empty for
     unknown; other columns are ignored. ``UserError`` if a row fits no label, or corrects one twice.
     """
-    table = read_cells(path)
-    if missing := [column for column in COLUMNS if column not in table]:
-        raise UserError(
-            f"{path} has no column {missing[0]}; expected {', '.join(COLUMNS)}, a row for each"
-            " label that is to be another."
-        )
+    table = read_cells(path, *COLUMNS)
     rows = {name: row for row, name in enumerate(labels.names)}
     values = labels.attributes.astype(np.int8)
     seen: set[tuple[str, str]] = set()

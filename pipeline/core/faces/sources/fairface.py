@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core.errors import UserError
-from pipeline.core.faces.sources.folder import Folder, open_words, read_cells
+from pipeline.core.faces.sources.folder import open_words, read_cells
+from pipeline.core.faces.sources.images import LabelledImages
 from pipeline.core.faces.sources.layout import Layout, required_root
 
 FILES = {"train": "fairface_label_train.csv", "test": "fairface_label_val.csv"}
@@ -22,19 +22,13 @@ Flickr (YFCC-100M) and have licences of their own. https://github.com/joojs/fair
 """
 
 
-def open_fairface(settings: dict[str, Any]) -> Folder:
+def open_fairface(settings: dict[str, Any]) -> LabelledImages:
     """The faces below ``settings["root"]``: both CSVs, and the folders ``train`` and ``val``."""
     root = required_root(settings["root"], f"{' and '.join(FILES.values())}, train/ and val/")
     layout = Layout(root, set(FILES.values()))
     tables = []
     for split, name in FILES.items():
-        path = layout.require(name)
-        table = read_cells(path)
-        if missing := [column for column in ["file", *COLUMNS] if column not in table]:
-            raise UserError(
-                f"{path} has no column {missing[0]}; expected FairFace's columns file,"
-                f" {', '.join(COLUMNS)}."
-            )
+        table = read_cells(layout.require(name), "file", *COLUMNS)
         tables.append(table.rename(columns={"file": "image_name"}).assign(split=split))
     tables[0].loc[9::10, "split"] = "valid"
     return open_words(root, pd.concat(tables, ignore_index=True), COLUMNS, settings, TERMS)

@@ -10,7 +10,6 @@ CelebA names them.
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import pandas as pd
 from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet, value_name
 from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import describe_file
-from pipeline.core.faces.sources.images import Images
+from pipeline.core.faces.sources.images import LabelledImages
 from pipeline.core.faces.sources.labels import Labels
 from pipeline.core.faces.sources.layout import Layout, required_root
 from pipeline.core.faces.sources.text import read_text, require_unique, separator_of
@@ -38,32 +37,21 @@ TERMS = """The faces come from the user's own folder: their terms are those of w
 """
 
 
-class Folder:
-    """Faces with labels in a CSV file."""
-
-    def __init__(self, labels: Labels, images: Images, terms: str = TERMS) -> None:
-        self.labels, self._images, self.terms = labels, images, terms
-        self.unmatched = images.unmatched
-
-    def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
-        for row in rows:
-            yield self._images.read(self.labels.names[row])
-
-
-def open_folder(settings: dict[str, Any]) -> Folder:
+def open_folder(settings: dict[str, Any]) -> LabelledImages:
     """The faces below ``settings["root"]``: ``labels.csv`` and ``images`` (a folder, or a zip)."""
     root = required_root(settings["root"], f"{LABELS} and {IMAGES}/")
     layout = Layout(root, {LABELS, IMAGES, f"{IMAGES}.zip"})
     images, table = layout.find([IMAGES, f"{IMAGES}.zip"]), layout.find([LABELS])
     if images is None:
         raise UserError(f"{root} has no {IMAGES} folder and no {IMAGES}.zip; put the images there.")
-    labels = read_csv(table or root / LABELS, settings["attributes"], settings["unfold"])
-    return Folder(labels, Images(images, labels.names))
+    path = table or root / LABELS
+    labels = to_labels(path, read_cells(path), settings["attributes"], settings["unfold"])
+    return LabelledImages(images, labels, TERMS)
 
 
 def open_words(
     root: Path, table: pd.DataFrame, columns: list[str], settings: dict[str, Any], terms: str
-) -> Folder:
+) -> LabelledImages:
     """A known data set whose ``columns`` have words, of which the entry unfolds some.
 
     ``table`` has ``image_name`` and ``split``, too; the images lie anywhere below ``root``.
@@ -79,30 +67,27 @@ def open_words(
             + "."
         )
     labels = to_labels(root, table[["image_name", *entry, "split"]], entry, unfold)
-    images = Images(root, labels.names)
-    images.unmatched = [(name, why) for name, why in images.unmatched if may_be_image(name)]
-    return Folder(labels, images, terms)
+    source = LabelledImages(root, labels, terms)
+    source.unmatched = [(name, why) for name, why in source.unmatched if may_be_image(name)]
+    return source
 
 
-def read_csv(path: Path, entry: dict[str, Any] | None, unfold: dict[str, list[str]]) -> Labels:
-    """Read and check ``labels.csv``; ``UserError`` if it is wrong.
-
-    ``entry`` and ``unfold`` are those of the data set: see ``AttributeSet.of``.
+def read_cells(path: Path, *columns: str) -> pd.DataFrame:
+    """The cells of a CSV as text, also with ``;`` or tabs; ``UserError`` if it is none, or has not
+    these columns.
     """
-    return to_labels(path, read_cells(path), entry, unfold)
-
-
-def read_cells(path: Path) -> pd.DataFrame:
-    """The cells of a CSV as text, also with ``;`` or tabs; ``UserError`` if it is none."""
     text = read_text(path)
     separator = separator_of(text) or ","
     try:
         _require_equal_rows(path, csv.reader(io.StringIO(text), delimiter=separator))
-        return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
     except (ValueError, csv.Error) as error:  # pandas' own errors are ValueErrors
         raise UserError(
             f"{path} cannot be read as CSV: it is {describe_file(path)} ({str(error).strip()})."
         ) from None
+    if missing := [column for column in columns if column not in table]:
+        raise UserError(f"{path} has no column {missing[0]}; expected {', '.join(columns)}.")
+    return table
 
 
 def _require_equal_rows(path: Path, rows: Any) -> None:

@@ -18,6 +18,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.faces.download import require_hash, wrong_hash
 from pipeline.core.faces.sources.celeba import TERMS
 from pipeline.core.faces.sources.labels import Labels
+from pipeline.core.faces.sources.layout import required_root
 from pipeline.core.faces.sources.parquet import find_parquet, read_images, read_table
 from pipeline.core.faces.sources.text import require_unique
 from pipeline.core.faces.sources.trees import normalized
@@ -54,17 +55,14 @@ class HuggingFace:
             yield from read_images(path, rows[(rows >= start) & (rows < end)] - start)
 
 
-def open_huggingface(settings: dict[str, Any], downloads: Path) -> HuggingFace:
+def open_huggingface(settings: dict[str, Any]) -> HuggingFace:
     """The repository in the folder ``settings["root"]``; without root it is downloaded."""
     if settings["root"] is None:
-        folder = fetch(settings["repository"], settings["revision"], downloads / "huggingface")
+        downloads = settings["downloads"] / "huggingface"
+        folder = fetch(settings["repository"], settings["revision"], downloads)
     else:
-        folder = settings["root"]
-        if not folder.is_dir():
-            raise UserError(
-                f"the data set's root {folder} is not there; name the folder that has the"
-                " repository's Parquet files, or leave root out to fetch it."
-            )
+        files = "the repository's Parquet files, or leave root out to fetch it"
+        folder = required_root(settings["root"], files)
     for name, expected in settings["hashes"].items():
         require_hash(folder / name, expected)
     return HuggingFace(find_parquet(folder), AttributeSet.of(settings["attributes"]))

@@ -9,7 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.core.errors import UserError
+from pipeline.core.faces.sources.labels import Labels
 from pipeline.core.faces.sources.trees import open_tree
 
 log = logging.getLogger(__name__)
@@ -31,66 +34,64 @@ def _without_zeros(name: str) -> str:
 FORMS: tuple[Callable[[str], str], ...] = (str, str.casefold, _without_ending, _without_zeros)
 
 
-class Images:
-    """The images of a folder or zip by the names of their labels.
+class LabelledImages:
+    """A source whose images are a folder or zip, matched by the names of their labels.
 
     ``unmatched`` lists the files that belong to no label, with the reason.
     """
 
-    def __init__(self, path: Path, labels: Sequence[str]) -> None:
-        self.tree = open_tree(path)
-        folders = folders_of_images(path, labels, self.tree.names)
-        self._files, self._ambiguous = match(labels, self.tree.names, folders)
-        used = set(self._files.values()).union(*self._ambiguous.values())
-        without = [name.removeprefix(folders[0]) for name in sorted(self.tree.names - used)]
-        self.unmatched = self.tree.unreadable + [(name, "has no label") for name in without]
+    def __init__(self, path: Path, labels: Labels, terms: str) -> None:
+        self.labels, self.terms, self._tree = labels, terms, open_tree(path)
+        files = self._tree.names
+        folders = folders_of_images(path, labels.names, files)
+        self._files = match(labels.names, files, folders)
+        without = sorted(files.difference(*self._files.values()))
+        self.unmatched = self._tree.unreadable + [
+            (name.removeprefix(folders[0]), "has no label") for name in without
+        ]
 
-    def read(self, name: str) -> bytes | str:
-        """The bytes of the image of a label, or the reason why there are none, in words."""
-        if name in self._ambiguous:
-            return f"could be either of {' and '.join(self._ambiguous[name][:2])}"
-        if name not in self._files:
-            return "has a label and no image"
-        return self.tree.read(self._files[name])
-
-
-def match(
-    labels: Sequence[str], files: set[str], folders: list[str]
-) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The file of each label, and the files of each label that has several."""
-    matched: dict[str, str] = {}
-    ambiguous: dict[str, list[str]] = {}
-    for folder in folders:
-        left = [label for label in labels if label not in matched and label not in ambiguous]
-        inside = sorted(file for file in files if file.startswith(folder))
-        for label, found in _match_inside(folder, left, inside):
-            if len(found) == 1:
-                matched[label] = found[0]
+    def images(self, rows: np.ndarray) -> Iterator[bytes | str]:
+        """The bytes of the image of each row, or the reason why there are none, in words."""
+        for row in rows:
+            found = self._files.get(self.labels.names[row], [])
+            if len(found) > 1:
+                yield f"could be either of {' and '.join(found[:2])}"
             else:
-                ambiguous[label] = found
-    renamed = [label for label in matched if not f"/{matched[label]}".endswith(f"/{label}")]
+                yield self._tree.read(found[0]) if found else "has a label and no image"
+
+
+def match(labels: Sequence[str], files: set[str], folders: list[str]) -> dict[str, list[str]]:
+    """The file of each label that has one; all of them where several are as near."""
+    matched: dict[str, list[str]] = {}
+    for folder in folders:
+        left = [label for label in labels if label not in matched]
+        matched |= _match_inside(folder, left, sorted(f for f in files if f.startswith(folder)))
+    renamed = [
+        (found[0], label)
+        for label, found in matched.items()
+        if len(found) == 1 and not f"/{found[0]}".endswith(f"/{label}")
+    ]
     if renamed:
         log.warning(
             "%d of %d images have other names than their labels, such as %s for %s",
-            *(len(renamed), len(labels), matched[renamed[0]], renamed[0]),
+            *(len(renamed), len(labels), *renamed[0]),
         )
-    return matched, ambiguous
+    return matched
 
 
-def _match_inside(
-    folder: str, labels: list[str], files: list[str]
-) -> Iterator[tuple[str, list[str]]]:
+def _match_inside(folder: str, labels: list[str], files: list[str]) -> dict[str, list[str]]:
     """Each label that has files in a folder, with these: those of the strictest form that fits."""
-    taken: set[str] = set()
+    matched: dict[str, list[str]] = {}
     for form in FORMS:
         by_form: dict[str, list[str]] = defaultdict(list)
         for file in files:
-            if file not in taken:
-                by_form[form(file[len(folder) :])].append(file)
+            by_form[form(file[len(folder) :])].append(file)
         found = {label: by_form[form(label)] for label in labels if form(label) in by_form}
-        yield from found.items()
-        taken.update(*found.values())
+        matched |= found
+        taken = set().union(*found.values())
         labels = [label for label in labels if label not in found]
+        files = [file for file in files if file not in taken]
+    return matched
 
 
 def folders_of_images(path: Path, labels: Sequence[str], files: set[str]) -> list[str]:

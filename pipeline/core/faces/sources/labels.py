@@ -1,7 +1,5 @@
 """The labels of a data set, and the subset that its entry in the configuration selects."""
 
-import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +43,7 @@ def select(labels: Labels, attributes: AttributeSet, settings: dict[str, Any]) -
     if settings["names"] is not None:
         chosen &= _named(labels, settings["names"])
     for attribute, value in settings["filter"].items():
-        chosen &= labels.attributes[:, _column(attributes.names, attribute)] == value
+        chosen &= labels.attributes[:, attributes.names.index(attribute)] == value
     rows = [np.flatnonzero(chosen & (labels.splits == split)) for split in range(len(SPLITS))]
     selected = np.concatenate([of_split[: settings["limit"]] for of_split in rows])
     if not len(selected):
@@ -79,11 +77,3 @@ def _named(labels: Labels, names: str | list[str]) -> np.ndarray:
             f" the first {min(unknown)!r}; names are like {labels.names[0]!r}."
         )
     return np.array([name in listed for name in labels.names])
-
-
-def _column(names: Sequence[str], name: str) -> int:
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}."
-        raise UserError(f"the data set's filter names {name!r}, which is not an attribute; {hint}")
-    return names.index(name)

@@ -12,8 +12,7 @@ import numpy as np
 
 from pipeline.core.attributes import AttributeSet
 from pipeline.core.errors import UserError
-from pipeline.core.faces.sources.folder import Folder
-from pipeline.core.faces.sources.images import Images
+from pipeline.core.faces.sources.images import LabelledImages
 from pipeline.core.faces.sources.labels import Labels
 from pipeline.core.faces.sources.layout import Layout, required_root
 from pipeline.core.faces.sources.text import require_unique
@@ -30,7 +29,7 @@ and their copyright is that of their owners.
 """
 
 
-def open_lfwa(settings: dict[str, Any]) -> Folder:
+def open_lfwa(settings: dict[str, Any]) -> LabelledImages:
     """The faces below ``settings["root"]``: the labels, and the folder of images by person."""
     root = required_root(settings["root"], f"{LABELS} and the images in {IMAGES[0]}/")
     layout = Layout(root, {LABELS, INDICES, *IMAGES})
@@ -47,7 +46,7 @@ def open_lfwa(settings: dict[str, Any]) -> Folder:
             raise UserError(f"{indices} counts other images than the {len(names)} of {path.name}.")
         splits[train] = np.where(people[train] % 10 == 9, *map(SPLITS.index, ("valid", "train")))
     labels = Labels(names, splits, values, people.astype(np.int64))
-    return Folder(labels, Images(images, names), TERMS)
+    return LabelledImages(images, labels, TERMS)
 
 
 def read_mat(path: Path, *names: str) -> dict[str, np.ndarray]:

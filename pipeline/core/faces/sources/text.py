@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import is_html
 from pipeline.core.faces.sources.trees import normalized_label
@@ -83,6 +85,30 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def read_numbers(path: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The numbers of each image by its name, float64 of a ``shape``.
+
+    The form of ``list_bbox_celeba.txt``, (4,): left, top, width, height, and of
+    ``list_landmarks_celeba.txt``, (5, 2): x and y of five points; or Kaggle's CSV of the same.
+    """
+    table = read_table(path)
+    if table.announced is None and table.header is None:
+        raise UserError(
+            f"{path} does not start with the number of its rows or the names of its columns, as"
+            " CelebA's lists do."
+        )
+    values = {}
+    for name, cells, line in table.rows:
+        try:
+            values[name] = np.array([float(cell) for cell in cells]).reshape(shape)
+        except ValueError:
+            count = np.prod(shape)
+            raise UserError(f"{path}, line {line}: expected a name and {count} numbers.") from None
+    require_count(path, table)
+    require_unique(path, table.names)
+    return values
 
 
 def require_count(path: Path, table: Table) -> None:

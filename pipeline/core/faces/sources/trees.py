@@ -12,7 +12,6 @@ import unicodedata
 import zipfile
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from pipeline.core.errors import UserError
 from pipeline.core.faces.file_type import describe_file
@@ -23,16 +22,7 @@ OF_SYSTEMS = {"__macosx", "thumbs.db", "desktop.ini"}
 LARGEST = 2**28  # bytes of a file; 60 megapixels of noise are fewer, and a bomb unpacks to more
 
 
-class Tree(Protocol):
-    path: Path
-    names: set[str]  # relative, normalized: see ``normalized``
-    unreadable: list[tuple[str, str]]  # files that no name leads to, and why
-
-    def read(self, name: str) -> bytes | str:
-        """The content of a file, or the reason why it cannot be read, in words."""
-
-
-def open_tree(path: Path) -> Tree:
+def open_tree(path: Path) -> "FolderTree | ZipTree":
     """Open a folder or a zip; ``UserError`` if the path is neither."""
     return FolderTree(path) if path.is_dir() else ZipTree(path)
 
@@ -80,10 +70,13 @@ def too_large(size: int) -> str:
 
 
 class FolderTree:
-    """The files below a folder; links are followed, and each folder is read once."""
+    """The files below a folder; links are followed, and each folder is read once.
+
+    ``names`` are relative and ``normalized``; ``unreadable`` lists the files that no name leads to,
+    and why.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._files: dict[str, list[Path]] = defaultdict(list)
         for file in _files_below(path):
             name = normalized(file.relative_to(path).as_posix())
@@ -93,6 +86,7 @@ class FolderTree:
         self.unreadable: list[tuple[str, str]] = []
 
     def read(self, name: str) -> bytes | str:
+        """The content of a file, or the reason why it cannot be read, in words."""
         if len(self._files[name]) > 1:
             return f"is {len(self._files[name])} times in the folder"
         file = self._files[name][0]
@@ -104,27 +98,24 @@ class FolderTree:
 
 def _files_below(path: Path) -> list[Path]:
     """Every file below a folder; linked folders come after real ones, each unless it was read."""
-    files, seen = [], set()
-    real: list[Path] = [path]
-    linked: list[Path] = []
-    while real or linked:
-        folder = real.pop() if real else linked.pop(0)
+    files, seen, waiting = [], set(), [path]
+    while waiting:
+        folder = waiting.pop()
         if (place := os.path.realpath(folder)) in seen:
             continue
         seen.add(place)
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if entry.is_dir():
-                (linked if entry.is_symlink() else real).append(Path(entry))
+                waiting.insert(0 if entry.is_symlink() else len(waiting), Path(entry))
             elif entry.is_file():
                 files.append(Path(entry))
     return files
 
 
 class ZipTree:
-    """The files of a zip; links between them are followed."""
+    """The files of a zip, as ``FolderTree``; links between them are followed."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._archive = open_zip(path)
         self._entries: dict[str, list[zipfile.ZipInfo]] = defaultdict(list)
         self.unreadable: list[tuple[str, str]] = []

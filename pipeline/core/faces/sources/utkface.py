@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import UserError
-from pipeline.core.faces.sources.folder import Folder, open_words
+from pipeline.core.faces.sources.folder import open_words
+from pipeline.core.faces.sources.images import LabelledImages
 from pipeline.core.faces.sources.layout import required_root
 from pipeline.core.faces.sources.trees import FolderTree
 
@@ -32,7 +33,7 @@ images removed. https://susanqq.github.io/UTKFace/
 """
 
 
-def open_utkface(settings: dict[str, Any]) -> Folder:
+def open_utkface(settings: dict[str, Any]) -> LabelledImages:
     """The faces below ``settings["root"]``; files of other names are rejected images."""
     root = required_root(settings["root"], "UTKFace's images")
     rows = []
