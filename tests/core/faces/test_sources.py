@@ -321,11 +321,8 @@ class Hub(BaseHTTPRequestHandler):
         if hub.gone or self.headers.get("Authorization") != hub.authorization:
             self.answer(b'{"error": "Repository not found"}', 404)
         elif path.startswith("/api/datasets/some/faces/revision/"):
-            files = [{"rfilename": file["path"]} for file in hub.tree]
-            info = {"id": "some/faces", "sha": "c" * 40, "siblings": files}
+            info = {"id": "some/faces", "sha": "c" * 40, "siblings": hub.files}
             self.answer(json.dumps(info).encode())
-        elif path == f"/api/datasets/some/faces/tree/{'c' * 40}":
-            self.answer(json.dumps(hub.tree).encode())
         elif name := re.fullmatch(rf"/datasets/some/faces/resolve/{'c' * 40}/(.*)", path):
             self.send_file((hub.folder / name[1]).read_bytes())
         else:
@@ -357,13 +354,12 @@ def hub(repository):
     server.daemon_threads = True
     server.folder, server.requests, server.gone = repository.root, [], False
     server.authorization, server.cut_off = None, False
-    server.tree = [
+    server.files = [
         {
-            "type": "file",
-            "path": path.name,
+            "rfilename": path.name,
             "size": path.stat().st_size,
-            "oid": "0" * 40,
-            "lfs": {"oid": sha256(path), "size": path.stat().st_size, "pointerSize": 130},
+            "blobId": "0" * 40,
+            "lfs": {"sha256": sha256(path), "size": path.stat().st_size, "pointerSize": 130},
         }
         for path in repository.root.iterdir()
     ]
@@ -413,11 +409,11 @@ def test_a_repository_of_the_hub_is_fetched_at_its_revision_verified_and_fetched
 
 
 def test_a_wrong_hash_on_the_hub_and_a_missing_repository_end_in_one_sentence(hub, tmp_path):
-    hub.tree[0]["lfs"]["oid"] = "0" * 64
+    hub.files[0]["lfs"]["sha256"] = "0" * 64
     done = acquire_from(hub, tmp_path / "out")
     assert done.returncode == 1
-    assert f"{hub.tree[0]['path']} could not be fetched" in done.stderr
-    assert not list((tmp_path / "out/downloads").rglob(hub.tree[0]["path"]))
+    assert f"{hub.files[0]['rfilename']} could not be fetched" in done.stderr
+    assert not list((tmp_path / "out/downloads").rglob(hub.files[0]["rfilename"]))
     hub.gone = True
     done = acquire_from(hub, tmp_path / "other")
     assert "some/faces at the revision v1 cannot be downloaded" in done.stderr
@@ -438,6 +434,16 @@ def test_a_download_from_the_hub_that_was_cut_off_is_completed(hub, tmp_path):
     assert done.returncode == 0, done.stderr
     assert not hub.cut_off
     assert len(pd.read_csv(tmp_path / "out/manifest.csv")) == 30
+
+
+def test_a_hub_that_is_gone_before_all_is_fetched_is_named(hub, tmp_path):
+    assert acquire_from(hub, tmp_path / "out").returncode == 0
+    next((tmp_path / "out/downloads").rglob("train-00001*.parquet")).unlink()
+    hub.gone = True
+    done = acquire_from(hub, tmp_path / "out")
+    assert done.returncode == 1
+    assert "repository some/faces at the revision" in done.stderr
+    assert "cannot be downloaded" in done.stderr
 
 
 def test_a_list_in_celebas_form_may_have_other_attributes(tmp_path):

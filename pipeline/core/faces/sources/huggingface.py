@@ -8,8 +8,11 @@ image is named by its path if it has one, else by its split and row.
 import logging
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +27,9 @@ from pipeline.core.faces.sources.text import require_unique
 from pipeline.core.faces.sources.trees import normalized
 from pipeline.core.faces.store import SPLITS
 from pipeline.core.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +100,11 @@ def fetch(repository: str, revision: str, folder: Path) -> Path:
     content = read_json(note, "commit", "files")
     files = content["files"]
     if missing := [name for name in files if not (folder / name).exists()]:
-        _download(repository, content["commit"], missing, folder)
+        commit = {"repo_type": "dataset", "revision": content["commit"]}
+        # Not snapshot_download, which takes a folder for whole when the hub cannot be reached.
+        with _reachable(repository, content["commit"]) as hub, ThreadPoolExecutor(8) as pool:
+            fetch_file = partial(hub.hf_hub_download, repository, **commit, local_dir=folder)
+            list(pool.map(fetch_file, missing))
     for name, digest in files.items():
         if found := wrong_hash(folder / name, digest):
             (folder / name).unlink()
@@ -106,51 +116,34 @@ def fetch(repository: str, revision: str, folder: Path) -> Path:
     return folder
 
 
-def _download(repository: str, commit: str, names: list[str], folder: Path) -> None:
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        huggingface_hub.snapshot_download(
-            repository,
-            repo_type="dataset",
-            revision=commit,
-            allow_patterns=names,
-            local_dir=folder,
-        )
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise _unavailable(repository, commit, error) from None
-
-
 def list_files(repository: str, revision: str) -> dict[str, Any]:
     """The ``commit`` that a revision of a Hugging Face data set means, and its Parquet ``files``:
     the sha256 of each by its name.
     """
+    with _reachable(repository, revision) as hub:
+        info = hub.dataset_info(repository, revision=revision, files_metadata=True)
+    log.info("%s at %s is the commit %s", repository, revision, info.sha)
+    files = {
+        file.rfilename: file.lfs.sha256 if file.lfs else "any"
+        for file in info.siblings or []
+        if file.rfilename.endswith(".parquet")
+    }
+    return {"commit": info.sha, "files": files}
+
+
+@contextmanager
+def _reachable(repository: str, revision: str) -> "Iterator[HfApi]":
+    """The hub; ``UserError`` if it does not give what is asked of it."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.hf_api import RepoFile
 
-    api = HfApi()
     try:
-        commit = api.dataset_info(repository, revision=revision).sha
-        tree = list(
-            api.list_repo_tree(repository, recursive=True, revision=commit, repo_type="dataset")
-        )
+        yield HfApi()
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise _unavailable(repository, revision, error) from None
-    log.info("%s at %s is the commit %s", repository, revision, commit)
-    files = {
-        file.path: file.lfs.sha256 if file.lfs else "any"
-        for file in tree
-        if isinstance(file, RepoFile) and file.path.endswith(".parquet")
-    }
-    return {"commit": commit, "files": files}
-
-
-def _unavailable(repository: str, revision: str, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0].rstrip(".")
-    return UserError(
-        f"the Hugging Face repository {repository} at the revision {revision} cannot be downloaded"
-        f" ({reason}); check repository and revision in the data set's entry, and for a gated one"
-        " the token in HF_TOKEN, or download it in another way and name its folder as root."
-    )
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"the Hugging Face repository {repository} at the revision {revision} cannot be"
+            f" downloaded ({reason}); check repository and revision in the data set's entry, and"
+            " for a gated one the token in HF_TOKEN, or download it in another way and name its"
+            " folder as root."
+        ) from None
