@@ -31,7 +31,7 @@ class Source(Protocol):
         """The encoded bytes of each image of ``rows``, or the reason why it cannot be read."""
 
 
-SOURCES: dict[str, Callable[[dict[str, Any]], Source]] = {
+OPENERS: dict[str, Callable[[dict[str, Any]], Source]] = {
     "celeba": celeba.open_celeba,
     "synthetic": celeba.open_synthetic,
     "huggingface": huggingface.open_huggingface,
@@ -51,7 +51,7 @@ def open_source(settings: dict[str, Any], downloads: Path, drawn: Path | None) -
     """
     root = None if settings["root"] is None else Path(settings["root"]).expanduser()
     try:
-        return SOURCES[settings["source"]](
+        return OPENERS[settings["source"]](
             {**settings, "root": root, "downloads": downloads, "drawn": drawn}
         )
     except PermissionError as error:
