@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.core.geometry import PLACES
 from pipeline.core.synthetic.geometry import MIDDLE
 from pipeline.core.synthetic.people import Face
-from pipeline.core.synthetic.shapes import SCALE, Canvas
+from pipeline.core.synthetic.shapes import SCALE, Canvas, to_canvas, to_picture
 
 CENTRE = np.array([MIDDLE, 128.0])
 EYES_AND_MOUTH = PLACES[[0, 1, 3, 4]]
@@ -22,20 +22,14 @@ def take_picture(
     """Image (h, w, 3) uint8 RGB, part map (h, w) uint8 and points (68, 2) as seen."""
     move, points = _pose(face, points)
     height, width = canvas.parts.shape
-    y, x = np.mgrid[0:height:8, 0:width:8].astype(np.float32)
-    seen = (np.stack([x, y], axis=-1) - (SCALE - 1) / 2) / SCALE
+    seen = to_picture(np.mgrid[0:width:8, 0:height:8].T)
     back = _turn_back(face, (seen - move[:, 2]) @ np.linalg.inv(move[:, :2]).T)
-    grid = (back * SCALE + (SCALE - 1) / 2).astype(np.float32)
-    grid = _enlarge(grid, (height, width))
+    x, y = cv2.split(_enlarge(to_canvas(back).astype(np.float32), (height, width)))
     pixels = np.clip(canvas.image, 0, 255).astype(np.uint8)
-    image = cv2.remap(
-        pixels, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+    image = cv2.remap(pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     image = cv2.resize(image, (width // SCALE, height // SCALE), interpolation=cv2.INTER_AREA)
-    near = grid[SCALE // 2 :: SCALE, SCALE // 2 :: SCALE]
-    parts = cv2.remap(
-        canvas.parts, near[..., 0], near[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT
-    )
+    x, y = (of_canvas[SCALE // 2 :: SCALE, SCALE // 2 :: SCALE] for of_canvas in (x, y))
+    parts = cv2.remap(canvas.parts, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
     return _expose(image, face), parts, points
 
 

@@ -14,11 +14,12 @@ from pipeline.core.synthetic.geometry import (
 from pipeline.core.synthetic.hair import darkened, hair_colour
 from pipeline.core.synthetic.parts import PART
 from pipeline.core.synthetic.people import Face
-from pipeline.core.synthetic.shapes import Area, Canvas, ellipse, noise, spline
+from pipeline.core.synthetic.shapes import Area, Canvas, blend, ellipse, noise, spline
 from pipeline.core.synthetic.skin import skin_colour, skin_patch
 
 DARK = np.array([24, 17, 17])
 IRISES = np.array([[70, 45, 28], [92, 64, 38], [70, 105, 140], [84, 112, 84], [45, 30, 22]])
+PUPIL, GLINT = np.array([8, 8, 10]), np.array([255, 255, 255])
 STUBBLE = np.array([58, 54, 58])
 LIPSTICKS = np.array([[176, 28, 52], [196, 52, 84], [150, 24, 30]])
 
@@ -71,13 +72,12 @@ def draw_nose(canvas: Canvas, face: Face, shape: Shape) -> None:
     right = [(wide, tip + 0.5), (4, 124), (2.8, EYE_LEVEL - 2)]
     outline = np.concatenate([centred(right[::-1], -1), base, centred(right)])
     canvas.mark(canvas.polygon(spline(outline, closed=True)), PART["nose"])
+    wing = [(0.80 * wide, tip - 0.5), (1.02 * wide, tip + 2), (0.82 * wide, tip + 5.4)]
     for side in SIDES:
         nostril = canvas.ellipse(MIDDLE + side * wide * 0.46, tip + 4.9, 0.25 * wide, 1.3, 0.45)
         canvas.paint(nostril, skin * 0.22, 0.9)
-        wing = centred(
-            [(0.80 * wide, tip - 0.5), (1.02 * wide, tip + 2), (0.82 * wide, tip + 5.4)], side
-        )
-        canvas.paint(canvas.line(spline(wing), 0.9, 0.55), skin * 0.48, 0.7)
+        line = canvas.line(spline(centred(wing, side)), 0.9, 0.55)
+        canvas.paint(line, skin * 0.48, 0.7)
     canvas.paint(canvas.line(spline(np.add(base[1:4], (0, 0.2))), 0.9, 0.6), skin * 0.5, 0.55)
 
 
@@ -91,10 +91,8 @@ def draw_eyes(canvas: Canvas, face: Face, shape: Shape) -> None:
         canvas.paint(canvas.line(lower, 0.6, 0.35), skin * 0.45, 1.0 if makeup else 0.7)
         crease = np.subtract(upper, (0, 1.7 if face.has("Narrow_Eyes") else 2.4))
         canvas.paint(canvas.line(crease, 0.8, 0.5), skin * 0.45, 0.6)
-        inner = shape.points[39 if side < 0 else 42]
-        canvas.paint(
-            canvas.ellipse(inner[0] + side * 0.8, inner[1], 1.0, 0.8), [205, 130, 125], 0.7
-        )
+        x, y = shape.points[39 if side < 0 else 42]
+        canvas.paint(canvas.ellipse(x + side * 0.8, y, 1.0, 0.8), [205, 130, 125], 0.7)
         if not face.has("Male"):
             _lashes(canvas, upper, side, 1.2 if makeup else 0.0)
 
@@ -105,17 +103,10 @@ def _eyeball(canvas: Canvas, face: Face, eye: Area, centre: np.ndarray) -> None:
     x, y = float(centre[0]) + 0.8 * face.scene.gaze, float(centre[1]) - 0.6
     white = np.full((*eye.cover.shape, 3), (238, 234, 230), np.float32)
     white *= (1 - 0.35 * np.exp(-(((eye.y - y + 3.6) / 2.0) ** 2)))[..., None]
-    distance = np.hypot(eye.x - x, eye.y - y)
-
-    def disc(radius: float, colour: np.ndarray) -> None:
-        cover = np.clip((radius - distance) / 0.6 + 0.5, 0, 1)[..., None]
-        white[...] += cover * (np.asarray(colour, np.float32) - white)
-
-    disc(4.4, iris * 0.45)
-    disc(3.7, iris)
-    disc(1.8, np.array([8, 8, 10]))
-    distance = np.hypot(eye.x - x - 1.2, eye.y - y + 1.2)
-    disc(0.8, np.array([255, 255, 255]))
+    discs = [(4.4, 0, iris * 0.45), (3.7, 0, iris), (1.8, 0, PUPIL), (0.8, 1.2, GLINT)]
+    for radius, aside, colour in discs:
+        distance = np.hypot(eye.x - x - aside, eye.y - y + aside)
+        blend(white, colour, np.clip((radius - distance) / 0.6 + 0.5, 0, 1))
     canvas.paint(eye, white, part=PART["eyes"])
 
 
@@ -137,10 +128,8 @@ def draw_brows(canvas: Canvas, face: Face, shape: Shape) -> None:
         drop = thickness * np.clip(0.15 + 1.6 * inward, 0, 1) * np.clip(8.5 - 8 * inward, 0.5, 1)
         lower = upper + np.stack([np.zeros_like(drop), drop], axis=1)
         brow = canvas.polygon(np.concatenate([upper, lower[::-1]]), 0.6 if bushy else 0.45)
-        hairs = noise(face.rng(f"brow{side}"), brow.cover.shape, (5, 2))
-        canvas.paint(
-            brow.times(0.86 + 0.22 * hairs), colour, 0.97 if bushy else 0.85, part=PART["brows"]
-        )
+        hairs = brow.times(0.86 + 0.22 * noise(face.rng(f"brow{side}"), brow.cover.shape, (5, 2)))
+        canvas.paint(hairs, colour, 0.97 if bushy else 0.85, part=PART["brows"])
 
 
 def draw_mouth(canvas: Canvas, face: Face, shape: Shape) -> None:
@@ -204,11 +193,7 @@ def draw_beard(canvas: Canvas, face: Face, shape: Shape) -> None:
         half = centred(right), centred(right[-2:0:-1], -1)
         hairs(spline(np.concatenate(half), closed=True), 0.9, 0.97, colour)
     if has("Mustache"):
-        top, end = shape.points[33, 1] + 1.2, (19, MOUTH_LEVEL - 0.5)
-        above = both_sides([(0, top + 1.4), (10, top + 1), end])[::-1]
-        hairs(
-            spline(np.concatenate([np.add(lips[1:6], (0, 0.8)), above]), closed=True),
-            0.6,
-            0.97,
-            colour,
-        )
+        top = shape.points[33, 1] + 1.2
+        above = both_sides([(0, top + 1.4), (10, top + 1), (19, MOUTH_LEVEL - 0.5)])[::-1]
+        outline = np.concatenate([np.add(lips[1:6], (0, 0.8)), above])
+        hairs(spline(outline, closed=True), 0.6, 0.97, colour)

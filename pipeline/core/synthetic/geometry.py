@@ -19,6 +19,7 @@ EAR_LEVEL = 113.5
 MOUTH_LEVEL = 152.8
 EYE_DISTANCE = 38.3
 SIDES = (-1, 1)
+MIRRORED_EYE = [3, 2, 1, 0, 5, 4]  # an eye's points in the order of the other one's
 
 
 def centred(points: ArrayLike, mirror: int = 1) -> np.ndarray:
@@ -48,24 +49,16 @@ class Shape:
         self.eye_x = EYE_DISTANCE / 2 * (1 + 0.03 * build.eye_distance)
         self.nose_tip = 134.6 + 1.2 * build.nose + 1.8 * has("Big_Nose")
         self.nose_width = 8.8 + 0.5 * build.nose + 4.2 * has("Big_Nose") - 2.3 * has("Pointy_Nose")
-        self.gap = self._gap(face)
-        crooked = 0.2 if has("Attractive") else 1.2
-        self.crooked = crooked * scene.crookedness
-        self.points = np.concatenate(
-            [
-                self._jaw(face),
-                self._brow(face, -1),
-                self._brow(face, 1)[::-1],
-                self._nose(),
-                self._eye(face, -1),
-                self._eye(face, 1)[[3, 2, 1, 0, 5, 4]],
-                self._lips(face),
-            ]
-        )
+        self.gap = has("Mouth_Slightly_Open") * ((5.4 if has("Smiling") else 4.0) + scene.opening)
+        self.crooked = (0.2 if has("Attractive") else 1.2) * scene.crookedness
+        brows = [self._brow(face, -1), self._brow(face, 1)[::-1]]
+        eyes = [self._eye(face, -1), self._eye(face, 1)[MIRRORED_EYE]]
+        parts = [self._jaw(face), *brows, self._nose(), *eyes, self._lips(face)]
+        self.points = np.concatenate(parts)
 
     def eye(self, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Upper lid, lower lid (both from outer to inner corner) and centre of an eye."""
-        six = self.points[36:42] if side < 0 else self.points[42:48][[3, 2, 1, 0, 5, 4]]
+        six = self.points[36:42] if side < 0 else self.points[42:48][MIRRORED_EYE]
         return spline(six[:4]), spline(six[[0, 5, 4, 3]]), (six[0] + six[3]) / 2
 
     def brow(self, side: int) -> np.ndarray:
@@ -105,10 +98,8 @@ class Shape:
         y = EAR_LEVEL + down * (self.chin - EAR_LEVEL)
         length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
         at = np.linspace(0, length[-1], 9)
-        x, y = np.interp(at, length, x), np.interp(at, length, y)
-        left = np.stack([MIDDLE - x, y], axis=1)
-        right = np.stack([MIDDLE + x, y], axis=1)[::-1]
-        return np.concatenate([left, right[1:]])
+        down_to_chin = np.stack([np.interp(at, length, x), np.interp(at, length, y)], axis=1)
+        return both_sides(down_to_chin[::-1])
 
     def _brow(self, face: Face, side: int) -> np.ndarray:
         """Five points of the upper edge, from the outer to the inner end."""
@@ -135,11 +126,6 @@ class Shape:
         x = np.array([1.0, 0.36, -0.34, -1.0, -0.36, 0.34]) * wide
         y = np.array([-0.4, -0.92 * high, -0.9 * high, 1.0, 0.6 * high, 0.58 * high])
         return np.stack([MIDDLE + side * (self.eye_x + x), EYE_LEVEL + y], axis=1)
-
-    def _gap(self, face: Face) -> float:
-        if not face.has("Mouth_Slightly_Open"):
-            return 0.0
-        return (5.4 if face.has("Smiling") else 4.0) + face.scene.opening
 
     def _lips(self, face: Face) -> np.ndarray:
         smiling, big = face.has("Smiling"), face.has("Big_Lips")

@@ -22,10 +22,9 @@ def hair_colour(face: Face) -> np.ndarray:
     """(3,) RGB."""
     if face.has("Bald"):
         return np.array(UNDER_A_BALD_HEAD, np.float32)
+    shade = face.build.hair_shade
     named = (colour for name, colour in COLOURS.items() if face.has(name))
-    return np.array(next(named, UNNAMED[face.build.hair_shade > 0]), np.float32) * (
-        1 + 0.10 * face.build.hair_shade
-    )
+    return np.array(next(named, UNNAMED[shade > 0]), np.float32) * (1 + 0.10 * shade)
 
 
 def darkened(colour: np.ndarray, share: float, most: float) -> np.ndarray:
@@ -69,9 +68,8 @@ def draw_hat(canvas: Canvas, face: Face, shape: Shape) -> None:
     right = np.array([(wide, 84), (wide - 1, 60), (wide * 0.68, 34), (0, 26)])
     crown = spline(both_sides(right[::-1]))
     area = canvas.polygon(crown, 0.4)
-    round_off = (
-        0.95 - 0.35 * ((area.x - MIDDLE) / 60) ** 2 + 0.06 * noise(rng, area.cover.shape, (14, 14))
-    )
+    round_off = 0.95 - 0.35 * ((area.x - MIDDLE) / 60) ** 2
+    round_off = round_off + 0.06 * noise(rng, area.cover.shape, (14, 14))
     canvas.paint(area, colour * round_off[..., None], part=PART["hat"])
     right = np.array([(wide + 8, 84), (wide * 0.55, 79), (0, 77)])
     under = np.array([(0, 87), (wide * 0.55, 88), (wide + 8, 87)])
@@ -162,13 +160,7 @@ def _texture(face: Face, shape: Shape, area: Area) -> np.ndarray:
     strands = rng.standard_normal((4, 170 if straight else 110), np.float32)
     map_x = np.clip((across / 2 + 0.5) * (strands.shape[1] - 1), 0, strands.shape[1] - 1)
     map_y = np.broadcast_to((area.y - 30) / 190 * 3, size)
-    fine = cv2.remap(
-        strands,
-        map_x.astype(np.float32),
-        map_y.astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    fine = cv2.remap(strands, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     gloss = np.exp(-0.5 * ((area.y - 66 - 12 * across**2) / 9) ** 2)
     factor = 1 + (0.20 if straight or wavy else 0.10) * fine + (0.60 if straight else 0.08) * gloss
     factor -= 0.22 * np.clip(np.abs(across), 0, 1.1) ** 3

@@ -128,20 +128,20 @@ def face(seed: int, index: int) -> Face:
 
 def _labels(person: np.random.Generator, picture: np.random.Generator) -> dict[str, bool]:
     """All 40 labels, consistent with one another."""
-    male = bool(person.random() < 0.42)
+    male = person.random() < 0.42
     has = dict.fromkeys(ATTRIBUTES, False) | {"Male": male}
     has |= _random_labels(person, OF_A_PERSON, male) | _random_labels(picture, OF_A_PICTURE, male)
     beards = _random_labels(picture, BEARDS, male)
-    colour, double_chin = person.random(2)
-    style, cheekbones, bags, rosy, lipstick, attractive = picture.random(6)
+    colour, double_chin = person.random(2).tolist()
+    style, cheekbones, bags, rosy, lipstick, attractive = picture.random(6).tolist()
 
     if has["Bald"]:
         has |= {"Bangs": False, "Receding_Hairline": False, "Wearing_Hat": False}
     else:
         has |= _hair_colour(colour, male, has["Young"])
         straight, wavy = (0.24, 0.13) if male else (0.20, 0.47)
-        has["Straight_Hair"] = bool(style < straight)
-        has["Wavy_Hair"] = bool(straight <= style < straight + wavy)
+        has["Straight_Hair"] = style < straight
+        has["Wavy_Hair"] = straight <= style < straight + wavy
         has["Bangs"] &= not has["Receding_Hairline"]
         has["Wearing_Hat"] &= not has["Receding_Hairline"]
     if not has["No_Beard"]:
@@ -149,19 +149,19 @@ def _labels(person: np.random.Generator, picture: np.random.Generator) -> dict[s
         has["5_o_Clock_Shadow"] |= not any(beards.values())
     has["Oval_Face"] &= not has["Chubby"]
     has["Pointy_Nose"] &= not has["Big_Nose"]
-    has["Double_Chin"] = bool(double_chin < (0.5 if has["Chubby"] else 0.02))
-    has["High_Cheekbones"] = bool(cheekbones < (0.72 if has["Smiling"] else 0.20))
-    has["Bags_Under_Eyes"] = bool(bags < (0.16 if has["Young"] else 0.38))
-    has["Rosy_Cheeks"] = not male and bool(rosy < (0.15 if has["Heavy_Makeup"] else 0.03))
-    has["Wearing_Lipstick"] = not male and (has["Heavy_Makeup"] or bool(lipstick < 0.42))
-    may_attract = has["Young"] and not has["Chubby"]
-    has["Attractive"] = may_attract and bool(attractive < (0.50 if male else 0.82))
+    has["Double_Chin"] = double_chin < (0.5 if has["Chubby"] else 0.02)
+    has["High_Cheekbones"] = cheekbones < (0.72 if has["Smiling"] else 0.20)
+    has["Bags_Under_Eyes"] = bags < (0.16 if has["Young"] else 0.38)
+    has["Rosy_Cheeks"] = not male and rosy < (0.15 if has["Heavy_Makeup"] else 0.03)
+    has["Wearing_Lipstick"] = not male and (has["Heavy_Makeup"] or lipstick < 0.42)
+    likely = attractive < (0.50 if male else 0.82)
+    has["Attractive"] = has["Young"] and not has["Chubby"] and likely
     return has
 
 
 def _random_labels(rng: np.random.Generator, rates: Rates, male: bool) -> dict[str, bool]:
-    numbers = rng.random(len(rates))
-    return {name: bool(x < rates[name][male]) for name, x in zip(rates, numbers, strict=True)}
+    numbers = rng.random(len(rates)).tolist()
+    return {name: x < rates[name][male] for name, x in zip(rates, numbers, strict=True)}
 
 
 def _hair_colour(number: float, male: bool, young: bool) -> dict[str, bool]:

@@ -4,7 +4,6 @@ All coordinates are pixels of the finished picture, from the centre of its upper
 A shape touches only its own bounding box: that is what makes drawing fast.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +12,6 @@ from numpy.typing import ArrayLike
 
 SCALE = 2
 STEPS = 12  # of a curve from one of its points to the next
-Pen = Callable[[np.ndarray, np.ndarray], None]  # draws points (N, 2) int32 on a patch
 _SHIFT = 4  # OpenCV's fixed-point fraction bits: coordinates to 1/16 of a canvas pixel
 
 
@@ -28,12 +26,12 @@ class Area:
     @property
     def x(self) -> np.ndarray:
         """(1, w) float32: x of the patch's columns, in pixels of the picture."""
-        return _picture(np.arange(self.columns.start, self.columns.stop))[None, :]
+        return to_picture(np.arange(self.columns.start, self.columns.stop))[None, :]
 
     @property
     def y(self) -> np.ndarray:
         """(h, 1) float32: y of the patch's rows, in pixels of the picture."""
-        return _picture(np.arange(self.rows.start, self.rows.stop))[:, None]
+        return to_picture(np.arange(self.rows.start, self.rows.stop))[:, None]
 
     def times(self, factor: np.ndarray) -> "Area":
         return Area(self.rows, self.columns, np.clip(self.cover * factor, 0, 1))
@@ -48,22 +46,13 @@ class Canvas:
 
     def polygon(self, points: np.ndarray, blur: float = 0.25) -> Area:
         """The inside of a polygon (N, 2); ``blur`` is its edge's sigma in pixels."""
-
-        def fill(patch: np.ndarray, at: np.ndarray) -> None:
-            cv2.fillPoly(patch, [at], 255, cv2.LINE_AA, _SHIFT)
-
-        return self._area(points, blur, 0, fill)
+        return self._area(points, blur, 0, closed=True)
 
     def line(
         self, points: np.ndarray, thickness: float, blur: float = 0.2, closed: bool = False
     ) -> Area:
         """A stroke along points (N, 2), ``thickness`` and ``blur`` in pixels."""
-        wide = max(1, round(thickness * SCALE))
-
-        def stroke(patch: np.ndarray, at: np.ndarray) -> None:
-            cv2.polylines(patch, [at], closed, 255, wide, cv2.LINE_AA, _SHIFT)
-
-        return self._area(points, blur, thickness, stroke)
+        return self._area(points, blur, thickness, closed)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, blur: float = 0.25) -> Area:
         return self.polygon(ellipse(x, y, rx, ry), blur)
@@ -72,11 +61,7 @@ class Canvas:
         self, area: Area, colour: ArrayLike, strength: float = 1.0, part: int | None = None
     ) -> None:
         """Lay a colour, (3,) or a patch (h, w, 3), over an area; mark the part where it covers."""
-        if not area.cover.size:
-            return
-        image = self.image[area.rows, area.columns]
-        cover = (area.cover * np.float32(strength))[..., None]
-        image += cover * (np.asarray(colour, np.float32) - image)
+        blend(self.image[area.rows, area.columns], colour, area.cover * np.float32(strength))
         if part is not None:
             self.mark(area, part)
 
@@ -88,21 +73,27 @@ class Canvas:
         """Darken what lies under an area, by ``strength`` (0 to 1)."""
         self.paint(area, np.zeros(3), strength)
 
-    def _area(self, points: np.ndarray, blur: float, thickness: float, draw: Pen) -> Area:
-        at = _canvas(np.asarray(points, np.float64))
+    def _area(self, points: np.ndarray, blur: float, thickness: float, closed: bool) -> Area:
+        at = to_canvas(np.asarray(points, np.float64))
         margin = int(3 * blur * SCALE + thickness * SCALE) + 3
         height, width = self.parts.shape
         left, top = np.clip(np.floor(at.min(0)).astype(int) - margin, 0, [width, height])
         right, bottom = np.clip(np.ceil(at.max(0)).astype(int) + margin, 0, [width, height])
-        rows, columns = slice(top, bottom), slice(left, right)
         patch = np.zeros((bottom - top, right - left), np.uint8)
-        if patch.size:
-            draw(patch, np.round((at - [left, top]) * (1 << _SHIFT)).astype(np.int32))
-            if blur:
-                patch = cv2.GaussianBlur(
-                    patch, (0, 0), blur * SCALE, borderType=cv2.BORDER_REPLICATE
-                )
-        return Area(rows, columns, patch.astype(np.float32) * np.float32(1 / 255))
+        at = np.round((at - [left, top]) * (1 << _SHIFT)).astype(np.int32)
+        if thickness:
+            wide = max(1, round(thickness * SCALE))
+            cv2.polylines(patch, [at], closed, 255, wide, cv2.LINE_AA, _SHIFT)
+        else:
+            cv2.fillPoly(patch, [at], 255, cv2.LINE_AA, _SHIFT)
+        patch = cv2.GaussianBlur(patch, (0, 0), blur * SCALE, borderType=cv2.BORDER_REPLICATE)
+        cover = patch.astype(np.float32) * np.float32(1 / 255)
+        return Area(slice(top, bottom), slice(left, right), cover)
+
+
+def blend(image: np.ndarray, colour: ArrayLike, cover: np.ndarray) -> None:
+    """Draw ``image`` (h, w, 3) towards a colour, (3,) or (h, w, 3), by ``cover`` (h, w) 0 to 1."""
+    image += cover[..., None] * (np.asarray(colour, np.float32) - image)
 
 
 def spline(points: ArrayLike, closed: bool = False) -> np.ndarray:
@@ -137,9 +128,11 @@ def noise(rng: np.random.Generator, size: tuple[int, int], cell: tuple[float, fl
     return cv2.resize(field, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
 
 
-def _canvas(picture: np.ndarray) -> np.ndarray:
+def to_canvas(picture: np.ndarray) -> np.ndarray:
+    """Coordinates in pixels of the picture as pixels of the canvas."""
     return picture * SCALE + (SCALE - 1) / 2
 
 
-def _picture(canvas: np.ndarray) -> np.ndarray:
+def to_picture(canvas: np.ndarray) -> np.ndarray:
+    """Coordinates in pixels of the canvas as pixels of the picture, float32."""
     return ((canvas - (SCALE - 1) / 2) / SCALE).astype(np.float32)

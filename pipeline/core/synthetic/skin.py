@@ -3,12 +3,14 @@
 Both are smooth, so they are computed at the picture's size and enlarged to the canvas.
 """
 
+from functools import partial
+
 import cv2
 import numpy as np
 
 from pipeline.core.synthetic.geometry import EAR_LEVEL, EYE_LEVEL, MIDDLE, MOUTH_LEVEL, SIDES, Shape
 from pipeline.core.synthetic.people import Face
-from pipeline.core.synthetic.shapes import Area, noise
+from pipeline.core.synthetic.shapes import Area, blend, noise
 
 TONES = np.array(  # RGB, light to dark
     [[246, 218, 202], [226, 182, 152], [178, 126, 92], [122, 80, 56], [84, 54, 40]], np.float32
@@ -37,11 +39,8 @@ def skin_patch(face: Face, shape: Shape, area: Area) -> np.ndarray:
     colour = _tints(face, shape, x, y) * lit[..., None] + shine[..., None]
     patch = cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
     rng = face.rng("skin")
-    pores = (
-        1
-        + 0.010 * noise(rng, (height, width), (2, 2))
-        + 0.014 * noise(rng, (height, width), (12, 12))
-    )
+    pores = 1 + 0.010 * noise(rng, (height, width), (2, 2))
+    pores += 0.014 * noise(rng, (height, width), (12, 12))
     return patch * pores[..., None]
 
 
@@ -107,10 +106,7 @@ def _tints(face: Face, shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray
     """(h, w, 3) colour of the skin before light falls on it."""
     has, skin = face.has, skin_colour(face)
     colour = np.broadcast_to(skin, (len(y), x.shape[1], 3)).astype(np.float32)
-
-    def tint(towards: np.ndarray, strength: np.ndarray) -> None:
-        colour[...] += strength[..., None] * (np.asarray(towards, np.float32) - colour)
-
+    tint = partial(blend, colour)
     shadow = EYE_SHADOWS[int((face.scene.makeup + 1) * 1.999)]
     for side in SIDES:
         eye, cheek = MIDDLE + side * shape.eye_x, MIDDLE + side * 27
