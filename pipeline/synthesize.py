@@ -28,7 +28,7 @@ from pipeline.core.synthetic import draw
 from pipeline.core.synthetic.parts import PARTS
 from pipeline.core.synthetic.people import FACES_A_PERSON, face
 
-JPEG_QUALITY = 92
+JPEG_SETTINGS = [cv2.IMWRITE_JPEG_QUALITY, 92]
 MIN_IMAGES = 4 * FACES_A_PERSON - 2  # four people: two to train on, one to choose by, one to test
 MAX_IMAGES = 999_999  # names have six digits
 
@@ -54,7 +54,7 @@ def synthesize(out: Path, settings: dict[str, Any], threads: int = 1) -> None:
             f"images: {images} synthetic faces cannot be split into train, valid and test;"
             f" ask for a number from {MIN_IMAGES} to {MAX_IMAGES}."
         )
-    names = [_name(index) for index in range(images)]
+    names = [f"{number:06d}.jpg" for number in range(1, images + 1)]
     labels, points = [], []
     with replacing(out) as folder:
         (folder / "img_align_celeba").mkdir(parents=True)
@@ -65,10 +65,9 @@ def synthesize(out: Path, settings: dict[str, Any], threads: int = 1) -> None:
             (folder / "parts" / name).with_suffix(".png").write_bytes(one.parts)
             labels.append(one.labels)
             points.append(one.points)
-        _write_labels(folder, names, np.stack(labels))
-        write_landmarks(
-            folder / "landmarks.csv", Landmarks(names, np.stack(points), ["construction"] * images)
-        )
+        _write_labels(folder, names, labels)
+        landmarks = Landmarks(names, np.stack(points), ["construction"] * images)
+        write_landmarks(folder / "landmarks.csv", landmarks)
         write_json(folder / "parts.json", dict(enumerate(PARTS)))
 
 
@@ -107,33 +106,26 @@ def _draw_all(draw_one: partial[_Drawn], images: int, threads: int) -> Iterator[
 def _draw_one(seed: int, index: int) -> _Drawn:
     person = face(seed, index)
     drawing = draw(person)
-    _, image = cv2.imencode(
-        ".jpg", drawing.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
+    _, image = cv2.imencode(".jpg", drawing.image[..., ::-1], JPEG_SETTINGS)
     _, parts = cv2.imencode(".png", drawing.parts)
     labels = np.array([person.has(attribute) for attribute in ATTRIBUTES])
     return _Drawn(image.tobytes(), parts.tobytes(), labels, drawing.points)
 
 
-def _write_labels(folder: Path, names: list[str], labels: np.ndarray) -> None:
+def _write_labels(folder: Path, names: list[str], labels: list[np.ndarray]) -> None:
     """The three text files, in the form of CelebA's."""
     signs = [" ".join(" 1" if positive else "-1" for positive in row) for row in labels]
     rows = [f"{name} {sign}" for name, sign in zip(names, signs, strict=True)]
-    _write_lines(folder / "list_attr_celeba.txt", [str(len(names)), " ".join(ATTRIBUTES), *rows])
     partition = zip(names, splits(len(names)), strict=True)
-    _write_lines(
-        folder / "list_eval_partition.txt", [f"{name} {split}" for name, split in partition]
-    )
-    people = [f"{name} {i // FACES_A_PERSON + 1}" for i, name in enumerate(names)]
-    _write_lines(folder / "identity_CelebA.txt", people)
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    write_text(path, "\n".join(lines) + "\n")
-
-
-def _name(index: int) -> str:
-    return f"{index + 1:06d}.jpg"
+    contents = {
+        "list_attr_celeba.txt": [str(len(names)), " ".join(ATTRIBUTES), *rows],
+        "list_eval_partition.txt": [f"{name} {split}" for name, split in partition],
+        "identity_CelebA.txt": [
+            f"{name} {i // FACES_A_PERSON + 1}" for i, name in enumerate(names)
+        ],
+    }
+    for file, lines in contents.items():
+        write_text(folder / file, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
