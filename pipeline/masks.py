@@ -8,7 +8,7 @@ import argparse
 import logging
 import os
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import stage
-from pipeline.core.attributes import REGIONS, AttributeSet
+from pipeline.core.attributes import REGIONS
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces, open_faces
 from pipeline.core.files import digest, read_json, replacing, sha256, write_json
@@ -39,26 +39,19 @@ class Drawing:
     region → faces on which it does not exist, or leaves the image.
     """
 
-    def __init__(
-        self,
-        landmarks: Landmarks,
-        labels: np.ndarray,
-        size: tuple[int, int],
-        attributes: AttributeSet,
-    ) -> None:
-        self.landmarks, self.labels, self.size = landmarks, labels, size
-        self.attributes, self.codes = attributes, codes(attributes.table)
-        self.found = landmarks.found
+    def __init__(self, landmarks: Landmarks, faces: Faces) -> None:
+        self.points, self.found = landmarks.points, landmarks.found
+        self.faces, self.codes = faces, codes(faces.attribute_set.table)
         self.without_landmarks: list[int] = []
-        self.empty: dict[str, list[int]] = {}
+        self.empty: dict[str, list[int]] = defaultdict(list)
         self.absent: Counter[str] = Counter()
         self.clipped: Counter[str] = Counter()
 
     def draw(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """The masks (A, H, W) bool and regions (H, W) uint16 of one face."""
-        polygons = region_polygons(self.landmarks.points[row], self.size)
-        bits = fill_polygons(polygons, self.size)
-        masks = attribute_masks(bits, self.labels[row], self.codes)
+        polygons = region_polygons(self.points[row], self.faces.size)
+        bits = fill_polygons(polygons, self.faces.size)
+        masks = attribute_masks(bits, self.faces.attributes[row], self.codes)
         if self.found[row]:
             self._count(row, polygons, masks)
         else:
@@ -67,11 +60,11 @@ class Drawing:
 
     def _count(self, row: int, polygons: dict[str, np.ndarray], masks: np.ndarray) -> None:
         self.absent.update(set(REGIONS) - set(polygons))
-        border = self.size[::-1]
+        border = self.faces.size[::-1]
         self.clipped.update(n for n, p in polygons.items() if (p < 0).any() or (p >= border).any())
-        for k in np.flatnonzero(self.labels[row] == 1):
+        for k in np.flatnonzero(self.faces.attributes[row] == 1):
             if self.codes[k] and not masks[k].any():
-                self.empty.setdefault(self.attributes.names[k], []).append(row)
+                self.empty[self.faces.attribute_set.names[k]].append(row)
 
 
 def draw_part(
@@ -79,12 +72,11 @@ def draw_part(
 ) -> dict[str, Any]:
     """Write a part's shards; return their hashes and counts, which ``gather`` needs."""
     rows = part_rows(part, len(faces), shard)
-    drawing = Drawing(landmarks, faces.attributes, faces.size, faces.attribute_set)
-    drawn = (drawing.draw(row) for row in stage.progress(rows, len(rows), "masks"))
-    shards = {}
+    drawing = Drawing(landmarks, faces)
+    drawn = map(drawing.draw, stage.progress(rows, len(rows), "masks"))
+    shards: dict[str, str] = {}
     for first in rows[::shard]:
-        faces_of_shard = islice(drawn, min(shard, rows.stop - first))
-        shards.update(write_shard(folder, first // shard, shard, faces_of_shard))
+        shards |= write_shard(folder, first // shard, shard, islice(drawn, shard))
     return {
         "rows": [rows.start, rows.stop],
         "shard": shard,
@@ -196,14 +188,9 @@ def main(argv: list[str] | None = None) -> None:
 def arguments() -> argparse.ArgumentParser:
     parser, command = stage.commands(__doc__)
     faces = {"faces": "the folder faces/"}
-    draw = command(
-        "draw",
-        "draw the masks of one part of the faces",
-        **faces,
-        landmarks="landmarks.csv",
-        shards="folder of the part's shards",
-        out="the part's hashes and counts",
-    )
+    what, shards = "draw the masks of one part of the faces", "folder of the part's shards"
+    draw = command("draw", what, **faces, landmarks="landmarks.csv", shards=shards)
+    draw.add_argument("--out", type=Path, required=True, help="the part's hashes and counts")
     draw.add_argument("--part", required=True, help="such as 2-of-16")
     draw.set_defaults(run=run_draw)
     what = "check that all shards are there, make the store of them"

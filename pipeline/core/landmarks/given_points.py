@@ -15,7 +15,14 @@ from pipeline.core.geometry import PLACES, Size, as_complex
 LOWEST_CORRELATION = 0.5
 SMALLEST = 0.1  # of the size that the face has in CelebA
 TILT = 45.0  # degrees: a face turned by more is taken for one of a photograph that is turned
-EXCHANGED_SIDES = [1, 0, 2, 4, 3]
+# What may be exchanged: how points (..., 5, 2) become right, and what tells which way is right.
+EXCHANGES = {
+    "left and right": (
+        np.s_[..., [1, 0, 2, 4, 3], :],
+        "the left eye is the one on the viewer's left",
+    ),
+    "x and y": (np.s_[..., ::-1], "x is the column"),
+}
 
 
 def fit(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -37,15 +44,10 @@ def _upright_face(points: np.ndarray) -> np.ndarray:
     return np.asarray((correlation > LOWEST_CORRELATION) & ~tilted)
 
 
-def sides_exchanged(points: np.ndarray) -> np.ndarray:
-    """Whether points (..., 5, 2) are a face only with left and right exchanged: (...) bool."""
-    lowest = fit(points)[1] < LOWEST_CORRELATION
-    return lowest & _upright_face(points[..., EXCHANGED_SIDES, :])
-
-
-def axes_exchanged(points: np.ndarray) -> np.ndarray:
-    """Whether points (..., 5, 2) are a face only with x and y exchanged: (...) bool."""
-    return (fit(points)[1] < LOWEST_CORRELATION) & _upright_face(points[..., ::-1])
+def _exchanged(points: np.ndarray, what: str) -> np.ndarray:
+    """Whether points (..., 5, 2) are a face only with ``what`` exchanged: (...) bool."""
+    put_right, _ = EXCHANGES[what]
+    return (fit(points)[1] < LOWEST_CORRELATION) & _upright_face(points[put_right])
 
 
 def require_convention(points: np.ndarray) -> None:
@@ -53,11 +55,8 @@ def require_convention(points: np.ndarray) -> None:
     other way round: then it is the list that is wrong, not a photograph.
     """
     known = points[np.isfinite(points).all(axis=(1, 2))]
-    for exchanged, what, advice in (
-        (sides_exchanged, "left and right", "the left eye is the one on the viewer's left"),
-        (axes_exchanged, "x and y", "x is the column"),
-    ):
-        count = int(exchanged(known).sum())
+    for what, (_, advice) in EXCHANGES.items():
+        count = int(_exchanged(known, what).sum())
         if 2 * count > len(known):
             raise UserError(
                 f"{count} of {len(known)} photographs have points whose {what} are exchanged:"
@@ -70,17 +69,15 @@ def misfit_of_points(points: np.ndarray, size: Size, orientation: int) -> str | 
     width), stored with this EXIF orientation; None if they can.
     """
     outside, (factor, correlation) = not _inside(points, size), fit(points)
-    tilted = abs(np.degrees(np.angle(factor))) > TILT
-    if orientation > UPRIGHT and (outside or tilted or correlation < LOWEST_CORRELATION):
+    if orientation > UPRIGHT and (outside or not _upright_face(points)):
         turned = turned_points(points, orientation, size)
         if _inside(turned, size) and _upright_face(turned):
             return f"has points of the stored pixels, before EXIF orientation {orientation}"
     if outside:
         return "has points outside the photograph"
-    if sides_exchanged(points):
-        return "has points whose left and right are exchanged"
-    if axes_exchanged(points):
-        return "has points whose x and y are exchanged"
+    for what in EXCHANGES:
+        if _exchanged(points, what):
+            return f"has points whose {what} are exchanged"
     if correlation < LOWEST_CORRELATION:
         return "has points that do not lie as those of a face"
     if abs(factor) < SMALLEST:

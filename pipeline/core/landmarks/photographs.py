@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,8 +117,8 @@ def find_points(
     image: np.ndarray, box: np.ndarray | None, detectors: Sequence[Detector]
 ) -> tuple[np.ndarray | None, str]:
     """Five points (5, 2) of the face nearest to the box, and the detector's name; else None, ""."""
-    if box is not None and np.isfinite(box).all():
-        left, top, width, height = (float(side) for side in box)
+    if box is not None:
+        left, top, width, height = box.tolist()
         landmarks, names = find([image], detectors, [(left, top, left + width, top + height)])
     elif detectors:  # MediaPipe; the others are for a face whose place is known
         height, width = image.shape[:2]
@@ -128,11 +128,6 @@ def find_points(
     return (five_points(landmarks[0]), names[0]) if np.isfinite(landmarks).all() else (None, "")
 
 
-@contextmanager
-def open_detectors(model: Path | None) -> Iterator[list[Detector]]:
+def open_detectors(model: Path | None) -> AbstractContextManager[list[Detector]]:
     """The detectors for photographs without points; none without a model."""
-    if model is None:
-        yield []
-        return
-    with opened(DETECTORS, model, "fitted") as found:
-        yield found
+    return opened(DETECTORS, model, "fitted") if model else nullcontext([])

@@ -15,7 +15,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.masks.regions import codes
 from pipeline.core.masks.store import Masks
 
-_OF_THE_SKIN = "a piece of the skin: only the share on the part says much"
+SKIN = "a piece of the skin: only the share on the part says much"
+POOR = "poor by design: "
 # Regions → the parts that they should show, and why a match cannot be good.
 PAIRS: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
     ("mouth",): (("mouth", "lips"), ""),
@@ -23,23 +24,17 @@ PAIRS: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
     ("left_eye", "right_eye"): (("eyes",), ""),
     ("left_eyebrow", "right_eyebrow"): (
         ("brows",),
-        "poor by design: a line of five points, closed to a sliver",
+        POOR + "a line of five points, closed to a sliver",
     ),
     ("left_ear", "right_ear"): (
         ("ears", "earrings"),
-        "poor by design: the jaw mirrored at the brow's end; far too wide",
+        POOR + "the jaw mirrored at the brow's end; far too wide",
     ),
-    ("neck",): (
-        ("neck", "necklace"),
-        "poor by design: the chin's curve moved down, whatever is below it",
-    ),
-    ("top_of_head",): (
-        ("hair", "hat"),
-        "poor by design: a rectangle above the brows, mostly forehead",
-    ),
-    ("chin",): (("skin",), _OF_THE_SKIN),
-    ("left_cheek", "right_cheek"): (("skin",), _OF_THE_SKIN),
-    ("upper_lip",): (("skin",), _OF_THE_SKIN),
+    ("neck",): (("neck", "necklace"), POOR + "the chin's curve moved down, whatever is below it"),
+    ("top_of_head",): (("hair", "hat"), POOR + "a rectangle above the brows, mostly forehead"),
+    ("chin",): (("skin",), SKIN),
+    ("left_cheek", "right_cheek"): (("skin",), SKIN),
+    ("upper_lip",): (("skin",), SKIN),
 }
 
 
@@ -59,7 +54,7 @@ def compare_parts(masks: Masks, drawn: Path, rows: Iterable[int]) -> pd.DataFram
     """
     indices = read_part_names(drawn / "parts.json")
     code = codes(np.array([np.isin(masks.regions, regions) for regions in PAIRS]))
-    results: list[list[tuple[float, float, float]]] = [[] for _ in PAIRS]
+    matches = []
     for row in rows:
         truth = read_parts(drawn / "parts" / f"{Path(masks.names[row]).stem}.png", masks.size)
         bits = masks.region_bits([row])[0]
@@ -67,22 +62,22 @@ def compare_parts(masks: Masks, drawn: Path, rows: Iterable[int]) -> pd.DataFram
             region = (bits & int(code[k])) != 0
             part = np.isin(truth, [indices[part] for part in parts])
             if region.any() and part.any():
-                results[k].append(compare(region, part))
+                matches.append((k, *compare(region, part)))
+    table = pd.DataFrame(matches, columns=["pair", "iou", "on_part", "covered"], dtype=float)
+    pairs = table.groupby("pair")
+    medians = pairs.median()
     return pd.DataFrame(
-        [
-            (" + ".join(regions), " + ".join(parts), *_medians(values), note)
-            for (regions, (parts, note)), values in zip(PAIRS.items(), results, strict=True)
-        ],
-        columns=["regions", "parts", "faces", "iou", "iou_10th", "on_part", "covered", "note"],
+        {
+            "regions": [" + ".join(regions) for regions in PAIRS],
+            "parts": [" + ".join(parts) for parts, _ in PAIRS.values()],
+            "faces": pairs.size().reindex(range(len(PAIRS)), fill_value=0),
+            "iou": medians["iou"],
+            "iou_10th": pairs["iou"].quantile(0.1),
+            "on_part": medians["on_part"],
+            "covered": medians["covered"],
+            "note": [note for _, note in PAIRS.values()],
+        }
     )
-
-
-def _medians(values: list[tuple[float, float, float]]) -> tuple[int, float, float, float, float]:
-    """The number of faces, the median and the 10th percentile of their IoU, the other medians."""
-    if not values:
-        return 0, np.nan, np.nan, np.nan, np.nan
-    iou, on_part, covered = np.median(values, axis=0)
-    return len(values), iou, np.quantile([value[0] for value in values], 0.1), on_part, covered
 
 
 def read_part_names(path: Path) -> dict[str, int]:

@@ -1,7 +1,6 @@
 """Where a face is expected, and whether 68 points look like a face at that place."""
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,12 +34,7 @@ HEIGHTS = np.array(
 
 def aligned_box(image: np.ndarray) -> Box:
     """The box of the face in an image (H, W, …) of CelebA's aligned geometry, at any size."""
-    return box_at_size(*image.shape[:2])
-
-
-@cache
-def box_at_size(height: int, width: int) -> Box:
-    scale, shift = fitting((height, width))
+    scale, shift = fitting(image.shape[:2])
     left, top, right, bottom = (np.reshape(ALIGNED, (2, 2)) * scale + shift).ravel().tolist()
     return left, top, right, bottom
 
@@ -121,6 +115,12 @@ def from_alignment(points: np.ndarray, image: np.ndarray) -> tuple[complex, comp
     known, found = places(image.shape[:2]), five_points(points)
     factor = complex(*similarity(known, found)[:, 0])
     return complex(as_complex(found).mean() - as_complex(known).mean()), factor
+
+
+def stacked(found: Iterable[np.ndarray | None]) -> np.ndarray:
+    """Points (N, 68, 2) of N images from those of each, NaN for None."""
+    nothing = np.full((68, 2), np.nan)
+    return np.stack([nothing if points is None else points for points in found])
 
 
 def consensus(predictions: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:

@@ -5,6 +5,7 @@ predictions disagree there is nothing that it recognises. Its model was trained 
 whose terms exclude commercial use.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,8 +20,8 @@ from pipeline.core.landmarks.detectors.boxes import (
     centre,
     combine,
     mean_side,
+    stacked,
 )
-from pipeline.core.landmarks.detectors.one_by_one import OneByOne
 
 # The square that dlib's own detector draws, in terms of the box around the 68 points: measured on
 # aligned HELEN faces, as the square with the least error.
@@ -34,7 +35,7 @@ SHRINKAGE = Shrinkage(slope=12, limit=0.5)
 MIN_CONTRAST = 4  # grey levels, standard deviation
 
 
-class DlibPoints(OneByOne):
+class DlibPoints:
     name = "dlib"
 
     @cached_property
@@ -44,7 +45,12 @@ class DlibPoints(OneByOne):
 
         return dlib.shape_predictor(str(models() / "shape_predictor_68_face_landmarks.dat"))
 
+    def find(self, images: Sequence[np.ndarray], boxes: Sequence[Box | None]) -> np.ndarray:
+        """See ``Detector``."""
+        return stacked(map(self.find_one, images, boxes))
+
     def find_one(self, image: np.ndarray, box: Box | None) -> np.ndarray | None:
+        """Points (68, 2) of one image; see ``Detector``."""
         if image.mean(axis=2).std() < MIN_CONTRAST:
             return None
         predictions = self.trials(image, box or aligned_box(image))

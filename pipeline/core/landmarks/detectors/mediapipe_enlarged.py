@@ -8,7 +8,7 @@ beside this one). Where the two predictions differ, the lead is shown again at o
 by, until two predictions agree.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from pipeline.core.landmarks.detectors.boxes import (
     consensus,
     mean_side,
     plausible,
+    stacked,
 )
 from pipeline.core.landmarks.detectors.mediapipe_mesh import (
     as_mediapipe,
@@ -35,7 +36,6 @@ from pipeline.core.landmarks.detectors.mediapipe_mesh import (
     open_landmarker,
     quiet,
 )
-from pipeline.core.landmarks.detectors.one_by_one import OneByOne
 from pipeline.core.landmarks.mesh_map import MAPS
 
 LEAD = Path(__file__).with_suffix(".png")  # 178 × 218, in CelebA's aligned geometry
@@ -52,7 +52,7 @@ SHRINKAGE = Shrinkage(slope=30, limit=0.3)
 FRAME_INTERVAL = 10_000_000  # ms: MediaPipe smooths nothing over so long a time
 
 
-class EnlargedMesh(OneByOne):
+class EnlargedMesh:
     """The 68 points by way of the mesh at the place of the box."""
 
     name = "mediapipe_enlarged"
@@ -82,7 +82,12 @@ class EnlargedMesh(OneByOne):
             enlarged(cv2.warpAffine(lead, move, (WIDTH, HEIGHT), borderMode=edge)) for move in moves
         ]
 
+    def find(self, images: Sequence[np.ndarray], boxes: Sequence[Box | None]) -> np.ndarray:
+        """See ``Detector``."""
+        return stacked(map(self.find_one, images, boxes))
+
     def find_one(self, image: np.ndarray, box: Box | None) -> np.ndarray | None:
+        """Points (68, 2) of one image; see ``Detector``."""
         place = box or aligned_box(image)
         predictions = self.predict(enlarged(image, place), place)
         if len(predictions) < 2:
