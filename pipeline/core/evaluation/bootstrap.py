@@ -38,6 +38,13 @@ def cluster_numbers(identities: np.ndarray) -> np.ndarray:
     return np.unique(numbers, return_inverse=True)[1]
 
 
+def cluster_sums(values: np.ndarray, cluster_of: np.ndarray, clusters: int) -> np.ndarray:
+    """(clusters, …) sums of ``values`` (N, …) over the faces of each cluster, by ``cluster_of``."""
+    sums = np.zeros((clusters, *values.shape[1:]))
+    np.add.at(sums, cluster_of, values)
+    return sums
+
+
 def resampling_weights(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """How often each resample has each cluster, in pieces of shape (up to CHUNK, clusters).
 
@@ -79,6 +86,12 @@ def interval(resampled: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarr
     ends = [tail, 1 - tail]  # "weibull": as far out for few resamples as for many
     low, high = np.nanquantile(np.where(defined, resampled, 0), ends, axis=0, method="weibull")
     return np.where(defined, low, np.nan), np.where(defined, high, np.nan)
+
+
+def ends(resampled: np.ndarray, clusters: int) -> list[float] | None:
+    """``interval`` of a single value, from its resamples (D,); None where it is not defined."""
+    low, high = map(float, interval(resampled, clusters))
+    return [low, high] if np.isfinite(low) else None
 
 
 def few_clusters_warning(identities: np.ndarray) -> list[str]:

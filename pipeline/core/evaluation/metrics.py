@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics.functional import classification, mean_squared_error
 
 from pipeline.core.classification import Ranking, from_counts, without_undefined
+from pipeline.core.evaluation import bootstrap
 
 METRICS: tuple[str, ...] = (
     "accuracy",
@@ -155,30 +156,21 @@ class Sample:
         self.cluster_of = cluster_of
         self.clusters = int(cluster_of.max()) + 1
         predicted = logits > logit_thresholds(thresholds)
-        self.images = self._per_cluster(labels >= 0)
-        self.positives = self._per_cluster(labels == 1)
-        self.predicted = self._per_cluster(predicted & (labels >= 0))
-        self.true_positives = self._per_cluster(predicted & (labels == 1))
-        true_logits = np.where(labels == 1, logits, -logits).astype(np.float64)
+        known, positive = labels >= 0, labels == 1
+        true_logits = np.where(positive, logits, -logits).astype(np.float64)
         errors, losses = (1 - probabilities(true_logits)) ** 2, np.logaddexp(0, -true_logits)
-        self.squared_errors = self._per_cluster(errors * (labels >= 0))
-        self.log_losses = self._per_cluster(losses * (labels >= 0))
+        counted = [known, positive, predicted & known, predicted & positive]
+        values = np.stack([*counted, errors * known, losses * known], axis=1)
+        self.sums = bootstrap.cluster_sums(values, cluster_of, self.clusters)  # (U, 6, A)
         self.rankings = [Ranking.of(*column) for column in zip(labels.T, logits.T, strict=True)]
-
-    def _per_cluster(self, values: np.ndarray) -> np.ndarray:
-        """Sums (U, A) over the faces of each cluster."""
-        sums = np.zeros((self.clusters, values.shape[1]))
-        np.add.at(sums, self.cluster_of, values)
-        return sums
 
     def evaluate(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Each of ``BOOTSTRAPPED`` as (D, A), for the clusters' ``weights`` (D, U)."""
-        images, positives = weights @ self.images, weights @ self.positives
-        predicted, found = weights @ self.predicted, weights @ self.true_positives
+        sums = np.tensordot(weights, self.sums, 1).swapaxes(0, 1)
+        images, positives, predicted, found, squared_errors, log_losses = sums
         values = from_counts(images, positives, predicted, found)
         with np.errstate(invalid="ignore"):
-            values["brier"] = weights @ self.squared_errors / images
-            values["log_loss"] = weights @ self.log_losses / images
+            values["brier"], values["log_loss"] = squared_errors / images, log_losses / images
         faces = np.ascontiguousarray(weights.T)[self.cluster_of].astype(np.float64)
         ranked = np.array([ranking.evaluate(faces) for ranking in self.rankings])  # (A, 2, D)
         values["average_precision"], values["auroc"] = ranked[:, 0].T, ranked[:, 1].T
