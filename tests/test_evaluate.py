@@ -137,7 +137,7 @@ def test_every_metric_can_be_computed_again_from_the_parquet_alone(evaluated):
     assert (evaluated / "again.csv").read_bytes() == (evaluated / "out/metrics.csv").read_bytes()
     written = json.loads((evaluated / "out/metrics.json").read_text())
     inputs = {"model": written["model"], "data": written["data"]}
-    assert again.to_json() | inputs == written
+    assert again | inputs == written
     assert list(predictions.warnings) == written["warnings"] != []
 
 

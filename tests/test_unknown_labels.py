@@ -91,7 +91,7 @@ def test_groups_and_contradictions_have_known_labels_alone():
     rule = impossible(test)["rules"]["Bald with Bangs"]
     assert rule == {"predicted": 1.0, "labelled": 1 / 3}
     unknown = predictions_of(np.full((2, 3), UNKNOWN), NAMES, predicted[:2], NAMES)
-    assert impossible(unknown)["any"]["labelled"] is None
+    assert np.isnan(impossible(unknown)["any"]["labelled"])
 
 
 def test_maps_of_unknown_masks_are_in_no_metric():

@@ -74,61 +74,50 @@ class MaskMetrics:
         of both means. Class activation maps (not ``own_maps``) have no scale, so that a threshold
         means nothing: of these only the energy is kept.
         """
-        found = {}
-        for split, counts in self.counts.items():
-            if not counts.faces:
-                continue
-            found[split] = _summary(counts, attributes, settings["min_class"], own_maps)
-            intervals = {}
-            if own_maps:
-                enough = counts.positives[0] >= settings["min_class"]
-                intervals["iou"] = self._interval(split, counts, enough, settings)
-            if self.regions[split].faces:
-                iou = self.regions[split].metrics()["iou"]
-                found[split]["mean"]["region_iou"] = float(np.nanmean(iou))
-                found[split]["by_region"] = _without_nan(
-                    dict(zip(self.masks.regions, iou, strict=True))
-                )
-                intervals["region_iou"] = self._interval(
-                    split, self.regions[split], np.isfinite(iou), settings
-                )
-            if intervals:
-                found[split]["intervals"] = intervals
-        return found or None
+        return {
+            split: self._of_split(split, attributes, settings, own_maps)
+            for split, counts in self.counts.items()
+            if counts.faces
+        } or None
+
+    def _of_split(
+        self, split: str, attributes: list[str], settings: dict[str, Any], own_maps: bool
+    ) -> dict[str, Any]:
+        counts, regions = self.counts[split], self.regions[split]
+        table = pd.DataFrame(counts.metrics(), index=attributes)
+        if not own_maps:
+            table = table[["positives", *ENERGY]]
+        included = table["positives"] >= settings["min_class"]
+        mean = table[included].drop(columns="positives").mean().to_dict()
+        found = {
+            "images": counts.faces,
+            "attributes": int(included.sum()),
+            "mean": mean,
+            "by_attribute": table.to_dict("index"),
+        }
+        if not own_maps:
+            return found
+        intervals = {"iou": self._interval(split, counts, included.to_numpy(), settings)}
+        if regions.faces:
+            iou = regions.metrics()["iou"]
+            mean["region_iou"] = float(np.nanmean(iou))
+            found["by_region"] = dict(zip(self.masks.regions, iou.tolist(), strict=True))
+            intervals["region_iou"] = self._interval(split, regions, np.isfinite(iou), settings)
+        return found | {"intervals": intervals}
 
     def _interval(
         self, split: str, counts: "MaskCounts", included: np.ndarray, settings: dict[str, Any]
-    ) -> list[float | None]:
+    ) -> list[float]:
         """Ends of the 95 % interval over people of the mean IoU of the ``included``."""
         clusters = bootstrap.cluster_numbers(self.identities[np.concatenate(self.rows[split])])
-        summed = np.zeros((clusters.max() + 1, 2, len(included)))
-        np.add.at(summed, clusters, np.concatenate(counts.overlaps))
-        both, either = summed[:, 0, included], summed[:, 1, included]
+        overlaps = np.concatenate(counts.overlaps)[:, :, included]
+        summed = bootstrap.cluster_sums(overlaps, clusters, clusters.max() + 1)
+        both, either = summed[:, 0], summed[:, 1]
         weights = bootstrap.resampling_weights(len(summed), settings["draws"], settings["seed"])
         with np.errstate(invalid="ignore", divide="ignore"):
             iou = np.concatenate([(piece @ both) / (piece @ either) for piece in weights])
         ends = bootstrap.interval(bootstrap.mean_over_attributes(iou), len(summed))
-        return [float(end) if np.isfinite(end) else None for end in ends]
-
-
-def _summary(
-    counts: "MaskCounts", attributes: list[str], min_class: int, own_maps: bool
-) -> dict[str, Any]:
-    table = pd.DataFrame(counts.metrics(), index=attributes)
-    if not own_maps:
-        table = table[["positives", *ENERGY]]
-    included = table[table["positives"] >= min_class].drop(columns="positives")
-    return {
-        "images": counts.faces,
-        "attributes": len(included),
-        "mean": _without_nan(included.mean().to_dict()),
-        "by_attribute": {name: _without_nan(row.to_dict()) for name, row in table.iterrows()},
-    }
-
-
-def _without_nan(values: dict[Any, float]) -> dict[Any, float | None]:
-    """The same numbers for JSON, which has no NaN."""
-    return {key: float(value) if np.isfinite(value) else None for key, value in values.items()}
+        return [float(end) for end in ends]
 
 
 class MaskCounts:
@@ -172,15 +161,11 @@ class MaskCounts:
         share = (maps * inside).sum(PIXELS) / total.clamp(min=torch.finfo(maps.dtype).tiny)
         area = inside.float().mean(PIXELS)
         shown, visible = total > 0, area > 0
-        for i, (value, where) in enumerate(
-            [
-                (share, shown & visible & (labels == 1)),
-                (share, shown & visible & (labels == 0)),
-                (area, visible),
-            ]
-        ):
-            self.energy[i] += torch.where(where, value, 0).sum(dim=0).cpu().numpy()
-            self.energy_faces[i] += where.sum(dim=0).cpu().numpy()
+        both = shown & visible
+        where = torch.stack([both & (labels == 1), both & (labels == 0), visible])
+        values = torch.stack([share, share, area])
+        self.energy += torch.where(where, values, 0).sum(dim=1).cpu().numpy()
+        self.energy_faces += where.sum(dim=1).cpu().numpy()
 
     def metrics(self) -> dict[str, np.ndarray]:
         """(A,) each, NaN where there is nothing to divide by.

@@ -1,6 +1,5 @@
 """``metrics.json`` and ``metrics.csv``: made from predictions alone, and the former read back."""
 
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,59 +14,17 @@ from pipeline.core.evaluation.predictions import Predictions
 from pipeline.core.files import read_json
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The contents of ``metrics.json``, of the split test.
-
-    ``attributes`` is how many are in the ``means``, ``left_out`` names the others; ``intervals``
-    says how they were made, then has the ends of each mean's. ``masks`` is what ``MaskMetrics``
-    summarises of the network's maps, by split; of a network without, ``class_activation``.
-    ``model``, ``data`` and ``settings`` say what was evaluated, and how.
-    """
-
-    images: int
-    attributes: int
-    means: dict[str, float | None]
-    intervals: dict[str, Any]
-    left_out: list[str]
-    thresholds: dict[str, float]
-    groups: list[dict[str, Any]]
-    impossible: dict[str, Any]
-    warnings: list[str]
-    settings: dict[str, Any]
-    masks: dict[str, Any] | None = None
-    class_activation: dict[str, Any] | None = None
-    model: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Numbers have six decimals, except thresholds: a rare attribute's may be tiny."""
-        return {
-            "split": "test",
-            "images": self.images,
-            "attributes": self.attributes,
-            **_rounded(self.means),
-            "intervals": _rounded(self.intervals),
-            "left_out": self.left_out,
-            "thresholds": self.thresholds,
-            "groups": _rounded(self.groups),
-            "impossible": _rounded(self.impossible),
-            "masks": _rounded(self.masks),
-            "class_activation": _rounded(self.class_activation),
-            "warnings": self.warnings,
-            "model": self.model,
-            "data": self.data,
-            "settings": self.settings,
-        }
-
-
 def summarise(
     predictions: Predictions, settings: dict[str, Any], threads: int = 1
-) -> tuple[Summary, pd.DataFrame]:
-    """The summary and the table of metrics, of the split test.
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The contents of ``metrics.json`` and the table of metrics, of the split test.
 
-    Means are over the attributes with at least ``min_class`` faces of each class; the others keep
-    their row in the table, with ``counted`` false.
+    Means are over the attributes with at least ``min_class`` faces of each class; the others are
+    ``left_out``, and keep their row in the table, with ``counted`` false. ``intervals`` says how
+    they were made, then has the ends of each mean's. What is not in the predictions is empty:
+    ``masks`` and ``class_activation``, what ``MaskMetrics`` summarises of the network's own maps or
+    of a network without; ``model`` and ``data``, what was evaluated. Thresholds are not rounded: a
+    rare attribute's may be tiny.
     """
     test = predictions.of("test")
     included = enough_faces(test.model_labels, settings["min_class"])
@@ -79,31 +36,44 @@ def summarise(
         bootstrap.resample, resamples=settings["draws"], seed=settings["seed"], threads=threads
     )
     resampled = resample(sample)
-    summary = Summary(
-        images=len(test.names),
-        attributes=int(included.sum()),
-        means={
-            name: float(column[included].mean()) if included.any() else None
-            for name, column in values.items()
+    mean = bootstrap.mean_over_attributes
+    means = {name: float(mean(of_each[included])) for name, of_each in values.items()}
+    intervals = {
+        name: bootstrap.ends(mean(resampled[name][:, included]), sample.clusters)
+        for name in metrics.BOOTSTRAPPED
+    }
+    by_group = [
+        groups.by_group(test, group_by, included, settings["min_class"], resample)
+        for group_by in settings["groups"]
+        if set(group_by) <= set(test.label_names)
+    ]
+    summary = {
+        "split": "test",
+        "images": len(test.names),
+        "attributes": int(included.sum()),
+        **for_json(means),
+        "intervals": {
+            "level": bootstrap.LEVEL,
+            "kind": "bootstrap, expanded percentile",
+            "over": "identities" if (test.identities >= 0).any() else "images",
+            "units": sample.clusters,
+            "few_identities": sample.clusters < bootstrap.MIN_CLUSTERS,
+            "draws": settings["draws"],
+            **for_json(intervals),
         },
-        intervals={
-            **_about_intervals(test.identities, sample.clusters, settings),
-            **{
-                name: _ends(resampled[name][:, included], sample.clusters)
-                for name in metrics.BOOTSTRAPPED
-            },
-        },
-        left_out=[name for name, kept in zip(test.attributes, included, strict=True) if not kept],
-        thresholds=dict(zip(test.attributes, test.thresholds.tolist(), strict=True)),
-        groups=[
-            groups.by_group(test, group_by, included, settings["min_class"], resample)
-            for group_by in settings["groups"]
-            if set(group_by) <= set(test.label_names)
+        "left_out": [
+            name for name, kept in zip(test.attributes, included, strict=True) if not kept
         ],
-        impossible=groups.impossible(test),
-        warnings=list(predictions.warnings),
-        settings=settings,
-    )
+        "thresholds": dict(zip(test.attributes, test.thresholds.tolist(), strict=True)),
+        "groups": for_json(by_group),
+        "impossible": for_json(groups.impossible(test)),
+        "masks": None,
+        "class_activation": None,
+        "warnings": list(predictions.warnings),
+        "model": {},
+        "data": {},
+        "settings": settings,
+    }
     return summary, _table(test, included, values, resampled, sample.clusters)
 
 
@@ -113,26 +83,6 @@ def _majority_accuracy(test: Predictions) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         accuracy: np.ndarray = (labels == majority).sum(axis=0) / (labels >= 0).sum(axis=0)
     return accuracy
-
-
-def _about_intervals(
-    identities: np.ndarray, clusters: int, settings: dict[str, Any]
-) -> dict[str, Any]:
-    """How the intervals were made, and whether they are known to be too narrow."""
-    return {
-        "level": bootstrap.LEVEL,
-        "kind": "bootstrap, expanded percentile",
-        "over": "identities" if (identities >= 0).any() else "images",
-        "units": clusters,
-        "few_identities": clusters < bootstrap.MIN_CLUSTERS,
-        "draws": settings["draws"],
-    }
-
-
-def _ends(resampled: np.ndarray, clusters: int) -> list[float] | None:
-    """The interval of a metric's mean over attributes, from its resamples (D, A)."""
-    low, high = bootstrap.interval(bootstrap.mean_over_attributes(resampled), clusters)
-    return [float(low), float(high)] if np.isfinite(low) else None
 
 
 def _table(
@@ -159,13 +109,15 @@ def _table(
     return pd.DataFrame(columns)
 
 
-def _rounded(value: Any) -> Any:
-    """The same with six decimals."""
+def for_json(value: Any) -> Any:
+    """The same with six decimals, and None in place of NaN, which JSON has not."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: for_json(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return round(value, 6) if isinstance(value, float) else value
+        return [for_json(item) for item in value]
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(value, 6)
+    return value
 
 
 def read_metrics(path: Path, weights_sha256: str) -> dict[str, Any]:
