@@ -23,7 +23,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.evaluation import bootstrap, comparison
 from pipeline.core.evaluation.comparison import MEAN, ModelMetrics
 from pipeline.core.evaluation.predictions import Predictions
-from pipeline.core.evaluation.summary import read_metrics
+from pipeline.core.evaluation.summary import for_json, read_metrics
 from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.presentation.comparison_text import as_text
 from pipeline.core.presentation.figures import comparison as figures
@@ -119,24 +119,24 @@ def compare_models(args: argparse.Namespace) -> None:
         by_name.setdefault(name, []).append(run)
     by_name[MAJORITY] = [comparison.majority_rule(runs[0])]
     models = {name: evaluate(of_one, args) for name, of_one in by_name.items()}
-    values = {name: comparison.summarise(model) for name, model in models.items()}
+    tables = {name: comparison.summarise(model) for name, model in models.items()}
     differences = {
         (one, other): comparison.summarise(comparison.difference(models[one], models[other]))
         for one, other in combinations(models, 2)
         if set(models[one].attributes) & set(models[other].attributes)
     }
-    common = common_attributes(models)
     summary: dict[str, Any] = {
         "judged": about(runs),
-        "models": {name: means(table) for name, table in values.items()},
+        "models": {name: means(table) for name, table in tables.items()},
     }
+    common = common_attributes(models)
+    in_common: dict[str, pd.DataFrame] = {}
     if common:
+        for name, model in models.items():
+            in_common[name] = comparison.summarise(model.only(common))
         summary["common"] = {
             "attributes": common,
-            "models": {
-                name: means(comparison.summarise_means(model.only(common)))
-                for name, model in models.items()
-            },
+            "models": {name: means(table) for name, table in in_common.items()},
         }
     summary["differences"] = [
         {"model": one, "minus": other, **means(table)}
@@ -147,11 +147,10 @@ def compare_models(args: argparse.Namespace) -> None:
         name: [sha256(path) for of, path in args.predictions if of == name]
         for name, _ in args.predictions
     }
-    tables = [table.assign(model=name, minus="") for name, table in values.items()]
-    tables += [table.assign(model=one, minus=other) for (one, other), table in differences.items()]
-    write_table(args.out_table, led_by(pd.concat(tables), "model", "minus"))
+    alone = {(name, ""): table for name, table in tables.items()}
+    write_table(args.out_table, with_keys(alone | differences, ["model", "minus"]))
     print(as_text(summary))
-    figures.models(panels(models, common), summary["judged"], args.out_figure)
+    figures.models(panels(tables, in_common, common), summary["judged"], args.out_figure)
     write_json(args.out_json, summary)
 
 
@@ -164,25 +163,25 @@ def common_attributes(models: dict[str, ModelMetrics]) -> list[str]:
     ]
 
 
-def panels(models: dict[str, ModelMetrics], common: list[str]) -> dict[str, pd.DataFrame]:
+def panels(
+    tables: dict[str, pd.DataFrame], in_common: dict[str, pd.DataFrame], common: list[str]
+) -> dict[str, pd.DataFrame]:
     """What the figure shows: the means over each model's own attributes, and over those of all.
 
     The latter only where the models do not have the same attributes.
     """
-    own = {name: int(model.included.sum()) for name, model in models.items()}
-    title = "Mean over each model's attributes (their number)"
-    shown = {title: {f"{name} ({own[name]})": model for name, model in models.items()}}
+    own = {name: means(table)["attributes"] for name, table in tables.items()}
     if len(set(own.values())) == 1:
-        shown = {f"Mean over {own[MAJORITY]} attributes": models}
-    elif common:
-        title = common[0] if len(common) == 1 else f"Mean over {len(common)} attributes"
-        shown[title] = {name: model.only(common) for name, model in models.items()}
+        shown = {f"Mean over {own[MAJORITY]} attributes": tables}
+    else:
+        title = "Mean over each model's attributes (their number)"
+        shown = {title: {f"{name} ({own[name]})": table for name, table in tables.items()}}
+        if common:
+            title = common[0] if len(common) == 1 else f"Mean over {len(common)} attributes"
+            shown[title] = in_common
     return {
         title: pd.concat(
-            [
-                comparison.summarise_means(model).assign(model=name)
-                for name, model in of_title.items()
-            ]
+            [of[of["attribute"] == MEAN].assign(model=name) for name, of in of_title.items()]
         )
         for title, of_title in shown.items()
     }
@@ -191,6 +190,9 @@ def panels(models: dict[str, ModelMetrics], common: list[str]) -> dict[str, pd.D
 def compare_pairs(args: argparse.Namespace) -> None:
     """Write the table, the summary with its sentences, and the figure of ``pairs``."""
     trained = seeds_by_share(args.runs, args.pair)
+    own_shares = dict.fromkeys(trained, 1.0) | dict(args.own_shares)
+    if other := sorted(own_shares.keys() - trained.keys()):
+        raise UserError(f"--own-share names {other[0]}, of which there is no --run: give its runs.")
     predictions = comparison.read_runs([run.predictions for run in args.runs])
     of_key = {run.key: found for run, found in zip(args.runs, predictions, strict=True)}
     models = {
@@ -198,27 +200,21 @@ def compare_pairs(args: argparse.Namespace) -> None:
         for model in sorted({name for names in args.pair for name in names})
         for share, seeds in trained[model].items()
     }
-    faces = about(predictions)
-    own_shares = dict.fromkeys(trained, 1.0) | dict(args.own_shares)
-    if other := sorted(own_shares.keys() - trained.keys()):
-        raise UserError(f"--own-share names {other[0]}, of which there is no --run: give its runs.")
-    maps = mean_maps(args.runs, {key: found.weights for key, found in of_key.items()})
-    compared, tables, differences = [], [], {}
+    faces, maps = about(predictions), mean_maps(args.runs, predictions)
+    compared, tables = [], {}
+    differences: dict[tuple[str, str], dict[float, pd.DataFrame]] = {}
     for one, other in args.pair:
-        of_pair = {
-            share: comparison.summarise(
-                comparison.difference(models[one, share], models[other, share])
-            )
-            for share in trained[one]
-        }
-        differences[one, other] = of_pair
+        of_pair = differences[one, other] = {}
+        for share in trained[one]:
+            two = models[one, share], models[other, share]
+            of_pair[share] = comparison.summarise(comparison.difference(*two))
+            tables[one, other, share] = pair_table(two, of_pair[share])
+        own = own_shares[one], own_shares[other]
         compared.append(
             {
                 "model": one,
                 "minus": other,
-                "says": comparison.in_words(
-                    (one, other), of_pair, (own_shares[one], own_shares[other]), faces
-                ),
+                "says": comparison.in_words((one, other), of_pair, own, faces),
                 "differences": {f"{share:g}": means(table) for share, table in of_pair.items()},
                 "maps": {
                     f"{share:g}": {name: maps.get((name, share)) for name in (one, other)}
@@ -226,7 +222,6 @@ def compare_pairs(args: argparse.Namespace) -> None:
                 },
             }
         )
-        tables += [pair_table((one, other), share, models, of_pair[share]) for share in of_pair]
     summary = {
         "judged": faces,
         "pairs": compared,
@@ -237,7 +232,7 @@ def compare_pairs(args: argparse.Namespace) -> None:
         },
     }
     print(as_text(summary))
-    write_table(args.out_table, led_by(pd.concat(tables), "model", "minus", "share"))
+    write_table(args.out_table, with_keys(tables, ["model", "minus", "share"]))
     figures.pairs(differences, own_shares, faces, args.out_figure)
     write_json(args.out_json, summary)
 
@@ -267,7 +262,7 @@ def seeds_by_share(
 
 
 def mean_maps(
-    runs: list[Run], weights: dict[tuple[str, float, int], str]
+    runs: list[Run], predictions: list[Predictions]
 ) -> dict[tuple[str, float], dict[str, float]]:
     """How well each model's maps agree with the test masks: means over attributes and seeds.
 
@@ -275,32 +270,21 @@ def mean_maps(
     evaluated without masks has no entry.
     """
     found: dict[tuple[str, float], list[dict[str, float]]] = {}
-    for run in runs:
-        metrics = read_metrics(run.metrics, weights[run.key])
+    for run, of_run in zip(runs, predictions, strict=True):
+        metrics = read_metrics(run.metrics, of_run.weights)
         maps = metrics.get("masks") or metrics.get("class_activation") or {}
         if "test" in maps:
             found.setdefault(run.key[:2], []).append(maps["test"]["mean"])
     tables = {key: pd.DataFrame(of_seeds, dtype=float) for key, of_seeds in found.items()}
-    return {
-        key: {str(name): round(value, 6) for name, value in table.mean().dropna().items()}
-        for key, table in tables.items()
-    }
+    return {key: for_json(table.mean().dropna().to_dict()) for key, table in tables.items()}
 
 
-def pair_table(
-    names: tuple[str, str],
-    share: float,
-    models: dict[tuple[str, float], ModelMetrics],
-    difference: pd.DataFrame,
-) -> pd.DataFrame:
-    """The differences of a pair at one share, with the value of each of the two models."""
+def pair_table(two: tuple[ModelMetrics, ModelMetrics], difference: pd.DataFrame) -> pd.DataFrame:
+    """The differences of two models, with the values of each in the attributes of both."""
     common = difference["attribute"][difference["attribute"] != MEAN].unique().tolist()
-    values = [
-        comparison.summarise(models[name, share].only(common))["value"].to_numpy() for name in names
-    ]
-    return difference.rename(columns={"value": "difference"}).assign(
-        model=names[0], minus=names[1], share=share, model_value=values[0], minus_value=values[1]
-    )
+    model, minus = (comparison.summarise(one.only(common))["value"] for one in two)
+    renamed = difference.rename(columns={"value": "difference"})
+    return renamed.assign(model_value=model, minus_value=minus)
 
 
 def evaluate(runs: list[Predictions], args: argparse.Namespace) -> ModelMetrics:
@@ -326,21 +310,13 @@ def about(runs: list[Predictions]) -> dict[str, Any]:
 def means(table: pd.DataFrame) -> dict[str, Any]:
     """The rows of the mean as ``{seeds, attributes, metric: {value, low, high}}``."""
     rows = table[table["attribute"] == MEAN].set_index("metric")
-    values: dict[str, Any] = {
-        "seeds": int(rows["seeds"].iloc[0]),
-        "attributes": int(rows["attributes"].iloc[0]),
-    }
-    for metric, row in rows.iterrows():
-        values[str(metric)] = {
-            name: round(float(row[name]), 6) if pd.notna(row[name]) else None
-            for name in ("value", "low", "high")
-        }
-    return values
+    counts = {name: int(rows[name].iloc[0]) for name in ("seeds", "attributes")}
+    return counts | for_json(rows[["value", "low", "high"]].to_dict("index"))
 
 
-def led_by(table: pd.DataFrame, *first: str) -> pd.DataFrame:
-    """The same table with the columns ``first`` first."""
-    return table[[*first, *(column for column in table.columns if column not in first)]]
+def with_keys(tables: dict[Any, pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The rows of all ``tables``, in whose first ``columns`` is the key of each."""
+    return pd.concat(tables, names=columns).reset_index(columns)
 
 
 if __name__ == "__main__":

@@ -26,29 +26,30 @@ MEAN = "mean"  # the row of the mean over attributes
 class ModelMetrics:
     """Metrics of a model's S runs (seeds) on the same test faces, for its A ``attributes``.
 
-    ``estimates`` (S, A) and ``resampled`` (S, D, A) have each of ``COMPARED``; ``included`` (A,)
-    says which attributes are in means; ``clusters`` people or images were resampled.
+    ``estimates`` (M, S, A) and ``resampled`` (M, S, D, A) have the M metrics of ``COMPARED``;
+    ``included`` (A,) says which attributes are in means; ``clusters`` people or images were
+    resampled.
     """
 
     attributes: list[str]
     included: np.ndarray
     clusters: int
-    estimates: dict[str, np.ndarray]
-    resampled: dict[str, np.ndarray]
+    estimates: np.ndarray
+    resampled: np.ndarray
 
     @property
     def seeds(self) -> int:
-        return len(self.estimates[COMPARED[0]])
+        return self.estimates.shape[1]
 
     def only(self, attributes: list[str]) -> "ModelMetrics":
         """The same for some of the attributes, in their order."""
         at = [self.attributes.index(name) for name in attributes]
-        return ModelMetrics(
-            attributes,
-            self.included[at],
-            self.clusters,
-            {name: values[:, at] for name, values in self.estimates.items()},
-            {name: resampled[:, :, at] for name, resampled in self.resampled.items()},
+        return replace(
+            self,
+            attributes=attributes,
+            included=self.included[at],
+            estimates=self.estimates[..., at],
+            resampled=self.resampled[..., at],
         )
 
 
@@ -92,17 +93,17 @@ def evaluate(
             "two runs of one model have the same weights, so they are one training: give each of"
             " its seeds once."
         )
-    values, resampled = [], []
-    for run in runs:
-        sample = Sample(labels, run.logits, run.thresholds, clusters)
-        values.append(metrics.measure(labels, run.logits, run.thresholds))
-        resampled.append(bootstrap.resample(sample, resamples, seed, threads))
+    given = [(labels, run.logits, run.thresholds) for run in runs]
+    values = [metrics.measure(*of_run) for of_run in given]
+    resampled = [
+        bootstrap.resample(Sample(*of_run, clusters), resamples, seed, threads) for of_run in given
+    ]
     return ModelMetrics(
         attributes=runs[0].attributes,
         included=enough_faces(labels, min_class),
         clusters=int(clusters.max()) + 1,
-        estimates={name: np.stack([run[name] for run in values]) for name in COMPARED},
-        resampled={name: np.stack([run[name] for run in resampled]) for name in COMPARED},
+        estimates=np.array([[run[name] for run in values] for name in COMPARED]),
+        resampled=np.array([[run[name] for run in resampled] for name in COMPARED]),
     )
 
 
@@ -127,8 +128,8 @@ def difference(one: ModelMetrics, other: ModelMetrics) -> ModelMetrics:
         )
     return replace(
         one,
-        estimates={name: one.estimates[name] - other.estimates[name] for name in COMPARED},
-        resampled={name: one.resampled[name] - other.resampled[name] for name in COMPARED},
+        estimates=one.estimates - other.estimates,
+        resampled=one.resampled - other.resampled,
     )
 
 
@@ -141,36 +142,27 @@ def summarise(model: ModelMetrics) -> pd.DataFrame:
     """
     tables = []
     kept = model.included
-    for name in COMPARED:
-        values, resampled = model.estimates[name], model.resampled[name]
-        means = [bootstrap.mean_over_attributes(run[:, kept])[:, None] for run in resampled]
-        own = values[:, kept].mean(axis=1, keepdims=True) if kept.any() else values[:, :1] * np.nan
-        value, low, high = over_seeds(
-            np.hstack([own, values]),
-            np.concatenate([np.stack(means), resampled], 2),
-            model.clusters,
-        )
-        tables.append(
-            pd.DataFrame(
-                {
-                    "attribute": [MEAN, *model.attributes],
-                    "counted": [True, *kept.tolist()],
-                    "metric": name,
-                    "value": value,
-                    "low": low,
-                    "high": high,
-                    "attributes": [int(kept.sum())] + [1] * len(kept),
-                    "seeds": len(values),
-                }
-            )
-        )
+    estimates, resampled = (_with_mean(of, kept) for of in (model.estimates, model.resampled))
+    for metric, of_runs, of_resamples in zip(COMPARED, estimates, resampled, strict=True):
+        value, low, high = over_seeds(of_runs, of_resamples, model.clusters)
+        columns = {
+            "attribute": [MEAN, *model.attributes],
+            "counted": [True, *kept.tolist()],
+            "metric": metric,
+            "value": value,
+            "low": low,
+            "high": high,
+            "attributes": [int(kept.sum())] + [1] * len(kept),
+            "seeds": model.seeds,
+        }
+        tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
-def summarise_means(model: ModelMetrics) -> pd.DataFrame:
-    """The rows of ``summarise`` of the mean over attributes."""
-    table = summarise(model)
-    return table[table["attribute"] == MEAN]
+def _with_mean(values: np.ndarray, included: np.ndarray) -> np.ndarray:
+    """The mean over the ``included`` attributes before ``values`` (…, A) themselves: (…, 1 + A)."""
+    mean = bootstrap.mean_over_attributes(values[..., included])
+    return np.concatenate([mean[..., None], values], axis=-1)
 
 
 def over_seeds(
