@@ -8,9 +8,9 @@ each photograph: where its points came from, and the matrix (row by row) that ma
 aligned image, or the reason why it was not aligned.
 """
 
+import argparse
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,12 @@ import numpy as np
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources.text import read_numbers
-from pipeline.core.faces.sources.trees import FolderTree, may_be_image
+from pipeline.core.faces.sources.trees import open_photographs
 from pipeline.core.files import csv_rows, replacing, written
 from pipeline.core.geometry import HEIGHT, WIDTH
+from pipeline.core.landmarks.detectors import Detector
 from pipeline.core.landmarks.given_points import require_convention
-from pipeline.core.landmarks.photographs import (
-    Aligned,
-    align_photograph,
-    open_detectors,
-)
+from pipeline.core.landmarks.photographs import Aligned, align_photograph, open_detectors
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +32,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = stage.parser(__doc__)
     parser.add_argument("--photographs", type=Path, required=True, help="folder of JPEGs and PNGs")
     parser.add_argument("--out", type=Path, required=True, help="folder to write, aligned JPEGs")
-    parser.add_argument(
-        "--table", type=Path, required=True, help="CSV to write, a row a photograph"
-    )
+    parser.add_argument("--table", type=Path, required=True, help="CSV to write, a row for each")
     parser.add_argument("--points", type=Path, help="list of five points of each photograph")
     parser.add_argument("--boxes", type=Path, help="list of the box of the face in each photograph")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        help="MediaPipe's face_landmarker.task, for photographs without points",
-    )
+    parser.add_argument("--model", type=Path, help="MediaPipe's, for photographs without points")
     parser.add_argument(
         "--detect-unfit",
         action="store_true",
@@ -54,42 +45,25 @@ def main(argv: list[str] | None = None) -> None:
         "--size", type=int, nargs=2, default=(HEIGHT, WIDTH), metavar=("HEIGHT", "WIDTH")
     )
     args = parser.parse_args(argv)
-    with stage.running(args.log), open_detectors(args.model) as found:
-        points = read_numbers(args.points, (5, 2)) if args.points else {}
-        boxes = read_numbers(args.boxes, (4,)) if args.boxes else {}
-        require_convention(np.array(list(points.values())).reshape(-1, 5, 2))
-        size = tuple(args.size)
-        align = partial(
-            align_photograph, size=size, detectors=found, detect_unfit=args.detect_unfit
-        )
-        align_folder(args.photographs, args.out, args.table, points, boxes, align)
+    with stage.running(args.log), open_detectors(args.model) as detectors:
+        align(args, detectors)
 
 
-def align_folder(
-    photographs: Path,
-    out: Path,
-    table: Path,
-    points: dict[str, np.ndarray],
-    boxes: dict[str, np.ndarray],
-    align: Callable[[bytes | str, np.ndarray | None, np.ndarray | None], Aligned | str],
-) -> None:
-    """Align every photograph of a folder; the table has a row for each, aligned or not.
-
-    By image name, ``points`` holds (5, 2) x and y of the five points and ``boxes`` (4,) left, top,
-    width and height, in pixels. ``align`` takes an encoded photograph, its points and its box.
-    """
-    if not photographs.is_dir():
-        raise UserError(f"--photographs {photographs} is not a folder; name one with photographs.")
-    out, table = out.resolve(), table.resolve()
+def align(args: argparse.Namespace, detectors: Sequence[Detector]) -> None:
+    """Align every photograph of a folder; the table has a row for each, aligned or not."""
+    points = read_numbers(args.points, (5, 2)) if args.points else {}
+    boxes = read_numbers(args.boxes, (4,)) if args.boxes else {}
+    require_convention(np.array(list(points.values())).reshape(-1, 5, 2))
+    out, table = args.out.resolve(), args.table.resolve()
     require_free(out, table)
-    images = FolderTree(photographs)
-    names = sorted(name for name in images.names if may_be_image(name))
+    images, names = open_photographs(args.photographs)
     header = ["image_name", "points", *(f"m_{i}" for i in range(6)), "reason"]
     # The folder comes last: until it is there, the same command may be run again.
     with replacing(out) as folder, csv_rows(table, header) as write_row:
         folder.mkdir()
         for name in stage.progress(names, len(names), "aligning", "photograph"):
-            aligned = align(images.read(name), points.get(name), boxes.get(name))
+            given = images.read(name), points.get(name), boxes.get(name)
+            aligned = align_photograph(*given, tuple(args.size), detectors, args.detect_unfit)
             if isinstance(aligned, Aligned):
                 aligned = write_new(aligned, folder, name)
             if isinstance(aligned, str):

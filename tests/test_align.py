@@ -274,6 +274,14 @@ def test_no_existing_file_is_overwritten(photographs, tmp_path, monkeypatch, out
     assert not (tmp_path / "aligned").exists()
 
 
+def test_a_folder_without_a_photograph_ends_in_one_sentence(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/points.txt").write_text("no photograph")
+    with pytest.raises(SystemExit, match="in holds no image: put JPEGs or PNGs there"):
+        align_all(tmp_path / "in", tmp_path / "out", tmp_path / "out.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
 def test_a_name_that_is_no_utf8_has_its_row(tmp_path):
     (tmp_path / "in").mkdir()
     name = os.fsdecode(b"caf\xe9.jpg")
