@@ -57,17 +57,13 @@ def _png_header(structure: png.Structure) -> Header:
     return Header(width, height, mode, orientation(structure.exif), structure)
 
 
-def decode(encoded: bytes | memoryview) -> np.ndarray:
+def decode(encoded: bytes | memoryview, header: Header | None = None) -> np.ndarray:
     """Decode a JPEG or PNG to (H, W, 3) uint8 RGB, turned upright by its EXIF orientation.
 
-    ``ImageError`` if any part of the image is missing or damaged, even where a decoder could
-    repair it.
+    ``header`` is its own, where that was read before. ``ImageError`` if any part of the image is
+    missing or damaged, even where a decoder could repair it.
     """
-    return decode_with_header(encoded, read_header(encoded))
-
-
-def decode_with_header(encoded: bytes | memoryview, header: Header) -> np.ndarray:
-    """``decode``, where the header was read before."""
+    header = header or read_header(encoded)
     if header.width * header.height > LARGEST:
         raise ImageError(f"is {header.width}×{header.height} pixels, more than {LARGEST:,}")
     try:

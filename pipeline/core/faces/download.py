@@ -35,7 +35,12 @@ def download(url: str, path: Path, digest: str = "any", attempts: int = 6, wait:
     try:
         obtain(url, path, digest, attempts, wait)
     except UnobtainableError as reason:
-        raise UserError(_failure(url, path, digest, str(reason))) from None
+        hash_of_file = "" if digest == "any" else f" ({_kind(digest)} {digest})"
+        raise UserError(
+            f"{path.name} could not be fetched from {url}: {reason}. Get it in another way"
+            f"{hash_of_file} and place it at {path}, or name a mirror in the data set's urls:"
+            f" {{{path.name}: ...}}."
+        ) from None
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or error}); free some space there, or have"
@@ -94,11 +99,10 @@ def wrong_hash(path: Path, expected: str) -> str | None:
     if expected == "any":
         return None
     try:
-        stream = path.open("rb")
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, _kind(expected)).hexdigest()
     except OSError as error:
         raise UserError(f"{path} cannot be read to compare its hash: {error.strerror}.") from None
-    with stream:
-        found = hashlib.file_digest(stream, _kind(expected)).hexdigest()
     return found if found != expected.lower() else None
 
 
@@ -164,12 +168,3 @@ def _fault(unchecked: Path, digest: str) -> str | None:
     if found := wrong_hash(unchecked, digest):
         return f"a file of {unchecked.stat().st_size:,} bytes with the {_kind(digest)} {found} came"
     return None
-
-
-def _failure(url: str, path: Path, digest: str, reason: str) -> str:
-    hash_of_file = "" if digest == "any" else f" ({_kind(digest)} {digest})"
-    return (
-        f"{path.name} could not be fetched from {url}: {reason}. Get it in another way"
-        f"{hash_of_file} and place it at {path}, or name a mirror in the data set's urls:"
-        f" {{{path.name}: ...}}."
-    )

@@ -79,10 +79,9 @@ def _segment(data: bytes, position: int) -> tuple[int, bytes]:
 
 
 def _frame(marker: int, segment: bytes) -> Frame:
-    try:
-        bits, height, width, count = struct.unpack_from(">BHHB", segment)
-    except struct.error:
-        raise ValueError("its frame header is damaged") from None
+    if len(segment) < 6:
+        raise ValueError("its frame header is damaged")
+    bits, height, width, count = struct.unpack_from(">BHHB", segment)
     return Frame(marker, width, height, bits, segment[6 : 6 + 3 * count : 3])
 
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from pipeline.core.faces.store import Faces
 
@@ -23,17 +24,14 @@ OTHER_SPLITS = {
 
 def identities_apart(splits: np.ndarray, identities: np.ndarray) -> list[str]:
     """A warning if people are in more than one split: arrays (N,), unknown people are -1."""
-    known = identities >= 0
-    pairs = np.unique(
-        np.stack([identities[known], np.unique(splits, return_inverse=True)[1][known]]), axis=1
-    )
-    people, found_in = np.unique(pairs[0], return_counts=True)
-    leaked = people[found_in > 1]
+    known = pd.DataFrame({"person": identities, "split": splits})[identities >= 0]
+    splits_of = known.groupby("person")["split"].nunique()
+    leaked = splits_of.index[splits_of > 1]
     if not len(leaked):
         return []
-    test_images = np.isin(identities[known & (splits == "test")], leaked).sum()
+    test_images = (known["person"].isin(leaked) & (known["split"] == "test")).sum()
     return [
-        f"{len(leaked)} of {len(people)} people are in two splits or more (such as person"
+        f"{len(leaked)} of {len(splits_of)} people are in two splits or more (such as person"
         f" {leaked[0]}; {test_images} test images): a model may know faces of the test split"
     ]
 

@@ -1,6 +1,6 @@
 """Verification of encoded images, before any later stage relies on them."""
 
-from pipeline.core.faces.decoding import Header, ImageError, decode_with_header, read_header
+from pipeline.core.faces.decoding import Header, ImageError, decode, read_header
 from pipeline.core.faces.exif import UNCLEAR, UPRIGHT
 from pipeline.core.files import is_formula, written
 
@@ -24,7 +24,7 @@ def find_fault(encoded: bytes, size: tuple[int, int]) -> str | None:
         header = read_header(encoded)
         if fault := _header_fault(header, size):
             return fault
-        decode_with_header(encoded, header)
+        decode(encoded, header)
     except ImageError as error:
         return str(error)
     return None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pipeline.core.faces.decoding import ImageError, decode_with_header, read_header
+from pipeline.core.faces.decoding import ImageError, decode, read_header
 from pipeline.core.faces.sources import Source
 from pipeline.core.geometry import Size, align, five_points
 from pipeline.core.landmarks.detectors import DETECTORS, Detector, find, opened
@@ -85,7 +85,7 @@ def align_photograph(
         return encoded
     try:
         header = read_header(encoded)
-        image, source = decode_with_header(encoded, header), "given"
+        image, source = decode(encoded, header), "given"
     except ImageError as error:
         return str(error)
     upright = image.shape[:2]

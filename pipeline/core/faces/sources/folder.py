@@ -33,6 +33,7 @@ POINTS = [
     for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
     for axis in "xy"
 ]
+OPTIONAL = {"split": "test", "identity": "-1"}  # and what stands for a column that is missing
 TERMS = """The faces come from the user's own folder: their terms are those of whoever made them.
 """
 
@@ -111,6 +112,7 @@ def to_labels(
     attributes = AttributeSet.of(entry, unfold)
     yes_or_no = [name for name in entry or attributes.names if name not in unfold]
     _require_columns(path, table.columns.tolist(), [*yes_or_no, *unfold], attributes == CELEBA)
+    table = table.assign(**{name: of for name, of in OPTIONAL.items() if name not in table})
     names = [normalized_label(name) for name in table["image_name"]]
     require_unique(path, names)
     labels = _yes_or_no(path, table, yes_or_no)
@@ -131,7 +133,7 @@ def _require_columns(path: Path, columns: list[str], attributes: list[str], cele
     """``UserError`` unless a table has the attributes, and no column that is not known."""
     required = ["image_name", *attributes]
     missing = [column for column in required if column not in columns]
-    others = [c for c in columns if c not in {*required, "split", "identity", *BOX, *POINTS}]
+    others = [c for c in columns if c not in {*required, *OPTIONAL, *BOX, *POINTS}]
     if missing:
         hint = f"expected image_name and {', '.join(sorted(attributes))}."
         if celeba:
@@ -190,16 +192,12 @@ def _unfolded(path: Path, cells: pd.Series, values: list[str]) -> dict[str, np.n
 
 
 def _splits(path: Path, table: pd.DataFrame) -> np.ndarray:
-    if "split" not in table:
-        return np.full(len(table), SPLITS.index("test"))
     if wrong := sorted(set(table["split"]) - set(SPLITS)):
         raise UserError(f"{path} has the split {wrong[0]!r}; expected train, valid or test.")
     return table["split"].map(SPLITS.index).to_numpy(dtype=np.int64)
 
 
 def _identities(path: Path, table: pd.DataFrame) -> np.ndarray:
-    if "identity" not in table:
-        return np.full(len(table), -1, dtype=np.int64)
     number = table["identity"].str.fullmatch(r"-?\d{1,18}")
     if not number.all():
         line = int(np.flatnonzero(~number.to_numpy())[0]) + 2

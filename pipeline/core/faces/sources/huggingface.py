@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from pipeline.core.faces.download import require_hash, wrong_hash
 from pipeline.core.faces.sources.celeba import TERMS
 from pipeline.core.faces.sources.labels import Labels
 from pipeline.core.faces.sources.layout import required_root
-from pipeline.core.faces.sources.parquet import find_parquet, read_images, read_table
+from pipeline.core.faces.sources.parquet import find_parquet, read_images, read_labels
 from pipeline.core.faces.sources.text import require_unique
 from pipeline.core.faces.sources.trees import normalized
 from pipeline.core.faces.store import SPLITS
@@ -41,17 +42,12 @@ class HuggingFace:
 
     def __init__(self, files: list[tuple[Path, int]], attributes: AttributeSet) -> None:
         self.files = [path for path, _ in files]
-        tables = [read_table(path, attributes.names) for path in self.files]
-        self.starts = np.cumsum([0] + [len(table) for table in tables])
+        contents = [read_labels(path, attributes.names) for path in self.files]
+        paths, people, labels = zip(*contents, strict=True)
+        self.starts = np.cumsum([0, *map(len, paths)])
         splits = np.repeat([split for _, split in files], np.diff(self.starts))
-        names = [name for table in tables for name in table["path"].to_pylist()]
-        labels = [[table[name].to_numpy() for name in attributes.names] for table in tables]
-        self.labels = Labels(
-            names_of(names, splits),
-            splits,
-            np.concatenate([np.stack(columns, axis=1) for columns in labels]),
-            np.concatenate([table["celeb_id"].to_numpy() for table in tables]),
-        )
+        names = names_of([*chain(*paths)], splits)
+        self.labels = Labels(names, splits, np.concatenate(labels), np.concatenate(people))
         require_unique(self.files[0].parent, self.labels.names)
         self.unmatched: list[tuple[str, str]] = []
 

@@ -81,22 +81,22 @@ def _two_sets(path: Path, other: Path) -> UserError:
     )
 
 
-def read_table(path: Path, names: Sequence[str]) -> pa.Table:
-    """All but the images of a Parquet file: ``path`` (None where unknown), ``celeb_id`` int64 (-1
-    where unknown) and the attributes ``names``; ``UserError`` if a column is missing or of another
-    type.
+def read_labels(
+    path: Path, names: Sequence[str]
+) -> tuple[list[str | None], np.ndarray, np.ndarray]:
+    """All but the images of a Parquet file: N paths, or None; people (N,) int64, -1 where
+    unknown; labels (N, A) bool of the attributes ``names``. ``UserError`` if a column is missing
+    or of another type.
     """
     try:
         with pq.ParquetFile(path) as file:
-            table, fields = _read_columns(path, file, names), file.schema_arrow.names
+            table = _read_columns(path, file, names)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
-    rows = len(table)
-    paths = table["path"] if "path" in table.schema.names else pa.nulls(rows, pa.string())
-    people = _people(path, table["celeb_id"]) if "celeb_id" in fields else np.full(rows, -1)
-    labels = _labels(path, table, names)
-    columns = {name: labels[:, a] for a, name in enumerate(names)}
-    return pa.table({"path": paths, "celeb_id": people, **columns})
+    found, rows = table.schema.names, len(table)
+    paths = table["path"].to_pylist() if "path" in found else [None] * rows
+    people = _people(path, table["celeb_id"]) if "celeb_id" in found else np.full(rows, -1)
+    return paths, people, _labels(path, table, names)
 
 
 def _read_columns(path: Path, file: pq.ParquetFile, attributes: Sequence[str]) -> pa.Table:
