@@ -56,32 +56,28 @@ def obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> Non
     downloaded or is not the expected one; another ``OSError`` if the disk is full; ``UserError`` if
     another process is downloading it.
     """
-    with alone(path):
-        _obtain(url, path, digest, attempts, wait)
-
-
-def _obtain(url: str, path: Path, digest: str, attempts: int, wait: float) -> None:
     unchecked = path.with_name(f".{path.name}.unchecked")
     log.info("fetching %s from %s", path.name, url)
-    for attempt in range(1, attempts + 1):
-        try:
-            _fetch(url, unchecked)
-            break
-        except FileURLRetrievalError as error:  # a DownloadError that a retry does not mend
-            log.info("%s: %s", url, error)
-            raise UnobtainableError(
-                "Google Drive gave an HTML page in place of the file (often its quota)"
-            ) from None
-        except (DownloadError, requests.RequestException) as error:
-            log.info("attempt %d of %d for %s: %s", attempt, attempts, url, error)
-            if attempt == attempts or not _is_transient(error):
-                raise UnobtainableError(_reason(error)) from None
-        time.sleep(wait * 2 ** (attempt - 1))
-    if fault := _fault(unchecked, digest):
-        unchecked.unlink()
-        raise UnobtainableError(fault)
-    flush(unchecked)
-    unchecked.replace(path)
+    with alone(path):
+        for attempt in range(1, attempts + 1):
+            try:
+                _fetch(url, unchecked)
+                break
+            except FileURLRetrievalError as error:  # a DownloadError that a retry does not mend
+                log.info("%s: %s", url, error)
+                raise UnobtainableError(
+                    "Google Drive gave an HTML page in place of the file (often its quota)"
+                ) from None
+            except (DownloadError, requests.RequestException) as error:
+                log.info("attempt %d of %d for %s: %s", attempt, attempts, url, error)
+                if attempt == attempts or not _is_transient(error):
+                    raise UnobtainableError(_reason(error)) from None
+            time.sleep(wait * 2 ** (attempt - 1))
+        if fault := _fault(unchecked, digest):
+            unchecked.unlink()
+            raise UnobtainableError(fault)
+        flush(unchecked)
+        unchecked.replace(path)
 
 
 def require_hash(path: Path, expected: str) -> None:

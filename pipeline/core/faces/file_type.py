@@ -19,6 +19,5 @@ def describe_file(path: Path) -> str:
 
 
 def is_html(head: bytes) -> bool:
-    return (
-        head.lstrip(b"\xef\xbb\xbf \r\n\t")[:15].lower().startswith((b"<!doctype html", b"<html"))
-    )
+    first = head.lstrip(b"\xef\xbb\xbf \r\n\t")[:15].lower()
+    return first.startswith((b"<!doctype html", b"<html"))

@@ -144,7 +144,10 @@ def test_a_face_of_celebamask_hq_is_in_the_split_that_it_has_in_celeba(celebamas
     found = by_name(got)
     assert [found[f"{i}.jpg"][1] for i in range(3)] == ["train", "test", "valid"]
     assert np.array_equal([found[f"{i}.jpg"][0] for i in range(3)], celebamask)
-    (tmp_path / "in/CelebA-HQ-to-CelebA-mapping.txt").unlink()
+    mapping = tmp_path / "in/CelebA-HQ-to-CelebA-mapping.txt"
+    mapping.write_text(mapping.read_text() + "0   7   000008.jpg\n")
+    assert f"{mapping} has two rows for 0" in refusal(tmp_path, source="celebamask_hq")
+    mapping.unlink()
     assert "has no CelebA-HQ-to-CelebA-mapping.txt" in refusal(tmp_path, source="celebamask_hq")
 
 

@@ -20,13 +20,7 @@ from pipeline.core.faces.download import download, require_hash
 from pipeline.core.faces.sources.images import LabelledImages
 from pipeline.core.faces.sources.labels import Labels
 from pipeline.core.faces.sources.layout import Layout, required_root
-from pipeline.core.faces.sources.text import (
-    read_numbers,
-    read_table,
-    require_count,
-    require_same_names,
-    require_unique,
-)
+from pipeline.core.faces.sources.text import read_numbers, read_table, require_same_names
 
 log = logging.getLogger(__name__)
 
@@ -99,11 +93,8 @@ def open_celeba(settings: dict[str, Any]) -> LabelledImages:
 
 def find(layouts: Sequence[Layout], file: str) -> Path | None:
     """A file in any of its forms: in the root, else among the downloads."""
-    for names in FORMS[file]:
-        for layout in layouts:
-            if found := layout.find(names):
-                return found
-    return None
+    found = (layout.find(names) for names in FORMS[file] for layout in layouts)
+    return next(filter(None, found), None)
 
 
 def find_files(layouts: Sequence[Layout], settings: dict[str, Any]) -> dict[str, Path]:
@@ -168,9 +159,7 @@ def open_synthetic(settings: dict[str, Any]) -> LabelledImages:
     """The faces drawn by ``pipeline.synthesize``."""
     drawn, attributes = settings["drawn"], AttributeSet.of(settings["attributes"])
     if drawn is None:
-        raise UserError(
-            "source: synthetic needs the folder of the drawn faces; give it as --drawn."
-        )
+        raise UserError("source: synthetic needs the drawn faces; give their folder as --drawn.")
     labels = read_labels(drawn / LABELS, drawn / PARTITION, drawn / IDENTITY, attributes)
     return LabelledImages(drawn / ALIGNED, labels, TERMS_SYNTHETIC)
 
@@ -223,9 +212,7 @@ def read_attributes(path: Path, attributes: AttributeSet) -> tuple[list[str], np
                 " -1; put the official file there."
             )
         values[i] = [cell == "1" for cell in cells]
-    require_count(path, table)
-    require_unique(path, table.names)
-    return table.names, values[:, columns]
+    return [name for name, *_ in table.rows], values[:, columns]
 
 
 def read_column(path: Path, names: list[str], labels: Path, expected: str) -> np.ndarray:
@@ -234,7 +221,6 @@ def read_column(path: Path, names: list[str], labels: Path, expected: str) -> np
     for _, cells, line in table.rows:
         if len(cells) != 1 or not re.fullmatch(r"-?\d{1,18}", cells[0]):
             raise UserError(f"{path}, line {line}: expected an image name and {expected}.")
-    require_unique(path, table.names)
     values = {name: int(cells[0]) for name, cells, _ in table.rows}
     require_same_names(path, values, labels, names)
     return np.array([values[name] for name in names], dtype=np.int64)

@@ -42,10 +42,7 @@ def open_folder(settings: dict[str, Any]) -> LabelledImages:
     """The faces below ``settings["root"]``: ``labels.csv`` and ``images`` (a folder, or a zip)."""
     root = required_root(settings["root"], f"{LABELS} and {IMAGES}/")
     layout = Layout(root, {LABELS, IMAGES, f"{IMAGES}.zip"})
-    images, table = layout.find([IMAGES, f"{IMAGES}.zip"]), layout.find([LABELS])
-    if images is None:
-        raise UserError(f"{root} has no {IMAGES} folder and no {IMAGES}.zip; put the images there.")
-    path = table or root / LABELS
+    images, path = layout.require(IMAGES, f"{IMAGES}.zip"), layout.require(LABELS)
     labels = to_labels(path, read_cells(path), settings["attributes"], settings["unfold"])
     return LabelledImages(images, labels, TERMS)
 

@@ -64,7 +64,7 @@ class Layout:
         """``find``; ``UserError`` if there is none."""
         if (found := self.find(names)) is None:
             hint = self.archive_hint(names[0].split(".")[0])
-            raise UserError(f"{self.root} has no {names[0]}; put it there{hint}.")
+            raise UserError(f"{self.root} has no {' or '.join(names)}; put it there{hint}.")
         return found
 
     def archive_hint(self, stem: str) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.core.faces.file_type import is_html
+from pipeline.core.faces.file_type import describe_file, is_html
 from pipeline.core.faces.sources.trees import normalized_label
 
 SEPARATORS = (",", ";", "\t")
@@ -24,10 +24,6 @@ class Table(NamedTuple):
     rows: list[tuple[str, list[str], int]]
     announced: int | None
 
-    @property
-    def names(self) -> list[str]:
-        return [name for name, *_ in self.rows]
-
 
 def read_text(path: Path) -> str:
     """A text file in UTF-8, or UTF-16 as Windows writes it; ``UserError`` if it is not one."""
@@ -36,10 +32,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     if is_html(content[:512]):
-        raise UserError(
-            f"{path} is an HTML page of {len(content):,} bytes, as servers send in place of a"
-            " file; put the file itself there."
-        )
+        raise UserError(f"{path} is {describe_file(path)}; put the file itself there.")
     utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         return content.decode("utf-16" if utf16 else "utf-8-sig")
@@ -50,15 +43,15 @@ def read_text(path: Path) -> str:
 def separator_of(text: str) -> str | None:
     """The separator of a table by its last line; None if words are separated by spaces."""
     last = text.rstrip("\r\n,; \t").rsplit("\n", 1)[-1]
-    counts = {separator: last.count(separator) for separator in SEPARATORS}
-    best = max(SEPARATORS, key=lambda separator: counts[separator])
-    return best if counts[best] else None
+    best = max(SEPARATORS, key=last.count)
+    return best if best in last else None
 
 
 def read_table(path: Path) -> Table:
     """A list in CelebA's form (a count, column names, rows), without either, or as CSV.
 
     Cells are separated by spaces, tabs, commas or semicolons. Names of images are normalized.
+    ``UserError`` if an image has two rows, or if there are not as many as announced.
     """
     text = read_text(path)
     separator = separator_of(text)
@@ -76,6 +69,12 @@ def read_table(path: Path) -> Table:
         if cells and len(header) == len(cells[0][0]):  # CSV names the column of names, too
             header = header[1:]
     rows = [(normalized_label(words[0]), words[1:], n) for words, n in cells]
+    if announced not in (None, len(rows)):
+        raise UserError(
+            f"{path} announces {announced} images in line 1 and has {len(rows)} rows; it is"
+            " truncated or was changed: put the complete file there."
+        )
+    require_unique(path, [name for name, *_ in rows])
     return Table(header, rows, announced)
 
 
@@ -106,17 +105,7 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         except ValueError:
             count = np.prod(shape)
             raise UserError(f"{path}, line {line}: expected a name and {count} numbers.") from None
-    require_count(path, table)
-    require_unique(path, table.names)
     return values
-
-
-def require_count(path: Path, table: Table) -> None:
-    if table.announced is not None and len(table.rows) != table.announced:
-        raise UserError(
-            f"{path} announces {table.announced} images in line 1 and has {len(table.rows)} rows;"
-            " it is truncated or was changed: put the complete file there."
-        )
 
 
 def require_unique(path: Path, names: list[str]) -> None:
