@@ -106,49 +106,6 @@ class AttributeSet:
         return {name: list(of) for name, of in zip(self.names, self.regions, strict=True)}
 
 
-ATTRIBUTES: tuple[str, ...] = (
-    "5_o_Clock_Shadow",
-    "Arched_Eyebrows",
-    "Attractive",
-    "Bags_Under_Eyes",
-    "Bald",
-    "Bangs",
-    "Big_Lips",
-    "Big_Nose",
-    "Black_Hair",
-    "Blond_Hair",
-    "Blurry",
-    "Brown_Hair",
-    "Bushy_Eyebrows",
-    "Chubby",
-    "Double_Chin",
-    "Eyeglasses",
-    "Goatee",
-    "Gray_Hair",
-    "Heavy_Makeup",
-    "High_Cheekbones",
-    "Male",
-    "Mouth_Slightly_Open",
-    "Mustache",
-    "Narrow_Eyes",
-    "No_Beard",
-    "Oval_Face",
-    "Pale_Skin",
-    "Pointy_Nose",
-    "Receding_Hairline",
-    "Rosy_Cheeks",
-    "Sideburns",
-    "Smiling",
-    "Straight_Hair",
-    "Wavy_Hair",
-    "Wearing_Earrings",
-    "Wearing_Hat",
-    "Wearing_Lipstick",
-    "Wearing_Necklace",
-    "Wearing_Necktie",
-    "Young",
-)
-
 _CHEEKS = ("left_cheek", "right_cheek")
 _EYES = ("left_eye", "right_eye")
 _EYEBROWS = ("left_eyebrow", "right_eyebrow")
@@ -179,4 +136,5 @@ _CELEBA_REGIONS: dict[str, tuple[str, ...]] = {
     "Heavy_Makeup": (*_CHEEKS, "mouth", *_EYES, *_EYEBROWS),
 }
 
-CELEBA = AttributeSet(ATTRIBUTES, tuple(_CELEBA_REGIONS[name] for name in ATTRIBUTES))
+CELEBA = AttributeSet.of(_CELEBA_REGIONS)
+ATTRIBUTES = CELEBA.names

@@ -196,9 +196,19 @@ def test_masks_follow_the_table_that_is_given():
         assert np.array_equal(mask, sum(bits >> r & table[k, r] for r in range(14)) > 0)
 
 
+def test_the_attributes_are_those_of_celebas_label_file_in_its_order():
+    line = """
+    5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose
+    Black_Hair Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee
+    Gray_Hair Heavy_Makeup High_Cheekbones Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard
+    Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks Sideburns Smiling Straight_Hair
+    Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace Wearing_Necktie Young
+    """
+    assert ATTRIBUTES == CELEBA.names == tuple(line.split())
+
+
 def test_every_attribute_has_a_region_and_every_region_an_attribute():
     assert CELEBA.table.shape == (40, 14)
-    assert CELEBA.names == ATTRIBUTES == tuple(sorted(ATTRIBUTES))
     assert CELEBA.table.any(axis=0).all()
     assert CELEBA.table.any(axis=1).all()
 
