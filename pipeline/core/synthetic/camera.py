@@ -7,13 +7,13 @@ the points go the other way, by fixed-point iteration, so that they stay exact.
 import cv2
 import numpy as np
 
-from pipeline.core.geometry import PLACES
+from pipeline.core.geometry import PLACES, five_points
 from pipeline.core.synthetic.geometry import MIDDLE
 from pipeline.core.synthetic.people import Face
 from pipeline.core.synthetic.shapes import SCALE, Canvas, to_canvas, to_picture
 
 CENTRE = np.array([MIDDLE, 128.0])
-EYES_AND_MOUTH = PLACES[[0, 1, 3, 4]]
+EYES_AND_MOUTH = [0, 1, 3, 4]  # of the five points
 
 
 def take_picture(
@@ -50,8 +50,8 @@ def _pose(face: Face, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         turned = points + (turned - _turn_back(face, turned))
     scene = face.scene
     move = cv2.getRotationMatrix2D(CENTRE.tolist(), 4 * scene.tilt, 1 + 0.025 * scene.size)
-    anchors = [turned[36:42].mean(0), turned[42:48].mean(0), turned[48], turned[54]]
-    aligned = EYES_AND_MOUTH.mean(0) - np.mean(anchors, axis=0)
+    found = five_points(turned)[EYES_AND_MOUTH]
+    aligned = PLACES[EYES_AND_MOUTH].mean(axis=0) - found.mean(axis=0)
     move[:, 2] += move[:, :2] @ aligned + [1.2 * scene.shift_x, 1.2 * scene.shift_y]
     return move, turned @ move[:, :2].T + move[:, 2]
 
