@@ -12,7 +12,6 @@ from pipeline.core.synthetic.geometry import (
     centred,
 )
 from pipeline.core.synthetic.hair import darkened, hair_colour
-from pipeline.core.synthetic.parts import PART
 from pipeline.core.synthetic.people import Face
 from pipeline.core.synthetic.shapes import Area, Canvas, blend, ellipse, noise, spline
 from pipeline.core.synthetic.skin import skin_colour, skin_patch
@@ -28,7 +27,7 @@ def draw_ears(canvas: Canvas, face: Face, shape: Shape) -> None:
     skin = skin_colour(face)
     for side in SIDES:
         x = MIDDLE + side * (shape.half_head + 0.6)
-        canvas.paint(canvas.ellipse(x, 119, 5.2, 12.5, 0.4), skin * 0.84, part=PART["ears"])
+        canvas.paint(canvas.ellipse(x, 119, 5.2, 12.5, 0.4), skin * 0.84, part="ears")
         canvas.paint(canvas.ellipse(x + side * 0.6, 119, 2.2, 7.5, 0.9), skin * 0.60)
 
 
@@ -37,11 +36,11 @@ def draw_skin(canvas: Canvas, face: Face, shape: Shape) -> None:
     skin, chin = skin_colour(face), shape.chin
     if face.has("Double_Chin"):
         fold = spline(both_sides([(0, chin + 12), (17, chin + 6), (26, chin - 9)]))
-        canvas.paint(canvas.polygon(fold, 0.8), skin * 0.86, part=PART["skin"])
+        canvas.paint(canvas.polygon(fold, 0.8), skin * 0.86, part="skin")
         canvas.paint(canvas.line(fold[fold[:, 1] > chin + 2], 1.7, 1.0), skin * 0.45)
     canvas.shade(canvas.polygon(np.add(spline(shape.points[3:14]), (0, 4)), 2.5), 0.33)
     head = canvas.polygon(shape.outline, 0.35)
-    canvas.paint(head, skin_patch(face, shape, head), part=PART["skin"])
+    canvas.paint(head, skin_patch(face, shape, head), part="skin")
     if face.has("Double_Chin"):
         crease = spline(both_sides([(0, chin + 0.2), (19, chin - 2.8)]))
         canvas.paint(canvas.line(crease, 1.3, 0.8), skin * 0.55, 0.85)
@@ -71,13 +70,12 @@ def draw_nose(canvas: Canvas, face: Face, shape: Shape) -> None:
     base = shape.points[31:36]
     right = [(wide, tip + 0.5), (4, 124), (2.8, EYE_LEVEL - 2)]
     outline = np.concatenate([centred(right[::-1], -1), base, centred(right)])
-    canvas.mark(canvas.polygon(spline(outline, closed=True)), PART["nose"])
+    canvas.mark(canvas.polygon(spline(outline, closed=True)), "nose")
     wing = [(0.80 * wide, tip - 0.5), (1.02 * wide, tip + 2), (0.82 * wide, tip + 5.4)]
     for side in SIDES:
         nostril = canvas.ellipse(MIDDLE + side * wide * 0.46, tip + 4.9, 0.25 * wide, 1.3, 0.45)
         canvas.paint(nostril, skin * 0.22, 0.9)
-        line = canvas.line(spline(centred(wing, side)), 0.9, 0.55)
-        canvas.paint(line, skin * 0.48, 0.7)
+        canvas.paint(canvas.line(spline(centred(wing, side)), 0.9, 0.55), skin * 0.48, 0.7)
     canvas.paint(canvas.line(spline(np.add(base[1:4], (0, 0.2))), 0.9, 0.6), skin * 0.5, 0.55)
 
 
@@ -107,7 +105,7 @@ def _eyeball(canvas: Canvas, face: Face, eye: Area, centre: np.ndarray) -> None:
     for radius, aside, colour in discs:
         distance = np.hypot(eye.x - x - aside, eye.y - y + aside)
         blend(white, colour, np.clip((radius - distance) / 0.6 + 0.5, 0, 1))
-    canvas.paint(eye, white, part=PART["eyes"])
+    canvas.paint(eye, white, part="eyes")
 
 
 def _lashes(canvas: Canvas, upper: np.ndarray, side: int, longer: float) -> None:
@@ -129,7 +127,7 @@ def draw_brows(canvas: Canvas, face: Face, shape: Shape) -> None:
         lower = upper + np.stack([np.zeros_like(drop), drop], axis=1)
         brow = canvas.polygon(np.concatenate([upper, lower[::-1]]), 0.6 if bushy else 0.45)
         hairs = brow.times(0.86 + 0.22 * noise(face.rng(f"brow{side}"), brow.cover.shape, (5, 2)))
-        canvas.paint(hairs, colour, 0.97 if bushy else 0.85, part=PART["brows"])
+        canvas.paint(hairs, colour, 0.97 if bushy else 0.85, part="brows")
 
 
 def draw_mouth(canvas: Canvas, face: Face, shape: Shape) -> None:
@@ -144,9 +142,9 @@ def draw_mouth(canvas: Canvas, face: Face, shape: Shape) -> None:
     under = spline(both_sides([(0, bottom + 2.8), (9, bottom + 2.0)]))
     canvas.paint(canvas.line(under, 1.5, 1.2), skin * 0.6, 0.45)
     mouth = np.concatenate([upper, lower])
-    canvas.paint(canvas.polygon(mouth, 0.35), colour * 0.80, part=PART["lips"])
+    canvas.paint(canvas.polygon(mouth, 0.35), colour * 0.80, part="lips")
     low = np.concatenate([inner_lower, lower[::-1]])
-    canvas.paint(canvas.polygon(low, 0.35), colour, part=PART["lips"])
+    canvas.paint(canvas.polygon(low, 0.35), colour, part="lips")
     half, full = lips[6, 0] - MIDDLE, bottom - lips[18, 1]
     gloss = ellipse(MIDDLE, bottom - 0.55 * full, half * 0.36, full * 0.2)
     canvas.paint(canvas.polygon(gloss, 0.8), np.minimum(colour * 1.25 + 25, 255), 0.7)
@@ -159,7 +157,7 @@ def draw_mouth(canvas: Canvas, face: Face, shape: Shape) -> None:
 
 def _teeth(canvas: Canvas, shape: Shape, opening: np.ndarray) -> None:
     mouth = canvas.polygon(opening, 0.2)
-    canvas.paint(mouth, [58, 18, 20], part=PART["mouth"])
+    canvas.paint(mouth, [58, 18, 20], part="mouth")
     top = float(shape.points[62, 1])
     below = np.clip(0.5 + (top + 0.78 * shape.gap - mouth.y) / 0.8, 0, 1)
     lines = 1 - 0.22 * (np.abs((mouth.x - MIDDLE + 1.55) % 3.1 - 1.55) < 0.3)

@@ -44,6 +44,7 @@ class Shape:
         has, build, scene = face.has, face.build, face.scene
         self.half_head = 43.5 + 1.8 * build.width + 5.5 * has("Chubby") - 2.2 * has("Oval_Face")
         self.half_head += 1.2 if has("Male") else -0.8
+        self.half_neck = self.half_head * (0.72 if has("Male") else 0.58)
         self.chin = 180.5 + 1.8 * build.chin + 5.5 * has("Oval_Face") + (1 if has("Male") else -1.5)
         self.crown = 45.5 + 2.5 * build.skull
         self.eye_x = EYE_DISTANCE / 2 * (1 + 0.03 * build.eye_distance)

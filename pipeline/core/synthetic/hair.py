@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 
 from pipeline.core.synthetic.geometry import EAR_LEVEL, MIDDLE, SIDES, Shape, both_sides
-from pipeline.core.synthetic.parts import PART
 from pipeline.core.synthetic.people import Face
 from pipeline.core.synthetic.shapes import Area, Canvas, noise, spline
 
@@ -37,9 +36,9 @@ def draw_hair_behind(canvas: Canvas, face: Face, shape: Shape) -> None:
     if not face.has_long_hair:
         return
     left, right = (_falling_edge(face, shape, _low(face), 4.0, side) for side in SIDES)
-    over = shape.dome(volume(face), 0.0)
+    over = shape.dome(volume(face))
     area = canvas.polygon(np.concatenate([left[::-1], over[::-1], right]), 0.6)
-    canvas.paint(area, _texture(face, shape, area) * 0.62, part=PART["hair"])
+    canvas.paint(area, _texture(face, shape, area) * 0.62, part="hair")
 
 
 def draw_hair(canvas: Canvas, face: Face, shape: Shape) -> None:
@@ -54,7 +53,7 @@ def draw_hair(canvas: Canvas, face: Face, shape: Shape) -> None:
     ]
     area = canvas.polygon(np.concatenate(outline), 0.6)
     canvas.shade(canvas.line(hairline, 3.5, 1.8), 0.22)
-    canvas.paint(area, _texture(face, shape, area), part=PART["hair"])
+    canvas.paint(area, _texture(face, shape, area), part="hair")
     if face.has("Bangs"):
         _draw_fringe(canvas, face)
 
@@ -70,12 +69,12 @@ def draw_hat(canvas: Canvas, face: Face, shape: Shape) -> None:
     area = canvas.polygon(crown, 0.4)
     round_off = 0.95 - 0.35 * ((area.x - MIDDLE) / 60) ** 2
     round_off = round_off + 0.06 * noise(rng, area.cover.shape, (14, 14))
-    canvas.paint(area, colour * round_off[..., None], part=PART["hat"])
+    canvas.paint(area, colour * round_off[..., None], part="hat")
     right = np.array([(wide + 8, 84), (wide * 0.55, 79), (0, 77)])
     under = np.array([(0, 87), (wide * 0.55, 88), (wide + 8, 87)])
     brim = np.concatenate([both_sides(right[::-1]), both_sides(under)[::-1]])
     canvas.shade(canvas.polygon(np.add(brim, (0, 4)), 2.0), 0.35)
-    canvas.paint(canvas.polygon(brim, 0.4), colour * 0.6, part=PART["hat"])
+    canvas.paint(canvas.polygon(brim, 0.4), colour * 0.6, part="hat")
 
 
 def volume(face: Face) -> float:

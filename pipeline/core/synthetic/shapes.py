@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pipeline.core.synthetic.parts import PART
+
 SCALE = 2
 STEPS = 12  # of a curve from one of its points to the next
 _SHIFT = 4  # OpenCV's fixed-point fraction bits: coordinates to 1/16 of a canvas pixel
@@ -58,16 +60,16 @@ class Canvas:
         return self.polygon(ellipse(x, y, rx, ry), blur)
 
     def paint(
-        self, area: Area, colour: ArrayLike, strength: float = 1.0, part: int | None = None
+        self, area: Area, colour: ArrayLike, strength: float = 1.0, part: str | None = None
     ) -> None:
         """Lay a colour, (3,) or a patch (h, w, 3), over an area; mark the part where it covers."""
         blend(self.image[area.rows, area.columns], colour, area.cover * np.float32(strength))
-        if part is not None:
+        if part:
             self.mark(area, part)
 
-    def mark(self, area: Area, part: int) -> None:
+    def mark(self, area: Area, part: str) -> None:
         """Record that an area shows a part, without painting."""
-        self.parts[area.rows, area.columns][area.cover > 0.5] = part
+        self.parts[area.rows, area.columns][area.cover > 0.5] = PART[part]
 
     def shade(self, area: Area, strength: float) -> None:
         """Darken what lies under an area, by ``strength`` (0 to 1)."""
