@@ -185,11 +185,11 @@ def test_the_camera_moves_pixels_and_points_alike(person, x, y):
     canvas.paint(canvas.ellipse(x, y, 2.0, 2.0), np.full(3, 250.0))
     points = Shape(person).points.copy()
     points[30] = x, y
-    image, _, seen = camera.take_picture(canvas, person, points)
-    bright = np.clip(image.mean(axis=2) - 40, 0, None)
+    drawing = camera.take_picture(canvas, person, points)
+    bright = np.clip(drawing.image.mean(axis=2) - 40, 0, None)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     centre = [(bright * columns).sum() / bright.sum(), (bright * rows).sum() / bright.sum()]
-    np.testing.assert_allclose(centre, seen[30], atol=0.25)
+    np.testing.assert_allclose(centre, drawing.points[30], atol=0.25)
 
 
 @pytest.mark.parametrize(

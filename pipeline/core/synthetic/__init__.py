@@ -5,12 +5,9 @@
 draws belongs here; it uses the single modules alone.
 """
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from pipeline.core.geometry import HEIGHT, WIDTH
-from pipeline.core.synthetic import camera, dress, features, hair
+from pipeline.core.synthetic import dress, features, hair
+from pipeline.core.synthetic.camera import Drawing, take_picture
 from pipeline.core.synthetic.geometry import Shape
 from pipeline.core.synthetic.people import Face
 from pipeline.core.synthetic.shapes import Canvas
@@ -37,18 +34,9 @@ STEPS = (
 )
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """``image`` (218, 178, 3) uint8 RGB, ``parts`` (218, 178) uint8, ``points`` (68, 2) pixels."""
-
-    image: np.ndarray
-    parts: np.ndarray
-    points: np.ndarray
-
-
 def draw(face: Face) -> Drawing:
     """Draw one face; equal faces give equal pixels."""
     canvas, shape = Canvas(HEIGHT, WIDTH), Shape(face)
     for step in STEPS:
         step(canvas, face, shape)
-    return Drawing(*camera.take_picture(canvas, face, shape.points))
+    return take_picture(canvas, face, shape.points)

@@ -4,6 +4,8 @@ One map moves pixels and points alike. It runs from the finished picture back to
 the points go the other way, by fixed-point iteration, so that they stay exact.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -16,10 +18,17 @@ CENTRE = np.array([MIDDLE, 128.0])
 EYES_AND_MOUTH = [0, 1, 3, 4]  # of the five points
 
 
-def take_picture(
-    canvas: Canvas, face: Face, points: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image (h, w, 3) uint8 RGB, part map (h, w) uint8 and points (68, 2) as seen."""
+@dataclass(frozen=True)
+class Drawing:
+    """``image`` (218, 178, 3) uint8 RGB, ``parts`` (218, 178) uint8, ``points`` (68, 2) pixels."""
+
+    image: np.ndarray
+    parts: np.ndarray
+    points: np.ndarray
+
+
+def take_picture(canvas: Canvas, face: Face, points: np.ndarray) -> Drawing:
+    """What is on the canvas, and the points (68, 2), as the camera sees them."""
     move, points = _pose(face, points)
     height, width = canvas.parts.shape
     seen = to_picture(np.mgrid[0:width:8, 0:height:8].T)
@@ -30,7 +39,7 @@ def take_picture(
     image = cv2.resize(image, (width // SCALE, height // SCALE), interpolation=cv2.INTER_AREA)
     x, y = (of_canvas[SCALE // 2 :: SCALE, SCALE // 2 :: SCALE] for of_canvas in (x, y))
     parts = cv2.remap(canvas.parts, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
-    return _expose(image, face), parts, points
+    return Drawing(_expose(image, face), parts, points)
 
 
 def _enlarge(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
