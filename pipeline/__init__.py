@@ -11,4 +11,4 @@ if sys.argv[:1] == ["-m"]:  # so it is while Python looks for the stage that it 
     from pipeline.core import stage
 
     stage.end_on_interrupt()
-torchvision_on_cpu.install()
+sys.meta_path.insert(0, torchvision_on_cpu.Finder())

@@ -11,6 +11,7 @@ import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -28,25 +29,21 @@ class Finder(importlib.abc.MetaPathFinder):
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader
-            loader.exec_module = guarded(loader.exec_module)
+            loader.exec_module = partial(guarded, loader.exec_module)
         return spec
 
 
-def guarded(execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+def guarded(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
     """``execute`` a module, again with declared operators if it ends for the lack of them."""
-
-    def execute_guarded(module: ModuleType) -> None:
-        try:
-            execute(module)
-        except RuntimeError as error:
-            if "torchvision::nms does not exist" not in str(error):
-                raise
-            for name in [name for name in sys.modules if name.startswith("torchvision.")]:
-                del sys.modules[name]
-            declare_operators()
-            execute(module)
-
-    return execute_guarded
+    try:
+        execute(module)
+    except RuntimeError as error:
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.startswith("torchvision.")]:
+            del sys.modules[name]
+        declare_operators()
+        execute(module)
 
 
 def declare_operators() -> None:
@@ -56,9 +53,3 @@ def declare_operators() -> None:
     for operator in ("nms", "qnms"):
         library.define(f"{operator}(Tensor dets, Tensor scores, float threshold) -> Tensor")
     _declared.append(library)
-
-
-def install() -> None:
-    """Guard the import of torchvision in this process, once."""
-    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, Finder())
