@@ -46,10 +46,10 @@ def complete(config: Config, schema: Config) -> Config:
     if errors:
         raise UserError(_sentence(min(errors, key=partial(_distance, config))))
     _fill(whole, schema)
-    _check_unfold(whole)
+    for name, dataset in whole["datasets"].items():
+        for check in (_check_unfold, _check_attributes, _check_list):
+            check(f"datasets.{name}", dataset)
     _check_names(whole)
-    _check_attributes(whole)
-    _check_lists(whole)
     _check_models(whole)
     _add_shares(whole)
     return whole
@@ -60,11 +60,9 @@ def _check_size(config: Config) -> None:
     entries, waiting = 0, [config]
     while waiting:
         value: Any = waiting.pop()
-        below = value.values() if isinstance(value, dict) else value
-        if isinstance(below, str) or not isinstance(below, Iterable):
-            continue
-        waiting += below
-        entries += len(value)
+        if isinstance(value, dict | list | tuple):
+            waiting += value.values() if isinstance(value, dict) else value
+            entries += len(value)
         if entries > LARGEST:
             raise UserError(
                 f"The configuration has more than {LARGEST:,} entries, because YAML anchors (&) are"
@@ -150,15 +148,16 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
         allowed = sorted(error.schema.get("properties", {}))
         wrong = sorted(set(error.instance) - set(allowed))[0]
-        near = difflib.get_close_matches(wrong, allowed, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(allowed)}."
+        hint = _hint(wrong, allowed, "known keys")
         return f"The configuration has an unknown key {wrong!r} at {place}; {hint}"
-    expected = error.schema.get("description", "").rstrip(".")
-    return (
-        f"The configuration is wrong at {place}: {error.message}"
-        + (f" (expected: {expected})" if expected else "")
-        + "."
-    )
+    description = error.schema.get("description", "").rstrip(".")
+    expected = f" (expected: {description})" if description else ""
+    return f"The configuration is wrong at {place}: {error.message}{expected}."
+
+
+def _hint(wrong: str, known: list[str], title: str = "known") -> str:
+    near = difflib.get_close_matches(wrong, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"{title}: {', '.join(known)}."
 
 
 def _fill(value: Any, schema: Config) -> None:
@@ -185,77 +184,77 @@ def _check_names(config: Config) -> None:
         for name, of in config["datasets"].items()
     }
     attributes = sorted({name for names in sets.values() for name in names})
-    pointers = [("dataset", config["dataset"], datasets)]
-    pointers += [("train", name, models) for name in config["train"]]
-    pointers += [("judge_on", name, datasets) for name in config["judge_on"]]
-    pointers += [("compare.pairs", name, models) for name in compared_models(config)]
-    pointers += [("predict.model", config["predict"]["model"], models)]
+    _check_known("dataset", [config["dataset"]], datasets)
+    _check_known("train", config["train"], models)
+    _check_known("judge_on", config["judge_on"], datasets)
+    _check_known("compare.pairs", compared_models(config), models)
+    _check_known("predict.model", [config["predict"]["model"]], models)
     for name, model in config["models"].items():
         if model["last_layer_of"] is not None:
             others = [other for other in models if not config["models"][other]["last_layer_of"]]
-            pointers.append((f"models.{name}.last_layer_of", model["last_layer_of"], others))
+            _check_known(f"models.{name}.last_layer_of", [model["last_layer_of"]], others)
         for key in ("attributes", "groups"):
-            pointers += [(f"models.{name}.{key}", a, attributes) for a in model[key]]
+            _check_known(f"models.{name}.{key}", model[key], attributes)
     for name, dataset in config["datasets"].items():
         for key in ("filter", "same_as"):
-            pointers += [(f"datasets.{name}.{key}", a, list(sets[name])) for a in dataset[key]]
+            _check_known(f"datasets.{name}.{key}", dataset[key], list(sets[name]))
     for group in config["evaluate"]["groups"]:
-        pointers += [("evaluate.groups", a, attributes) for a in group]
-    for key, name, known in pointers:
+        _check_known("evaluate.groups", group, attributes)
+
+
+def _check_known(key: str, names: Iterable[str], known: list[str]) -> None:
+    for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
-            raise UserError(f"The configuration's {key} names {name!r}, which is not there; {hint}")
-
-
-def _check_unfold(config: Config) -> None:
-    """What is unfolded is an attribute, of a source with words, into attributes of other names."""
-    for name, dataset in config["datasets"].items():
-        taken = set(dataset["attributes"] or ())
-        for column, values in dataset["unfold"].items():
-            key, names = f"datasets.{name}.unfold", [value_name(column, of) for of in values]
-            if dataset["source"] not in WITH_WORDS:
-                raise UserError(
-                    f"The configuration's {key} is set, and source: {dataset['source']} has labels"
-                    " of yes and no alone; leave it out."
-                )
-            if column not in (dataset["attributes"] or ()):
-                raise UserError(
-                    f"The configuration's {key} names {column!r}, which is not among the data set's"
-                    f" attributes; name it there with its regions, as in attributes: {{{column}:"
-                    " all}."
-                )
-            if len(set(names) - taken) < len(names):
-                raise UserError(
-                    f"The configuration's {key} makes of {column} the attributes"
-                    f" {', '.join(names)}, of which two have one name, or one that is taken; rename"
-                    " a value, there and in the column."
-                )
-            taken |= set(names)
-
-
-def _check_attributes(config: Config) -> None:
-    """Names of attributes are columns of their own, and of predictions with an ending."""
-    for name, dataset in config["datasets"].items():
-        own = AttributeSet.of(dataset["attributes"], dataset["unfold"]).names
-        for attribute in {*(dataset["attributes"] or ()), *own}:
-            if attribute in RESERVED or attribute.endswith("_logit"):
-                raise UserError(
-                    f"The configuration's datasets.{name}.attributes names {attribute!r}, which is"
-                    " another column of its files; give the attribute a different name, there and"
-                    " in labels.csv."
-                )
-
-
-def _check_lists(config: Config) -> None:
-    """Settings travel to a stage inside of one argument of a command, as quoted JSON."""
-    for name, dataset in config["datasets"].items():
-        if len(shlex.quote(json.dumps(dataset["names"]))) > LONGEST:
             raise UserError(
-                f"The configuration's datasets.{name}.names lists {len(dataset['names']):,} names,"
-                " too many for a command; put them into a text file, one a line, and name that"
-                " file."
+                f"The configuration's {key} names {name!r}, which is not there;"
+                f" {_hint(name, known)}"
             )
+
+
+def _check_unfold(key: str, dataset: Config) -> None:
+    """What is unfolded is an attribute, of a source with words, into attributes of other names."""
+    attributes = dataset["attributes"] or {}
+    taken = set(attributes)
+    for column, values in dataset["unfold"].items():
+        names = [value_name(column, value) for value in values]
+        if dataset["source"] not in WITH_WORDS:
+            raise UserError(
+                f"The configuration's {key}.unfold is set, and source: {dataset['source']} has"
+                " labels of yes and no alone; leave it out."
+            )
+        if column not in attributes:
+            raise UserError(
+                f"The configuration's {key}.unfold names {column!r}, which is not among the data"
+                f" set's attributes; name it there with its regions, as in attributes: {{{column}:"
+                " all}."
+            )
+        if len(set(names) - taken) < len(names):
+            raise UserError(
+                f"The configuration's {key}.unfold makes of {column} the attributes"
+                f" {', '.join(names)}, of which two have one name, or one that is taken; rename a"
+                " value, there and in the column."
+            )
+        taken |= set(names)
+
+
+def _check_attributes(key: str, dataset: Config) -> None:
+    """Names of attributes are columns of their own, and of predictions with an ending."""
+    own = AttributeSet.of(dataset["attributes"], dataset["unfold"]).names
+    for name in {*(dataset["attributes"] or ()), *own}:
+        if name in RESERVED or name.endswith("_logit"):
+            raise UserError(
+                f"The configuration's {key}.attributes names {name!r}, which is another column of"
+                " its files; give the attribute a different name, there and in labels.csv."
+            )
+
+
+def _check_list(key: str, dataset: Config) -> None:
+    """Settings travel to a stage inside of one argument of a command, as quoted JSON."""
+    if len(shlex.quote(json.dumps(dataset["names"]))) > LONGEST:
+        raise UserError(
+            f"The configuration's {key}.names lists {len(dataset['names']):,} names, too many for a"
+            " command; put them into a text file, one a line, and name that file."
+        )
 
 
 def _check_models(config: Config) -> None:
@@ -282,18 +281,19 @@ def _add_shares(config: Config) -> None:
     """The models of the comparison at each share of train, as entries of their own."""
     for share in config["compare"]["shares"]:
         for name in compared_models(config) if share != 1 else []:
-            if config["models"][name]["last_layer_of"]:
+            model = config["models"][name]
+            if model["last_layer_of"]:
                 raise UserError(
                     f"The configuration's models.{name}.last_layer_of is set, and that model is"
                     f" trained on all of train, not on {share:g}; set compare: {{shares: [1]}}."
                 )
-            if config["models"][name]["stratified_subset"]:
+            if model["stratified_subset"]:
                 raise UserError(
                     f"The configuration's models.{name}.stratified_subset is set, and compare"
                     f" trains {name} on {share:g} of train, which it would override; leave it out,"
                     " or set compare: {shares: [1]}."
                 )
-            config["models"][share_name(name, share)] = {**config["models"][name], "share": share}
+            config["models"][share_name(name, share)] = {**model, "share": share}
 
 
 def own_share(model: dict[str, Any]) -> float:
