@@ -19,8 +19,10 @@ import json
 import os
 import shlex
 import sys
-from functools import cache
+from functools import cache, reduce
 from importlib.util import find_spec
+from itertools import product
+from operator import getitem
 from pathlib import Path
 
 import yaml
@@ -112,12 +114,12 @@ scattergather:
 CODE = Code(ROOT)
 
 
-def code(stage):
+def code(stage, network=None):
     """Params that name the files which a stage runs, each with the hash of what it does.
 
     A param for each file, so that Snakemake's reason for a rerun names those that have changed.
     """
-    return [f"{file} {hash}" for file, hash in CODE.of(stage).items()]
+    return [f"{file} {hash}" for file, hash in CODE.of(stage, network).items()]
 
 
 def network_code(stage):
@@ -125,27 +127,38 @@ def network_code(stage):
 
     def added(wildcards):
         network = config["models"][wildcards.model]["network"]
-        files = CODE.of(stage, network).items() - CODE.of(stage).items()
-        return [f"{file} {hash}" for file, hash in sorted(files)]
+        return sorted({*code(stage, network)} - {*code(stage)})
 
     return added
 
 
+# Snakemake's `lookup` does the same in 3 ms each time, as it searches the whole configuration.
+def configured(path):
+    """What the configuration has at a path of keys, which may hold wildcards."""
+
+    def found(wildcards):
+        return reduce(getitem, path.format(**wildcards).split("/"), config)
+
+    return found
+
+
+source = configured("datasets/{dataset}/source")
+# Whether a data set's images are aligned; else the detector finds the faces in them.
+aligned = configured("datasets/{dataset}/aligned")
+
+
 def settings(path, *keys):
-    """A stage's own section of the configuration as JSON; `path` may hold wildcards.
+    """A stage's own section of the configuration as JSON.
 
     With `keys`, only these of the section: what a stage does not need does not rerun it.
     """
 
-    def section(wildcards):
-        value = config
-        for key in path.format(**wildcards).split("/"):
-            value = value[key]
-        return json.dumps(
-            {key: value[key] for key in keys} if keys else value, sort_keys=True
-        )
+    def as_json(wildcards):
+        section = configured(path)(wildcards)
+        chosen = {key: section[key] for key in keys} or section
+        return json.dumps(chosen, sort_keys=True)
 
-    return section
+    return as_json
 
 
 def decisive_settings(wildcards):
@@ -213,10 +226,6 @@ def listing(folder):
         return error.strerror
 
 
-def source(wildcards):
-    return config["datasets"][wildcards.dataset]["source"]
-
-
 def root_listing(wildcards):
     root = config["datasets"][wildcards.dataset]["root"]
     return listing(root) if root else ""
@@ -228,13 +237,8 @@ def photographs_listing(wildcards):
 
 def synthesized(wildcards):
     """The drawn faces, where a data set is taken from them."""
-    synthetic = config["datasets"][wildcards.dataset]["source"] == "synthetic"
-    return f"results/{wildcards.dataset}/drawn" if synthetic else []
-
-
-def aligned(wildcards):
-    """Whether a data set's images are aligned; else the detector finds the faces in them."""
-    return config["datasets"][wildcards.dataset]["aligned"]
+    drawn = source(wildcards) == "synthetic"
+    return f"results/{wildcards.dataset}/drawn" if drawn else []
 
 
 def lists(wildcards):
@@ -255,23 +259,19 @@ def with_masks(wildcards):
 
 def evaluated_with_masks(wildcards):
     """A model that learns from masks, or one that is compared with such a model."""
-    pairs = [
-        {share_name(name, share) for name in pair}
-        for pair in config["compare"]["pairs"]
-        for share in config["compare"]["shares"]
-    ]
-    models = {wildcards.model}.union(
-        *(pair for pair in pairs if wildcards.model in pair)
-    )
+    models = {wildcards.model}
+    for pair, share in product(config["compare"]["pairs"], config["compare"]["shares"]):
+        names = {share_name(name, share) for name in pair}
+        if wildcards.model in names:
+            models |= names
     return any(map(learns_from_masks, models))
 
 
 def from_imagenet(wildcards):
     """The backbone whose ImageNet weights a model starts from, if it does."""
     model = config["models"][wildcards.model]
-    if not starts_from_imagenet(model):
-        return None
-    return backbone_of(model["network"], model["backbone"])
+    backbone = backbone_of(model["network"], model["backbone"])
+    return backbone if starts_from_imagenet(model) else None
 
 
 def initial_weights(wildcards):
@@ -328,14 +328,14 @@ def runs_of_pairs(result):
 
 def flags_of_pairs(wildcards, input):
     """`--run` for each of RUNS_OF_PAIRS: its key and its two files; models' own shares of train."""
-    own = {
-        model: own_share(config["models"][model]) for model in compared_models(config)
-    }
+    shares = [
+        (name, own_share(config["models"][name])) for name in compared_models(config)
+    ]
+    runs = zip(RUNS_OF_PAIRS, input.predictions, input.metrics)
     return [
-        f"--own-share {model}={share:g}" for model, share in own.items() if share != 1
-    ] + [
-        f"--run {model}/{share:g}/{seed}={predictions},{metrics}"
-        for (model, share, seed), predictions, metrics in zip(
-            RUNS_OF_PAIRS, input.predictions, input.metrics
-        )
+        *[f"--own-share {name}={share:g}" for name, share in shares if share != 1],
+        *[
+            f"--run {model}/{share:g}/{seed}={predictions},{metrics}"
+            for (model, share, seed), predictions, metrics in runs
+        ],
     ]
