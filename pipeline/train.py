@@ -70,7 +70,7 @@ def train(args: argparse.Namespace) -> None:
     masks = args.masks if needs_masks(args.settings) else None
     data = FaceData(faces, settings, args.seed, masks)
     learner = new_learner(in_time(settings, args.job_minutes), data, args.initial, args.rename)
-    learner.valid_predictions.require_defined(data.valid_labels)
+    learner.valid_predictions.require_defined(data.valid_faces.labels[data.splits["valid"]])
     account = describe(learner.network, data, checked_inputs(args, masks))
     trained_on = TrainedOn(args.data_set, args.source, account["images"])
     account["trained_on"] = trained_on.to_dict()
@@ -211,7 +211,7 @@ def describe(network: nn.Module, data: FaceData, inputs: dict[str, str | None]) 
         "inputs_sha256": inputs,
         "images": {split: len(rows) for split, rows in data.splits.items()},
         "images_with_masks": {
-            split: int(data.found[rows].sum()) if data.found is not None else 0
+            split: int(data.store.found[rows].sum()) if data.store else 0
             for split, rows in data.splits.items()
         },
         "parameters": sum(weight.numel() for weight in weights),

@@ -44,7 +44,6 @@ class FaceData:
         learnt = store if settings.segmentation_weight > 0 else None
         self.train_faces = FaceBatches(faces, mask_labels, learnt)
         self.valid_faces = FaceBatches(faces, labels, learnt)
-        self.found = store.found if store else None
         self.table = (store.table if store else faces.attribute_set.table)[columns]  # (A, 14) bool
 
     @property
@@ -52,12 +51,6 @@ class FaceData:
         """(2, A): how many of the faces trained on lack, and have, each attribute."""
         labels = self.train_faces.labels[self.splits["train"]]
         return np.stack([(labels == 0).sum(axis=0), (labels == 1).sum(axis=0)])
-
-    @property
-    def valid_labels(self) -> np.ndarray:
-        """(N, A) int8, of the split valid."""
-        labels: np.ndarray = self.valid_faces.labels[self.splits["valid"]]
-        return labels
 
     def mean_regions(self, size: tuple[int, int]) -> torch.Tensor:
         """(14, h, w) float: in which share of the faces trained on each place lies in a region."""

@@ -7,8 +7,9 @@ their part of the same batch.
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 from typing import NamedTuple, Protocol
@@ -71,26 +72,6 @@ class FaceBatches:
         )
 
 
-class Order:
-    """One process's shares of an epoch's batches, from batch ``start`` on."""
-
-    def __init__(
-        self, batches: list[np.ndarray], counted: int, start: int, rank: int, world: int
-    ) -> None:
-        self.batches, self.counted, self.start = batches, counted, start
-        self.rank, self.world = rank, world
-
-    def __len__(self) -> int:
-        return len(self.batches) - self.start
-
-    def __iter__(self) -> Iterator[Share]:
-        size = len(self.batches[0]) if self.batches else 0
-        for number, rows in enumerate(self.batches[self.start :], start=self.start):
-            places = number * size + np.arange(len(rows))
-            mine = slice(self.rank, None, self.world)
-            yield Share(rows[mine], (places < self.counted)[mine])
-
-
 def shuffled(
     rows: np.ndarray,
     step: int,
@@ -100,24 +81,26 @@ def shuffled(
     start: int = 0,
     rank: int = 0,
     world: int = 1,
-) -> Order:
-    """An epoch of training from batch ``start`` on, in an order drawn from seed and epoch.
+) -> list[Share]:
+    """One process's shares of an epoch's batches, from batch ``start`` on, by seed and epoch.
 
     The faces that fill no whole ``step`` of the optimiser (a multiple of ``batch_size``) are
     left out; which these are changes with the epoch.
     """
     mixed = np.random.default_rng((seed, epoch)).permutation(rows)
-    whole = len(rows) // step * step
-    return Order(list(mixed[:whole].reshape(-1, batch_size)), whole, start, rank, world)
+    batches = mixed[: len(rows) // step * step].reshape(-1, batch_size)
+    return [Share(batch, np.ones(len(batch), bool)) for batch in batches[start:, rank::world]]
 
 
-def once(rows: np.ndarray, batch_size: int, rank: int = 0, world: int = 1) -> Order:
+def once(rows: np.ndarray, batch_size: int, rank: int = 0, world: int = 1) -> list[Share]:
     """Every row once, in order; the last ones are repeated, uncounted, so that shares are equal."""
     padded = np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % world)])
-    batches = [padded[at : at + batch_size] for at in range(0, len(padded), batch_size)]
-    return Order(batches, len(rows), 0, rank, world)
+    counted = np.arange(len(padded)) < len(rows)
+    batches = [slice(at, at + batch_size) for at in range(0, len(padded), batch_size)]
+    return [Share(padded[of][rank::world], counted[of][rank::world]) for of in batches]
 
 
+@dataclass(frozen=True)
 class Loader:
     """Batches in ``order``, which ``workers`` threads read ahead; without any, whoever asks reads.
 
@@ -127,16 +110,11 @@ class Loader:
     received SIGTERM: then a batch is waited for ``GRACE`` seconds, else ``SILENCE``.
     """
 
-    def __init__(
-        self,
-        batches: FaceBatches,
-        order: Order,
-        workers: int,
-        device: torch.device = CPU,
-        stopping: Callable[[], bool] = bool,
-    ) -> None:
-        self.batches, self.order, self.workers = batches, order, workers
-        self.device, self.stopping = device, stopping
+    batches: FaceBatches
+    order: Sequence[Share]
+    workers: int
+    device: torch.device = CPU
+    stopping: Callable[[], bool] = bool
 
     def __len__(self) -> int:
         return len(self.order)

@@ -30,12 +30,11 @@ def mask_losses(
         return torch.zeros_like(output.logits[:, 0], dtype=torch.float32)
     predicted = output.maps if settings.mask_loss == "mse" else output.mask_logits
     assert predicted is not None
-    height, width = predicted.shape[2:]
     if output.region_maps is not None:
-        targets = regions_for(batch, (height, width), augmentation)
+        targets = regions_for(batch, predicted.shape[2:], augmentation)
         known = torch.ones_like(predicted[:, :, 0, 0], dtype=torch.float32)
     else:
-        targets = masks_for(batch, table, (height, width), augmentation)
+        targets = masks_for(batch, table, predicted.shape[2:], augmentation)
         known = ((batch.labels >= 0) & table.any(1)).float()
     if settings.mask_loss == "mse":
         loss = mean_of_known((predicted.float() - targets.float()).square(), known)

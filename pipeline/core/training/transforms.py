@@ -5,6 +5,7 @@ some 40 times less than 40 float masks. Everything here is indexing and arithmet
 wherever they lie.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -66,23 +67,22 @@ def draw_augmentation(
     )
 
 
-def window(
-    augmentation: Augmentation | None, count: int, size: tuple[int, int], to: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Which row and column of a (H, W) face each pixel of its (h, w) view shows.
+def moved(pixels: Tensor, to: Sequence[int], augmentation: Augmentation | None) -> Tensor:
+    """Of faces' pixels (B, H, W, …) those that a view of the size ``to`` shows: (B, h, w, …).
 
-    Returns rows (B, h) and columns (B, w). The view is the whole face, or what augmentation
-    makes of it: the window moves, then mirrors; where it leaves the face it repeats the edge.
-    ``to`` other than ``size`` takes the nearest pixels of that view.
+    The view is the whole face, or what augmentation makes of it: the window moves, then mirrors;
+    where it leaves the face it repeats the edge. ``to`` other than H and W takes the nearest
+    pixels of that view.
     """
-    rows, columns = (nearest(side, cells) for side, cells in zip(size, to, strict=True))
-    if augmentation is None:
-        return rows.expand(count, -1), columns.expand(count, -1)
-    columns = torch.where(augmentation.flip[:, None], size[1] - 1 - columns, columns)
-    return (
-        (rows + augmentation.down[:, None]).clamp(0, size[0] - 1),
-        (columns + augmentation.right[:, None]).clamp(0, size[1] - 1),
-    )
+    count, height, width = pixels.shape[:3]
+    rows, columns = nearest(height, to[0])[None], nearest(width, to[1])[None]
+    if augmentation is not None:
+        rows = (rows + augmentation.down[:, None]).clamp(0, height - 1)
+        columns = torch.where(augmentation.flip[:, None], width - 1 - columns, columns)
+        columns = (columns + augmentation.right[:, None]).clamp(0, width - 1)
+    rows, columns = on(pixels, (rows, columns))
+    faces = torch.arange(count, device=pixels.device)[:, None, None]
+    return pixels[faces, rows[:, :, None], columns[:, None, :]]
 
 
 def nearest(side: int, cells: int) -> Tensor:
@@ -101,11 +101,7 @@ def nearest_bits(bits: np.ndarray, size: tuple[int, int]) -> Tensor:
 
 def augment(images: Tensor, augmentation: Augmentation) -> Tensor:
     """Move and mirror uint8 images (B, 3, H, W), each in its own way."""
-    count, height, width = images.shape[0], images.shape[2], images.shape[3]
-    rows, columns = on(images, window(augmentation, count, (height, width), (height, width)))
-    faces = torch.arange(count, device=images.device)[:, None, None]
-    taken = images.permute(0, 2, 3, 1)[faces, rows[:, :, None], columns[:, None, :]]
-    return taken.permute(0, 3, 1, 2)
+    return moved(images.permute(0, 2, 3, 1), images.shape[2:], augmentation).permute(0, 3, 1, 2)
 
 
 def prepare(
@@ -143,36 +139,29 @@ def light(values: Tensor, augmentation: Augmentation) -> Tensor:
 
 
 def masks_for(
-    batch: Batch, table: Tensor, size: tuple[int, int], augmentation: Augmentation | None = None
+    batch: Batch, table: Tensor, size: Sequence[int], augmentation: Augmentation | None = None
 ) -> Tensor:
     """The masks (B, A, h, w) bool that fit maps of ``size``, moved as the images were.
 
     ``table`` (A, 14) bool says which regions belong to each of the batch's attributes.
     """
-    return expand(moved_bits(batch, size, augmentation), batch.labels, table)
+    assert batch.bits is not None
+    return expand(moved(batch.bits, size, augmentation), batch.labels, table)
 
 
 def regions_for(
-    batch: Batch, size: tuple[int, int], augmentation: Augmentation | None = None
+    batch: Batch, size: Sequence[int], augmentation: Augmentation | None = None
 ) -> Tensor:
     """The regions (B, 14, h, w) bool that fit maps of ``size``, moved as the images were.
 
     A mirrored face has its left regions at the right of the image: there they are right regions.
     """
-    regions = separate(moved_bits(batch, size, augmentation))
+    assert batch.bits is not None
+    regions = separate(moved(batch.bits, size, augmentation))
     if augmentation is None:
         return regions
     flip = augmentation.flip.to(regions.device, non_blocking=True)[:, None, None, None]
     return torch.where(flip, regions[:, MIRRORED], regions)
-
-
-def moved_bits(batch: Batch, size: tuple[int, int], augmentation: Augmentation | None) -> Tensor:
-    """The region bits (B, h, w) of the nearest pixels, moved as the images were."""
-    assert batch.bits is not None
-    count, height, width = batch.bits.shape
-    rows, columns = on(batch.bits, window(augmentation, count, (height, width), size))
-    faces = torch.arange(count, device=batch.bits.device)[:, None, None]
-    return batch.bits[faces, rows[:, :, None], columns[:, None, :]]
 
 
 def expand(bits: Tensor, labels: Tensor, table: Tensor) -> Tensor:
