@@ -46,7 +46,6 @@ class Learner:
         self.optimizer = make_optimizer(network, settings)
         self.schedule = make_schedule(self.optimizer, settings, steps)
         self.average: Average | None = None
-        self.train_sums = self.valid_sums = torch.zeros(len(SUMS))
         self.valid_predictions = ValidPredictions(settings)
 
     def setup(self, fabric: Fabric) -> None:
@@ -58,8 +57,7 @@ class Learner:
         self.model, self.fabric_optimizer = fabric.setup(self.network, self.optimizer)
         self.table = self.table.to(fabric.device)
         self.attribute_loss.to(fabric.device)
-        self.train_sums = self.train_sums.to(fabric.device)
-        self.valid_sums = torch.zeros_like(self.train_sums)
+        self.train_sums, self.valid_sums = torch.zeros(2, len(SUMS), device=fabric.device)
 
     @property
     def kept(self) -> nn.Module:
@@ -155,7 +153,7 @@ class Learner:
         row |= self.valid_predictions.metric(self.fabric)
         if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self.schedule.step(row[self.settings.select_by])
-        elif self.schedule is not None and self.settings.schedule.name not in BY_STEP:
+        elif self.settings.schedule.name not in BY_STEP:
             self.schedule.step()
         self.epoch, self.batch = self.epoch + 1, 0
         return row
@@ -165,7 +163,7 @@ class Learner:
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "schedule": self.schedule.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "precision": self.fabric.strategy.precision.state_dict(),
             "epoch": self.epoch,
@@ -177,8 +175,7 @@ class Learner:
         """After ``setup``: stand where another learner stood."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(state["schedule"])
+        self.schedule.load_state_dict(state["schedule"])
         if self.average:
             self.average.load_state_dict(state["average"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
@@ -246,7 +243,7 @@ def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.opti
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int) -> Any:
-    """How the learning rate changes, or None; ``steps`` in an epoch."""
+    """How the learning rate changes; ``steps`` in an epoch."""
     schedule, total = settings.schedule, settings.epochs * steps
     if schedule.name == "exponential":
         return torch.optim.lr_scheduler.ExponentialLR(optimizer, schedule.gamma)
@@ -266,7 +263,7 @@ def make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings, 
         return torch.optim.lr_scheduler.OneCycleLR(
             optimizer, settings.optimizer.learning_rate, total, pct_start=rising
         )
-    return None
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
 
 
 def warmup_cosine(step: int, total: int, warmup: int) -> float:
