@@ -4,7 +4,10 @@ The keys are those of ``models`` in ``workflow/schemas/config.schema.yaml``, whi
 and alone has the defaults.
 """
 
-from dataclasses import dataclass, fields, is_dataclass
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, is_dataclass
+from inspect import get_annotations
 from typing import Any, Literal, Self, get_type_hints
 
 Size = tuple[int, int]  # height, width
@@ -119,12 +122,12 @@ class ModelSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """From what ``to_dict`` made; a key that is missing or unknown is a ``TypeError``."""
-        kinds = get_type_hints(cls)
-        return cls(**{key: _typed(kinds.get(key), value) for key, value in values.items()})
+        made: Self = _typed(cls, values)
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """As it is kept in JSON: plain values, keys in alphabetical order."""
-        made: dict[str, Any] = _plain(self)
+        made: dict[str, Any] = json.loads(json.dumps(asdict(self), sort_keys=True))
         return made
 
 
@@ -140,27 +143,16 @@ class TrainingSettings(ModelSettings):
     checkpoint_minutes: float
 
 
-OPERATIONAL = {field.name for field in fields(TrainingSettings)} - {
-    field.name for field in fields(ModelSettings)
-}
+OPERATIONAL = set(get_annotations(TrainingSettings))  # its own fields alone
 
 
 def _typed(kind: Any, value: Any) -> Any:
-    if is_dataclass(kind) and isinstance(kind, type):
-        hints = get_type_hints(kind)
-        return kind(**{key: _typed(hints.get(key), below) for key, below in value.items()})
+    """JSON's value as one of ``kind``: a dataclass of it, or what it is, with tuples for lists."""
     if isinstance(value, dict):
-        return {key: _typed(None, below) for key, below in value.items()}
+        kinds = get_type_hints(kind) if is_dataclass(kind) else {}
+        made = {key: _typed(kinds.get(key), below) for key, below in value.items()}
+        return kind(**made) if kinds else made
     return tuple(_typed(None, item) for item in value) if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        names = sorted(field.name for field in fields(value))
-        return {name: _plain(getattr(value, name)) for name in names}
-    if isinstance(value, dict):
-        return {key: _plain(below) for key, below in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def decisive(model: dict[str, Any]) -> dict[str, Any]:
@@ -173,73 +165,64 @@ def misfit(model: dict[str, Any]) -> tuple[str, str] | None:
 
     ``model`` is a complete entry of the configuration: every key of a model has its value.
     """
+    return next(_misfits(model), None)
+
+
+def _misfits(model: dict[str, Any]) -> Iterator[tuple[str, str]]:
     network, weight = model["network"], model["segmentation_weight"]
     if network == "cnn_rnn" and weight > 0:
         why = f"is {weight:g}, and cnn_rnn predicts no masks; write segmentation_weight: 0"
-        return "segmentation_weight", why
-    if found := _body_misfit(model):
-        return found
+        yield "segmentation_weight", why
+    yield from _body_misfits(model)
     if network == "mask_guided" and weight > 0 and model["mask_loss"] != "bce_dice":
         why = "is mse, by which mask_guided learns no regions; write mask_loss: bce_dice"
-        return "mask_loss", why
+        yield "mask_loss", why
     if network in ("cnn_rnn", "backbone") and model["mask_loss"] != "mse":
-        return "mask_loss", f"is bce_dice, and {network} has mse alone; leave it out"
+        yield "mask_loss", f"is bce_dice, and {network} has mse alone; leave it out"
     if network != "mask_guided" and model["pooling"] != "regions":
-        name = model["pooling"]
-        return "pooling", f"is {name!r}, and {network} has no choice of it; leave it out"
+        yield "pooling", f"is {model['pooling']!r}, and {network} has no choice of it; leave it out"
     if model["stratified_subset"] and model["share"] < 1:
-        return "stratified_subset", "is set, and so is share, which it overrides; leave one out"
-    if (found := misfit_of_groups(model)) is not None:
-        return found
+        yield "stratified_subset", "is set, and so is share, which it overrides; leave one out"
+    yield from _group_misfits(model)
     parts = model["accumulate"] * model["devices"] * model["nodes"]
     if model["batch_size"] % parts:
-        return "batch_size", (
-            f"is {model['batch_size']}, which cannot be cut into {parts} equal parts (accumulate ×"
-            " devices × nodes); set a multiple of that"
-        )
-    return None
+        why = f"is {model['batch_size']}, which cannot be cut into {parts} equal parts (accumulate"
+        yield "batch_size", f"{why} × devices × nodes); set a multiple of that"
 
 
-def misfit_of_groups(model: dict[str, Any]) -> tuple[str, str] | None:
-    """As ``misfit``, for the groups of faces that training looks at."""
-    groups, attributes = model["groups"], model["attributes"]
-    if model["select_by"] == "valid_worst_group_accuracy" and not groups:
-        why = "is valid_worst_group_accuracy, and there are no groups; write groups: [Blond_Hair,"
-        return "select_by", f"{why} Male], or others"
-    if model["last_layer_of"] and not groups:
-        why = "is set, and there are no groups to balance; write groups: [Blond_Hair, Male], or"
-        return "last_layer_of", f"{why} others"
-    if model["last_layer_of"] and model["network"] == "attparsenet":
-        why = (
-            "is set, and attparsenet's last layer sees whole maps, too many for the faces of valid"
-        )
-        return "last_layer_of", f"{why}; choose another network"
-    for name in groups if attributes else ():
-        if name not in attributes:
-            return "groups", f"names {name}, which the model does not predict; add it to attributes"
-    return None
-
-
-def _body_misfit(model: dict[str, Any]) -> tuple[str, str] | None:
-    """What does not fit among the keys of a body, as ``misfit``."""
+def _body_misfits(model: dict[str, Any]) -> Iterator[tuple[str, str]]:
     network, name = model["network"], model["backbone"]
     if network == "cnn_rnn" and name not in (None, "resnet18"):
-        return "backbone", f"is {name!r}, and cnn_rnn is built on resnet18 alone; leave it out"
+        yield "backbone", f"is {name!r}, and cnn_rnn is built on resnet18 alone; leave it out"
     if network == "attparsenet" and name:
-        return "backbone", f"is {name!r}, and attparsenet has none; leave it out"
+        yield "backbone", f"is {name!r}, and attparsenet has none; leave it out"
     if model["pretrained"] and not backbone_of(network, name):
         why = f"is true, and ImageNet has no weights of {network}; set it to false"
-        return "pretrained", why + (", or set a backbone" if network == "mask_guided" else "")
+        yield "pretrained", why + (", or set a backbone" if network == "mask_guided" else "")
     if network != "backbone" and model["map_stride"] != COARSEST:
-        return "map_stride", f"is {model['map_stride']}, and {network} has no choice of it"
+        yield "map_stride", f"is {model['map_stride']}, and {network} has no choice of it"
     if model["frozen"] == "all":
         if network == "cnn_rnn":
-            return "frozen", "is all, and what cnn_rnn freezes is `frozen_layers`; leave it out"
+            yield "frozen", "is all, and what cnn_rnn freezes is `frozen_layers`; leave it out"
         if not backbone_of(network, name):
-            return "frozen", f"is all, and {network} has no backbone here; leave it out"
+            yield "frozen", f"is all, and {network} has no backbone here; leave it out"
         if not (model["pretrained"] or model["initial_weights"]):
-            return "frozen", "is all, and the backbone starts at random; write pretrained: true"
-    return None
+            yield "frozen", "is all, and the backbone starts at random; write pretrained: true"
+
+
+def _group_misfits(model: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    groups, attributes = model["groups"], model["attributes"]
+    example = "write groups: [Blond_Hair, Male], or others"
+    if model["select_by"] == "valid_worst_group_accuracy" and not groups:
+        yield "select_by", f"is valid_worst_group_accuracy, and there are no groups; {example}"
+    if model["last_layer_of"] and not groups:
+        yield "last_layer_of", f"is set, and there are no groups to balance; {example}"
+    if model["last_layer_of"] and model["network"] == "attparsenet":
+        why = "is set, and attparsenet's last layer sees whole maps, too many for the faces of"
+        yield "last_layer_of", f"{why} valid; choose another network"
+    for name in groups if attributes else ():
+        if name not in attributes:
+            yield "groups", f"names {name}, which the model does not predict; add it to attributes"
 
 
 def backbone_of(network: str, backbone: str | None) -> str | None:
