@@ -68,9 +68,9 @@ def retrain_last_layer(args: argparse.Namespace) -> None:
             " hash",
             *(args.faces, args.out / "run.json"),
         )
-    found = fit_row(network, settings, faces, names, args)
-    chosen = {"groups": tuple(names), "last_layer_of": args.settings["last_layer_of"]}
-    settings = replace(settings, **chosen)
+    found = fit_row(network, settings, faces, args)
+    made_from = args.settings["last_layer_of"]
+    settings = replace(settings, groups=tuple(names), last_layer_of=made_from)
     save_weights(args.out / "weights.safetensors", network, settings, trained_on)
     with replacing(args.out / "history.csv") as partial:
         shutil.copyfile(args.history, partial)
@@ -132,13 +132,10 @@ def require_groups(names: list[str], settings: ModelSettings, faces: Faces) -> N
 
 
 def fit_row(
-    network: nn.Module,
-    settings: ModelSettings,
-    faces: Faces,
-    names: list[str],
-    args: argparse.Namespace,
+    network: nn.Module, settings: ModelSettings, faces: Faces, args: argparse.Namespace
 ) -> dict[str, Any]:
-    """Exchange the row of the first of ``names`` in the network's last layer; return how."""
+    """Exchange the row of the groups' first attribute in the network's last layer; return how."""
+    names = args.settings["groups"]
     labels = faces.attributes[:, faces.attribute_set.columns(names)]
     rows, target = faces.rows("valid"), settings.attributes.index(names[0])
     rows = rows[(labels[rows] >= 0).all(axis=1)]  # faces whose group is known

@@ -4,6 +4,8 @@ A plain convolutional network without padding ends in one map an attribute. The 
 to be the attributes' masks, and one linear layer reads the attributes off them.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -28,15 +30,14 @@ class AttParseNet(nn.Module):
     ) -> None:
         super().__init__()
         self.map_logits = map_logits
-        first, *others = (max(1, round(width * channels)) for channels in CHANNELS)
+        channels = [max(1, round(width * published)) for published in CHANNELS]
+        first, last = channels[0], channels[-1]
         layers = [nn.Conv2d(3, first, 7), nn.BatchNorm2d(first), nn.ReLU(), nn.MaxPool2d(2)]
-        before = first
-        for channels in others:
-            layers += [nn.Conv2d(before, channels, 3), nn.BatchNorm2d(channels), nn.ReLU()]
-            before = channels
-        layers += [nn.Conv2d(before, attributes, 3), nn.BatchNorm2d(attributes)]
+        for before, after in pairwise(channels):
+            layers += [nn.Conv2d(before, after, 3), nn.BatchNorm2d(after), nn.ReLU()]
+        layers += [nn.Conv2d(last, attributes, 3), nn.BatchNorm2d(attributes)]
         self.maps = nn.Sequential(*layers)
-        height, breadth = map_size(size)
+        height, breadth = ((side - 6) // 2 - 5 * 2 for side in size)  # of the maps
         self.attributes = nn.Linear(attributes * height * breadth, attributes)
 
     def forward(self, images: Tensor) -> Output:
@@ -53,9 +54,3 @@ def from_settings(settings: ModelSettings) -> AttParseNet:
         raise UserError(f"attparsenet needs an `input_size` of at least 28×28, not {size}")
     map_logits = settings.mask_loss == "bce_dice"
     return AttParseNet(len(settings.attributes), size, settings.width, map_logits)
-
-
-def map_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the maps for images of ``size``."""
-    height, breadth = ((side - 6) // 2 - 5 * 2 for side in size)
-    return height, breadth

@@ -87,9 +87,7 @@ def make_body(name: str, size: tuple[int, int]) -> Any:
             f" names, such as {near[0]}"
         )
     config = timm.get_pretrained_cfg(name)
-    fixed: dict[str, Any] = (
-        {"img_size": size} if config is not None and config.fixed_input_size else {}
-    )
+    fixed: dict[str, Any] = {"img_size": size} if config and config.fixed_input_size else {}
     try:
         body: Any = timm.create_model(name, num_classes=0, **fixed)
     except UNFIT as error:

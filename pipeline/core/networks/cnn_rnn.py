@@ -67,9 +67,5 @@ def from_settings(settings: ModelSettings) -> CnnRnn:
 
 def resnet18() -> nn.Sequential:
     """ResNet-18 up to layer3, with torchvision's names; the weights are random."""
-    children: OrderedDict[str, nn.Module] = OrderedDict()
-    for child, module in torchvision.models.resnet18(weights=None).named_children():
-        if child == "layer4":
-            break
-        children[child] = module
-    return nn.Sequential(children)
+    *kept, _layer4, _average, _head = torchvision.models.resnet18(weights=None).named_children()
+    return nn.Sequential(OrderedDict(kept))

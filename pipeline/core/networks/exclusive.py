@@ -1,7 +1,6 @@
 """Attributes of which a face has exactly one: logits by which their probabilities sum to 1."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +17,7 @@ def last_layer(network: nn.Module) -> nn.Linear:
 def make_exclusive(network: nn.Module, groups: Sequence[Sequence[int]]) -> None:
     """From now on the network's logits are ``log_odds`` of what its last layer computes."""
     if groups:
-        last_layer(network).register_forward_hook(partial(_hook, groups))
-
-
-def _hook(
-    groups: Sequence[Sequence[int]], layer: nn.Module, given: object, logits: Tensor
-) -> Tensor:
-    return log_odds(logits, groups)
+        last_layer(network).register_forward_hook(lambda _, __, logits: log_odds(logits, groups))
 
 
 def log_odds(logits: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:

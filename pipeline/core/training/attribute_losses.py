@@ -35,11 +35,10 @@ class AttributeLoss(nn.Module):
         grouped = np.isin(np.arange(class_counts.shape[1]), [a for of in self.groups for a in of])
         self.register_buffer("grouped", torch.from_numpy(grouped))
         counts = class_counts.clip(1)  # a class without a face is as rare as one with a single one
-        beta = settings.loss_parameters.beta
-        log_counts = np.log(counts)
-        odds = log_counts[1] - np.where(grouped, 0, log_counts[0])
-        odds = settings.logit_adjustment * odds
-        for name, values in (("weights", class_weights(counts, beta)), ("adjustment", odds)):
+        weights = class_weights(counts, self.chosen.beta)
+        lacking, having = np.log(counts)
+        odds = settings.logit_adjustment * (having - np.where(grouped, 0, lacking))
+        for name, values in (("weights", weights), ("adjustment", odds)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
         self.adjusts = settings.logit_adjustment > 0
 

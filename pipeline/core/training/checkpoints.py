@@ -20,14 +20,14 @@ from torch.utils.tensorboard import SummaryWriter
 from pipeline.core.errors import UserError
 from pipeline.core.files import remove, replacing, write_table
 from pipeline.core.model_settings import TrainingSettings
-from pipeline.core.networks.weights import save_weights
+from pipeline.core.networks.weights import first_line, save_weights
 from pipeline.core.trained_on import TrainedOn
 from pipeline.core.training.learner import Learner
 
 log = logging.getLogger(__name__)
 
 History = list[dict[str, float]]
-LAST, HISTORY = "last.ckpt", "history.csv"
+LAST = "last.ckpt"
 
 
 class Checkpoints:
@@ -79,7 +79,7 @@ class Checkpoints:
 
     def _complete_epoch(self, settings: TrainingSettings) -> None:
         """Write the history, and remove weights that only the checkpoint before may have needed."""
-        write_history(self.folder / HISTORY, self.history)
+        write_history(self.folder / "history.csv", self.history)
         for epoch in ranked(self.history, settings)[settings.keep :]:
             remove(epoch_file(self.folder, epoch))
 
@@ -123,9 +123,8 @@ def read_checkpoint(folder: Path, may_write: bool) -> dict[str, Any] | None:
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
         log.info("resuming after epoch %d, batch %d", state["epoch"], state["batch"])
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise UserError(
-            f"the checkpoint {path} was refused ({reason}); expected one that the train stage"
-            " wrote: move it away to train from the beginning."
+            f"the checkpoint {path} was refused ({first_line(error)}); expected one that the train"
+            " stage wrote: move it away to train from the beginning."
         ) from None
     return state

@@ -63,7 +63,7 @@ def read_outputs(
 
 
 def temperatures(
-    labels: np.ndarray, logits: np.ndarray, groups: Sequence[Sequence[int]] = ()
+    labels: np.ndarray, logits: np.ndarray, groups: Sequence[list[int]] = ()
 ) -> np.ndarray:
     """(A,): dividing an attribute's logits by it gives the lowest log loss for these faces.
 
@@ -82,13 +82,12 @@ def temperatures(
         true = np.where(label == 1, logit, -logit).astype(np.float64)
         chosen[a] = best_temperature(log_loss, true)
     for group in groups:
-        columns = list(group)
-        known = (labels[:, columns] == 1).any(axis=1)
+        known = (labels[:, group] == 1).any(axis=1)
         if known.sum() >= MIN_CLASS:
             # The logarithms of the softmax are the last layer's outputs but for one constant.
-            scores = log_expit(logits[known][:, columns].astype(np.float64))
-            true = labels[known][:, columns] == 1
-            chosen[columns] = best_temperature(softmax_log_loss, scores, true)
+            scores = log_expit(logits[known][:, group].astype(np.float64))
+            true = labels[known][:, group] == 1
+            chosen[group] = best_temperature(softmax_log_loss, scores, true)
     return chosen
 
 
