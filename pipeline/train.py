@@ -234,11 +234,14 @@ def fingerprint(account: dict[str, Any]) -> str:
 
 
 def git_revision() -> str | None:
-    """The commit that the code is at, or None outside of a repository."""
-    found = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
-    return found.stdout.strip() if found.returncode == 0 else None
+    """The commit that the code is at, or None outside of a repository and without git."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        return subprocess.check_output(
+            command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL, text=True
+        ).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def main(argv: list[str] | None = None) -> None:
