@@ -194,7 +194,7 @@ def train_on(args: argparse.Namespace, state: Path) -> str:
         learner.load_state_dict(torch.load(state, map_location="cpu", weights_only=True))
     faces = training.Generated()
     rows = np.arange(args.steps * chosen.batch) % training.DISTINCT
-    order = shuffled(rows, chosen.batch, chosen.batch, seed=0, epoch=0, start=learner.batch)
+    order = shuffled(rows, chosen.batch, chosen.batch, seed=0, epoch=0)[learner.batch :]
     data = FaceBatches(faces, faces.labels, faces)
     for batch in Loader(data, order, chosen.workers, learner.fabric.device):
         train_step(learner, batch)

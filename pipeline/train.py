@@ -114,15 +114,14 @@ def resolve(
 ) -> TrainingSettings:
     """The settings as they hold: every attribute named, sizes in numbers, checked together."""
     known = faces.attribute_set
-    attributes = settings["attributes"] or known.names
-    if missing := [n for n in (*attributes, *settings["groups"]) if n not in known.names]:
+    names = settings["attributes"] or known.names
+    if missing := [n for n in (*names, *settings["groups"]) if n not in known.names]:
         raise UserError(
             f"{faces.path} has no attribute {missing[0]!r}, which the model's settings name: choose"
             f" among {', '.join(known.names)}"
         )
     if found := misfit(settings):
-        key, why = found
-        raise UserError(f"the setting {key} {why}")
+        raise UserError(f"the setting {' '.join(found)}")
     if settings["last_layer_of"]:
         raise UserError(
             f"this model is {settings['last_layer_of']} with another last layer: make it from the"
@@ -140,12 +139,13 @@ def resolve(
             f"this model starts from given weights: name their file with --initial{wrong}"
         )
     imagenet = starts_from_imagenet(settings)
+    attributes = known.only(names)
     resolved = {
-        "attributes": list(attributes),
-        "attribute_regions": [list(of) for of in known.only(attributes).regions],
-        "exclusive": known.only(attributes).exclusive,
-        "input_size": list(settings["input_size"] or faces.size),
-        "faces_size": list(faces.size),
+        "attributes": attributes.names,
+        "attribute_regions": attributes.regions,
+        "exclusive": attributes.exclusive,
+        "input_size": settings["input_size"] or faces.size,
+        "faces_size": faces.size,
         "pretrained": imagenet,
         # Known by what it holds, not by where it lies on this machine.
         "initial_weights": sha256(initial) if initial and not imagenet else None,

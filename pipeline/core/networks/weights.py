@@ -92,9 +92,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def _digest(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> str:
-    """A hash of all that a file of ours holds, ``about`` without this hash."""
-    settings = {key: value for key, value in about.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    """A hash of all that a file of ours holds; ``about`` is without it."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
@@ -111,7 +110,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
         if is_safetensors(path):
             tensors = safetensors.torch.load_file(path)
             about = read_metadata(path)
-            if about.get("sha256") not in (None, _digest(tensors, about)):
+            if about.pop("sha256", None) not in (None, _digest(tensors, about)):
                 raise ValueError("its content is not that which its hash was made of")
             return tensors
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -12,7 +12,7 @@ from pipeline.core.attributes import REGIONS
 from pipeline.core.errors import UserError
 from pipeline.core.faces.store import Faces
 from pipeline.core.model_settings import TrainingSettings
-from pipeline.core.training.loaders import FaceBatches, Loader, once, shuffled
+from pipeline.core.training.loaders import FaceBatches, Loader, Share, once, part_of, shuffled
 from pipeline.core.training.transforms import nearest_bits, separate
 
 READ_AT_ONCE = 256  # faces
@@ -67,23 +67,20 @@ class FaceData:
         self, fabric: Fabric, epoch: int, start: int, stopping: Callable[[], bool]
     ) -> Loader:
         """What this process sees of an epoch from batch ``start`` on."""
-        order = shuffled(
-            self.splits["train"],
-            step=self.settings.batch_size,
-            batch_size=self.micro_batch,
-            seed=self.seed,
-            epoch=epoch,
-            start=start,
-            rank=fabric.global_rank,
-            world=fabric.world_size,
-        )
-        return Loader(self.train_faces, order, self.settings.workers, fabric.device, stopping)
+        rows, step = self.splits["train"], self.settings.batch_size
+        batches = shuffled(rows, step, self.micro_batch, self.seed, epoch)[start:]
+        return self._loader(self.train_faces, batches, fabric, stopping)
 
     def val_dataloader(self, fabric: Fabric, stopping: Callable[[], bool]) -> Loader:
         """What this process sees of valid."""
-        rank, world = fabric.global_rank, fabric.world_size
-        order = once(self.splits["valid"], self.micro_batch, rank, world)
-        return Loader(self.valid_faces, order, self.settings.workers, fabric.device, stopping)
+        batches = once(self.splits["valid"], self.micro_batch, fabric.world_size)
+        return self._loader(self.valid_faces, batches, fabric, stopping)
+
+    def _loader(
+        self, faces: FaceBatches, batches: list[Share], fabric: Fabric, stopping: Callable[[], bool]
+    ) -> Loader:
+        order = part_of(batches, fabric.global_rank, fabric.world_size)
+        return Loader(faces, order, self.settings.workers, fabric.device, stopping)
 
 
 def split_rows(faces: Faces, settings: TrainingSettings, seed: int) -> dict[str, np.ndarray]:

@@ -43,7 +43,7 @@ class Bits(Protocol):
 
 
 class Share(NamedTuple):
-    """Rows of one process's part of a batch, and which of them count (see ``Batch.counted``)."""
+    """Rows of a batch, or of a process's part of it, and which count (see ``Batch.counted``)."""
 
     rows: np.ndarray
     counted: np.ndarray
@@ -72,32 +72,29 @@ class FaceBatches:
         )
 
 
-def shuffled(
-    rows: np.ndarray,
-    step: int,
-    batch_size: int,
-    seed: int,
-    epoch: int,
-    start: int = 0,
-    rank: int = 0,
-    world: int = 1,
-) -> list[Share]:
-    """One process's shares of an epoch's batches, from batch ``start`` on, by seed and epoch.
+def shuffled(rows: np.ndarray, step: int, batch_size: int, seed: int, epoch: int) -> list[Share]:
+    """An epoch of training, in an order drawn from seed and epoch.
 
     The faces that fill no whole ``step`` of the optimiser (a multiple of ``batch_size``) are
     left out; which these are changes with the epoch.
     """
     mixed = np.random.default_rng((seed, epoch)).permutation(rows)
     batches = mixed[: len(rows) // step * step].reshape(-1, batch_size)
-    return [Share(batch, np.ones(len(batch), bool)) for batch in batches[start:, rank::world]]
+    return [Share(batch, np.ones(len(batch), bool)) for batch in batches]
 
 
-def once(rows: np.ndarray, batch_size: int, rank: int = 0, world: int = 1) -> list[Share]:
-    """Every row once, in order; the last ones are repeated, uncounted, so that shares are equal."""
+def once(rows: np.ndarray, batch_size: int, world: int = 1) -> list[Share]:
+    """Every row once, in order; the last is repeated, uncounted, so that processes see as many."""
     padded = np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % world)])
     counted = np.arange(len(padded)) < len(rows)
     batches = [slice(at, at + batch_size) for at in range(0, len(padded), batch_size)]
-    return [Share(padded[of][rank::world], counted[of][rank::world]) for of in batches]
+    return [Share(padded[of], counted[of]) for of in batches]
+
+
+def part_of(batches: list[Share], rank: int, world: int) -> list[Share]:
+    """What process ``rank`` of ``world`` sees of each batch."""
+    mine = slice(rank, None, world)
+    return [Share(rows[mine], counted[mine]) for rows, counted in batches]
 
 
 @dataclass(frozen=True)
