@@ -8,7 +8,7 @@ landmarks of every face in a folder of photographs.
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -39,17 +39,22 @@ BLOCK = 50  # faces mapped from mesh to points at once, which then takes hardly 
 
 def find_part(faces: Faces, rows: Sequence[int], cascade: list[detectors.Detector]) -> Landmarks:
     """The landmarks of some rows, read in order."""
-    points: list[np.ndarray] = []
-    found_by: list[str] = []
-    for block in batched(stage.progress(rows, len(rows), "landmarks"), BLOCK):
-        found, names = detectors.find([faces.image(row) for row in block], cascade)
-        points.extend(found)
-        found_by.extend(names)
     names = [faces.names[row] for row in rows]
-    for name, detector in zip(names, found_by, strict=True):
+    found = list(stage.progress(_find(faces, rows, cascade), len(rows), "landmarks"))
+    for name, (_, detector) in zip(names, found, strict=True):
         if not detector:
             log.info("no landmarks on %s", name)
-    return Landmarks(names, np.reshape(points, (-1, POINTS, 2)), found_by)
+    points = np.reshape([points for points, _ in found], (-1, POINTS, 2))
+    return Landmarks(names, points, [detector for _, detector in found])
+
+
+def _find(
+    faces: Faces, rows: Sequence[int], cascade: list[detectors.Detector]
+) -> Iterator[tuple[np.ndarray, str]]:
+    """The points (68, 2) and the detector of each row."""
+    for block in batched(rows, BLOCK):
+        found = detectors.find([faces.image(row) for row in block], cascade)
+        yield from zip(*found, strict=True)
 
 
 def gather_parts(faces: Faces, parts: dict[Path, Landmarks]) -> Landmarks:

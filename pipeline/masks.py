@@ -77,6 +77,7 @@ def draw_part(
     shards: dict[str, str] = {}
     for first in rows[::shard]:
         shards |= write_shard(folder, first // shard, shard, islice(drawn, shard))
+    next(drawn, None)  # none is left: the progress ends, and logs its time
     return {
         "rows": [rows.start, rows.stop],
         "shard": shard,

@@ -310,6 +310,19 @@ def test_a_picture_of_a_group_that_has_become_empty_goes(faces, gathered, tmp_pa
     assert left == {"random.png", "without_landmarks.png"}
 
 
+def test_the_time_in_the_log_is_that_of_all_faces(made_up, monkeypatch, caplog):
+    def find(images, cascade):
+        assert "faces in" not in caplog.text
+        return np.full((len(images), 68, 2), np.nan), [""] * len(images)
+
+    monkeypatch.setattr(detectors, "find", find)
+    monkeypatch.setattr(landmarks, "BLOCK", 4)
+    with caplog.at_level("INFO"):
+        landmarks.find_part(open_faces(made_up[0]), range(10), [])
+    assert caplog.text.count("landmarks: 10 faces in") == 1
+    assert caplog.text.count("no landmarks on") == 10
+
+
 @pytest.mark.parametrize("part", ["17-of-16", "0-of-2", "2", "a-of-b"])
 def test_a_part_that_there_is_not_ends_in_one_sentence(part, faces, tmp_path):
     with pytest.raises(SystemExit, match=f"no part '{part}'"):

@@ -18,7 +18,7 @@ from pipeline import data_figures
 from pipeline import masks as stage_masks
 from pipeline.core.attributes import ATTRIBUTES, CELEBA
 from pipeline.core.faces.store import Face, open_faces, write_faces
-from pipeline.core.landmarks.table import Landmarks, write_landmarks
+from pipeline.core.landmarks.table import Landmarks, read_landmarks, write_landmarks
 from pipeline.core.masks import true_parts
 from pipeline.core.masks.regions import attribute_masks, codes, fill_polygons, region_polygons
 from pipeline.core.masks.store import open_masks
@@ -180,6 +180,15 @@ def test_fewer_faces_leave_nothing_of_the_larger_store(tmp_path):
         data_set(folder, 6)
         make(folder, 2)
     assert contents(tmp_path) == contents(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("faces", [SHARD, SHARD + 1])
+def test_the_log_has_the_time_that_a_part_took(tmp_path, faces, caplog):
+    data_set(tmp_path, faces)
+    opened, table = open_faces(tmp_path / "faces"), read_landmarks(tmp_path / "landmarks.csv")
+    with caplog.at_level("INFO"):
+        stage_masks.draw_part(tmp_path / "part", opened, table, "1-of-1", SHARD)
+    assert caplog.text.count(f"masks: {faces} faces in") == 1
 
 
 @pytest.mark.parametrize("damage", ["missing", "is not as its part wrote it"])
