@@ -70,13 +70,13 @@ def gather_parts(faces: Faces, parts: dict[Path, Landmarks]) -> Landmarks:
     return Landmarks(names, points, [name for part in parts.values() for name in part.detectors])
 
 
-def place(landmarks: Landmarks, table: Path, written: Path | None) -> None:
+def place(landmarks: Landmarks, table: Path, written: Path) -> None:
     """Write the table, unless a person has corrected the one that is there.
 
     ``written`` keeps the hashes of all tables that were ever written here, one a line: a table with
     another hash is a person's work, which stays.
     """
-    known = written.read_text().split() if written and written.is_file() else []
+    known = written.read_text().split() if written.is_file() else []
     if known and table.exists() and sha256(table) not in known:
         log.warning(
             "%s has been changed by hand and is kept, although landmarks were found anew; to"
@@ -87,8 +87,8 @@ def place(landmarks: Landmarks, table: Path, written: Path | None) -> None:
         return
     with replacing(table) as partial:
         write_landmarks(partial, landmarks)
-        if written:  # before the table is in place: whatever a kill leaves there is then known
-            write_text(written, "\n".join([*dict.fromkeys([*known, sha256(partial)])]) + "\n")
+        # Before the table is in place: whatever a kill leaves there is then known.
+        write_text(written, "\n".join(dict.fromkeys([*known, sha256(partial)])) + "\n")
 
 
 def summarise(faces: Faces, landmarks: Landmarks) -> dict[str, Any]:
@@ -119,12 +119,10 @@ def arguments() -> argparse.ArgumentParser:
     find.add_argument("--part", required=True, help="such as 2-of-16")
     find.add_argument("--settings", type=stage.settings, required=True)
     find.set_defaults(run=run_find)
-    gather = command("gather", "join the parts", **faces, out="landmarks.csv")
+    tables = "hashes of the tables written here: no other is replaced"
+    gather = command("gather", "join the parts", **faces, out="landmarks.csv", written=tables)
     gather.add_argument("--parts", type=Path, nargs="+", required=True, help="in order")
-    gather.add_argument(
-        "--written", type=Path, help="hashes of the tables written here: no other is replaced"
-    )
-    gather.add_argument("--done", type=Path, help="an empty file, written last")
+    gather.add_argument("--done", type=Path, required=True, help="an empty file, written last")
     gather.add_argument("--settings", type=stage.settings, required=True, help="detectors")
     gather.set_defaults(run=run_gather)
     what = "check the table against the faces and count what was found"
@@ -152,10 +150,8 @@ def run_find(args: argparse.Namespace) -> None:
 def run_gather(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
     parts = {path: read_landmarks(path) for path in args.parts}
-    landmarks = gather_parts(faces, parts)
-    place(landmarks, args.out, args.written)
-    if args.done:
-        write_text(args.done, "")
+    place(gather_parts(faces, parts), args.out, args.written)
+    write_text(args.done, "")
     installed = detectors.usable(args.settings["detectors"])
     # Not in the summary: a detector that found nothing more changes nothing that comes after.
     log.info("detectors used: %s", ", ".join(installed))

@@ -60,6 +60,7 @@ def gather(faces: Path, parts: list[Path], folder: Path) -> Path:
     out = folder / "landmarks.csv"
     arguments = ["gather", "--faces", str(faces), "--parts", *map(str, parts)]
     arguments += ["--out", str(out), "--written", str(folder / "written")]
+    arguments += ["--done", str(folder / "done")]
     landmarks.main([*arguments, "--settings", SETTINGS])
     summarise(faces, folder)
     return out
