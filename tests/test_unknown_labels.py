@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -153,7 +154,8 @@ def test_a_store_of_masks_draws_none_for_unknown_labels_and_repairs_none():
     attributes = AttributeSet.of({"a": ["left_ear"], "b": ["left_ear"], "c": "all", "d": "none"})
     points = np.random.default_rng(0).uniform(60, 120, (1, 68, 2))
     points[0, 0] = points[0, 17]  # the left ear is hidden
-    drawing = masks.Drawing(Landmarks(["a"], points, ["dlib"]), labels, (218, 178), attributes)
+    faces = SimpleNamespace(attributes=labels, size=(218, 178), attribute_set=attributes)
+    drawing = masks.Drawing(Landmarks(["a"], points, ["dlib"]), faces)
     assert not drawing.draw(0)[0].any()
     assert drawing.empty == {"a": [0]}  # "d" has no mask, and "b" may be no
 
