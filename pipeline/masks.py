@@ -90,20 +90,15 @@ def draw_part(
 
 
 def gather_parts(
-    store: Path,
-    faces: Faces,
-    parts: Sequence[dict[str, Any]],
-    folders: Sequence[Path],
-    settings: dict[str, Any],
+    store: Path, faces: Faces, parts: dict[Path, dict[str, Any]], settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Make the store of the shards that the parts wrote into their folders; return its summary."""
-    shard = settings["shard"]
-    _check(len(faces), parts, folders, shard)
+    """Make the store of the shards of the parts, by their folders; return its summary."""
+    shard, attributes = settings["shard"], faces.attribute_set
+    _check(len(faces), parts, shard)
     found = np.ones(len(faces), bool)
-    found[[row for part in parts for row in part["without_landmarks"]]] = False
-    attributes = faces.attribute_set
+    found[[row for part in parts.values() for row in part["without_landmarks"]]] = False
     empty = {
-        name: [row for part in parts for row in part["empty"].get(name, ())]
+        name: [row for part in parts.values() for row in part["empty"].get(name, ())]
         for name in attributes.names
     }
     labels = faces.attributes.copy()
@@ -111,11 +106,11 @@ def gather_parts(
         for k, name in enumerate(attributes.names):
             labels[empty[name], k] = 0
     with replacing(store) as partial:
-        for part, folder in zip(parts, folders, strict=True):
+        for folder, part in parts.items():
             for name in part["shards"]:
                 _link(folder / name, partial / name)
         finish(partial, faces.names, found, labels, faces.size, shard, attributes)
-    return _summary(faces, found, empty, parts, settings)
+    return _summary(faces, empty, list(parts.values()), settings)
 
 
 def _link(file: Path, name: Path) -> None:
@@ -127,18 +122,15 @@ def _link(file: Path, name: Path) -> None:
         shutil.copyfile(file, name)
 
 
-def _check(
-    faces: int, parts: Sequence[dict[str, Any]], folders: Sequence[Path], shard: int
-) -> None:
+def _check(faces: int, parts: dict[Path, dict[str, Any]], shard: int) -> None:
     """``UserError`` unless the parts hold every face once and their shards are in place."""
     again = "make the parts again from these faces (the rule masks_part does)."
-    spans = sorted(tuple(part["rows"]) for part in parts if part["rows"][0] < part["rows"][1])
-    edges = [0, *(stop for _, stop in spans)]
-    if [start for start, _ in spans] != edges[:-1] or edges[-1] != faces:
+    spans = [part["rows"] for part in parts.values()]
+    if sorted(row for span in spans for row in range(*span)) != list(range(faces)):
         raise UserError(f"the parts hold rows {spans}, and there are {faces} faces: {again}")
-    if other := {part["shard"] for part in parts} - {shard}:
+    if other := {part["shard"] for part in parts.values()} - {shard}:
         raise UserError(f"some parts have {min(other)} faces a shard, others {shard}: {again}")
-    for part, folder in zip(parts, folders, strict=True):
+    for folder, part in parts.items():
         for name, expected in part["shards"].items():
             there = (folder / name).is_file()
             if not there or sha256(folder / name) != expected:
@@ -150,7 +142,6 @@ def _check(
 
 def _summary(
     faces: Faces,
-    found: np.ndarray,
     empty: dict[str, list[int]],
     parts: Sequence[dict[str, Any]],
     settings: dict[str, Any],
@@ -165,7 +156,7 @@ def _summary(
         "images": len(faces),
         "size": list(faces.size),
         "shard": settings["shard"],
-        "without_landmarks": int((~found).sum()),
+        "without_landmarks": sum(len(part["without_landmarks"]) for part in parts),
         "positive_with_empty_mask": empty_masks,
         "repaired_labels": empty_masks if settings["repair_labels"] else {},
         "repaired_faces": len(set().union(*empty.values())) if settings["repair_labels"] else 0,
@@ -226,8 +217,9 @@ def read_part(path: Path, folder: Path) -> dict[str, Any]:
 
 def run_gather(args: argparse.Namespace) -> None:
     faces = open_faces(args.faces)
-    parts = [read_part(path, folder) for path, folder in zip(args.parts, args.shards, strict=True)]
-    summary = gather_parts(args.store, faces, parts, args.shards, args.settings)
+    pairs = zip(args.parts, args.shards, strict=True)
+    parts = {folder: read_part(path, folder) for path, folder in pairs}
+    summary = gather_parts(args.store, faces, parts, args.settings)
     for key, value in summary.items():
         log.info("%s: %s", key, value)
     write_json(args.summary, summary)
