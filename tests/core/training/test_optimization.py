@@ -6,7 +6,7 @@ from small_training import settings, train_small, weights, write_data
 from torch import nn
 
 from pipeline import train
-from pipeline.core.training.learner import Average, make_optimizer, warmup_cosine
+from pipeline.core.training.optimization import Average, make_optimizer, warmup_cosine
 
 NETWORK = {"network": "attparsenet", "input_size": [44, 40]}
 

@@ -7,7 +7,7 @@ from small_training import settings
 
 from pipeline.core.attributes import CELEBA
 from pipeline.core.networks import Output
-from pipeline.core.training.losses import DICE_WEIGHT, bce_dice, mask_losses
+from pipeline.core.training.mask_losses import DICE_WEIGHT, bce_dice, mask_losses
 from pipeline.core.training.transforms import Augmentation, Batch, masks_for, regions_for
 
 FACES, HEIGHT, WIDTH = 3, 12, 10
