@@ -7,6 +7,8 @@ import numpy as np
 from pipeline.core.faces import jpeg, png
 from pipeline.core.faces.exif import UPRIGHT, orientation, turned_upright
 
+JPEG_MODES = {1: "grey", 3: "RGB", 4: "CMYK"}  # by number of components
+PNG_MODES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency", 6: "RGBA"}
 LARGEST = 60_000_000  # pixels; a larger image is not a photograph, or is made to fill the memory
 
 
@@ -28,33 +30,22 @@ class Header(NamedTuple):
 
 def read_header(encoded: bytes | memoryview) -> Header:
     """The header of a JPEG or PNG, known by its bytes; ``ImageError`` if it cannot be used."""
+    structure: jpeg.Structure | png.Structure
     try:
         if bytes(encoded[:3]) == jpeg.SIGNATURE:
-            header = _jpeg_header(jpeg.read_structure(encoded))
+            structure = jpeg.read_structure(encoded)
+            mode = JPEG_MODES.get(len(structure.header.components), "unknown")
         elif bytes(encoded[:8]) == png.SIGNATURE:
-            header = _png_header(png.read_structure(encoded))
+            structure = png.read_structure(encoded)
+            mode = PNG_MODES[structure.header.color_type]
         else:
             raise ValueError("it is neither")
     except ValueError as error:
         raise _undecodable(error) from None
-    return header
-
-
-def _jpeg_header(structure: jpeg.Structure) -> Header:
-    frame = structure.frame
-    mode = {1: "grey", 3: "RGB", 4: "CMYK"}.get(len(frame.components), "unknown")
-    if frame.bits != 8:
-        mode = f"{mode} with {frame.bits} bits"
-    return Header(frame.width, frame.height, mode, orientation(structure.exif), structure)
-
-
-def _png_header(structure: png.Structure) -> Header:
-    width, height, bits, color_type, _ = structure.header
-    names = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency", 6: "RGBA"}
-    mode = names[color_type]
-    if bits != 8 and color_type != 3:
-        mode = f"{mode} with {bits} bits"
-    return Header(width, height, mode, orientation(structure.exif), structure)
+    header = structure.header
+    if header.bits != 8 and mode != "palette":
+        mode = f"{mode} with {header.bits} bits"
+    return Header(header.width, header.height, mode, orientation(structure.exif), structure)
 
 
 def decode(encoded: bytes | memoryview, header: Header | None = None) -> np.ndarray:
@@ -69,7 +60,7 @@ def decode(encoded: bytes | memoryview, header: Header | None = None) -> np.ndar
     try:
         if isinstance(header.structure, jpeg.Structure):
             jpeg.require_all_scans(header.structure)
-            image = jpeg.decode_jpeg(encoded, len(header.structure.frame.components))
+            image = jpeg.decode_jpeg(encoded, len(header.structure.header.components))
         else:
             png.require_all_rows(header.structure)
             image = png.decode_png(encoded)

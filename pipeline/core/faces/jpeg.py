@@ -32,7 +32,7 @@ class Frame(NamedTuple):
 class Structure(NamedTuple):
     """What the segments of a file say; ``scans`` are (components, first, last, low bit)."""
 
-    frame: Frame
+    header: Frame
     exif: bytes
     scans: list[tuple[bytes, int, int, int]]
 
@@ -97,7 +97,7 @@ def require_all_scans(structure: Structure) -> None:
     """``ValueError`` unless each component comes in a scan and, where the scans of a progressive
     JPEG refine one another, each of its 64 coefficients to the last bit.
     """
-    frame, scans = structure.frame, structure.scans
+    frame, scans = structure.header, structure.scans
     if frame.marker in PROGRESSIVE:
         final = [(c, scan) for scan in scans for c in scan[0] if scan[3] == 0]
         sent = {(c, k) for c, (_, first, last, _) in final for k in range(first, last + 1)}

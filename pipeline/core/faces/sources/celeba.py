@@ -175,9 +175,8 @@ def read_labels(
             f"{partition} puts {names[wrong[0]]} into split {splits[wrong[0]]}; expected 0 (train),"
             " 1 (valid) or 2 (test)."
         )
-    people = np.full(len(names), -1, dtype=np.int64)
-    if identity:
-        people = read_column(identity, names, labels, "a number")
+    unknown = np.full(len(names), -1)
+    people = read_column(identity, names, labels, "a number") if identity else unknown
     return Labels(names, splits, values, people)
 
 

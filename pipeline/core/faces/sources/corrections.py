@@ -27,9 +27,8 @@ def corrected(
     rows = {name: row for row, name in enumerate(labels.names)}
     values = labels.attributes.astype(np.int8)
     seen: set[tuple[str, str]] = set()
-    for line, (image, attribute, value) in enumerate(
-        table[COLUMNS].itertuples(index=False), start=2
-    ):
+    cells = table[COLUMNS].itertuples(index=False)
+    for line, (image, attribute, value) in enumerate(cells, start=2):
         name = normalized_label(image)
         wrong = ""
         if name not in rows:

@@ -28,11 +28,8 @@ from pipeline.core.faces.store import SPLITS
 
 LABELS, IMAGES = "labels.csv", "images"
 BOX = ["x_1", "y_1", "width", "height"]
-POINTS = [
-    f"{part}_{axis}"
-    for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
-    for axis in "xy"
-]
+PARTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+POINTS = [f"{part}_{axis}" for part in PARTS for axis in "xy"]
 OPTIONAL = {"split": "test", "identity": "-1"}  # and what stands for a column that is missing
 TERMS = """The faces come from the user's own folder: their terms are those of whoever made them.
 """
@@ -180,10 +177,9 @@ def _unfolded(path: Path, cells: pd.Series, values: list[str]) -> dict[str, np.n
             f" ({len(others)} such values in all); add it there, or empty these cells, which are"
             " then unknown."
         )
+    column = str(cells.name)
     return {
-        value_name(str(cells.name), value): np.where(unknown, UNKNOWN, cells == value).astype(
-            np.int8
-        )
+        value_name(column, value): np.where(unknown, UNKNOWN, cells == value).astype(np.int8)
         for value in values
     }
 

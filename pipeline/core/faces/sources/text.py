@@ -1,6 +1,7 @@
 """Text files of labels: how they are read, and checks that two of them list the same images."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -109,11 +110,9 @@ def read_numbers(path: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
 
 
 def require_unique(path: Path, names: list[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise UserError(f"{path} has two rows for {name}; remove the wrong one.")
-        seen.add(name)
 
 
 def require_same_names(path: Path, found: Iterable[str], labels: Path, names: list[str]) -> None:
