@@ -169,8 +169,7 @@ def _record_batch(faces: list[Face], schema: pa.Schema) -> pa.RecordBatch:
         "celeb_id": [int(face.identity) for face in faces],
         **{name: with_nulls(attributes[:, a]) for a, name in enumerate(names)},
     }
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return pa.RecordBatch.from_pydict(columns, schema)
 
 
 def with_nulls(labels: np.ndarray) -> pa.Array:
