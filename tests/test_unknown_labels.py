@@ -29,7 +29,7 @@ from pipeline.core.masks.store import open_masks
 from pipeline.core.networks import Output, build
 from pipeline.core.presentation.figures.faces import most_confident
 from pipeline.core.training.last_layer import temperatures
-from pipeline.core.training.learner import Learner
+from pipeline.core.training.learner import SUMS, Learner
 from pipeline.core.training.selection import mean_metric
 from pipeline.core.training.transforms import Batch
 
@@ -130,8 +130,9 @@ def test_an_unknown_label_moves_no_logit(loss):
     attribute_loss.sum().backward()
     assert ((logits.grad != 0) == (labels >= 0)).all()
     assert attribute_loss[1] == 0
-    made.count(made.train_sums, batch, logits.detach(), attribute_loss.detach(), torch.zeros(3))
-    correct, faces = made.train_sums[2:4].tolist()
+    sums = torch.zeros(len(SUMS))
+    made.count(sums, batch, logits.detach(), attribute_loss.detach(), torch.zeros(3))
+    correct, faces = sums[2:4].tolist()
     assert faces == 2
     assert correct == pytest.approx(1 / 2 + 1 / 3)  # 0 predicts "no"
 
