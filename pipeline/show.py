@@ -10,8 +10,8 @@ python -m pipeline.show --comparison results/synthetic/comparisons/models.json
 import argparse
 import os
 import sys
-import textwrap
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import pandas as pd
@@ -19,13 +19,14 @@ import pandas as pd
 from pipeline.core import stage
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_table
-from pipeline.core.presentation.comparison_text import as_text
+from pipeline.core.presentation.comparison_text import as_text, line
 from pipeline.core.presentation.edited import may_be_edited
-from pipeline.core.presentation.metric_names import MAIN, MAP_NAMES, NAMES, SHORT_NAMES
+from pipeline.core.presentation.metric_names import MAIN, MAP_NAMES, NAMES, SHORT_NAMES, number
 from pipeline.core.trained_on import faces_of, read_trained_on
 
 BOLD, FAINT, YELLOW = "1", "2", "33"
-COLUMNS = ("majority_accuracy", "accuracy", "balanced_accuracy", "f1", "auroc")  # of metrics.csv
+# Of metrics.csv, with the width of each.
+COLUMNS = {"majority_accuracy": 10, "accuracy": 10, "balanced_accuracy": 10, "f1": 8, "auroc": 8}
 ARTIFACTS = {  # below results/{dataset}: what it is
     "drawn": "drawn faces with their true parts: an image viewer",
     "faces": "the faces: datasets.load_from_disk",
@@ -107,35 +108,20 @@ def side_by_side(folders: dict[str, Path]) -> list[str]:
         with may_be_edited(folder / "metrics.json"):
             values = [summary[name] for name in MAIN]
             values.append(((summary["masks"] or {}).get("test") or {"mean": {}})["mean"].get("iou"))
-        numbers = "".join(f"{number(value):>10}" for value in values)
-        lines += [f"{title:<38}{numbers}"] if len(title) < 38 else [title, f"{'':38}{numbers}"]
+        lines += line(title, "".join(f"{number(value):>10}" for value in values), 38)
     return lines
 
 
 def evaluation(metrics: Path, table: Path, title: str) -> list[str]:
     """One model's means, attributes and warnings."""
-    with may_be_edited(metrics, table):
-        return lines_of(metrics, table, title)
-
-
-def lines_of(metrics: Path, table: Path, title: str) -> list[str]:
     summary = read_json(metrics, "split", "intervals", "masks", "warnings")
     rows = read_table(table, "attribute", "counted", "positives", *COLUMNS)
-    warnings = [
-        paint(line, YELLOW)
-        for warning in summary["warnings"]
-        for line in textwrap.wrap(f"Warning: {warning}.", 80)
-    ]
-    about = textwrap.wrap(f"trained on {faces_of(read_trained_on(summary.get('model', {})))}", 80)
-    return [
-        "",
-        paint(title, BOLD),
-        *about,
-        *means(summary),
-        "",
-        *attributes(rows),
-        *warnings,
-    ]
+    with may_be_edited(metrics, table):
+        about = f"trained on {faces_of(read_trained_on(summary.get('model', {})))}"
+        lines = ["", paint(title, BOLD), *wrap(about, 80), *means(summary), "", *attributes(rows)]
+        for warning in summary["warnings"]:
+            lines += [paint(line, YELLOW) for line in wrap(f"Warning: {warning}.", 80)]
+        return lines
 
 
 def means(summary: dict[str, Any]) -> list[str]:
@@ -166,23 +152,17 @@ def means(summary: dict[str, Any]) -> list[str]:
 def attributes(rows: pd.DataFrame) -> list[str]:
     """A line an attribute, best AUROC first; those outside the means last and marked."""
     rows = rows.sort_values(["counted", "auroc"], ascending=False, kind="stable")
-    heads = [SHORT_NAMES[name] for name in COLUMNS]
-    head = f"{'attribute':<21}{'positives':>9}" + "".join(f"{word:>10}" for word in heads[:3])
-    lines = [paint(head + "".join(f"{word:>8}" for word in heads[3:]), BOLD)]
+    heads = "".join(f"{SHORT_NAMES[metric]:>{width}}" for metric, width in COLUMNS.items())
+    lines = [paint(f"{'attribute':<21}{'positives':>9}{heads}", BOLD)]
     for row in rows.to_dict("records"):
         name = row["attribute"] + ("" if row["counted"] else " *")
-        cells = [number(row[column]) for column in COLUMNS]
-        line = f"{name:<21}{row['positives']:>9}" + "".join(f"{cell:>10}" for cell in cells[:3])
-        line += "".join(f"{cell:>8}" for cell in cells[3:])
+        cells = "".join(f"{number(row[metric]):>{width}}" for metric, width in COLUMNS.items())
         worse = row["counted"] and row["accuracy"] < row["majority_accuracy"]
-        lines.append(paint(line, FAINT if not row["counted"] else YELLOW if worse else ""))
+        colour = FAINT if not row["counted"] else YELLOW if worse else ""
+        lines.append(paint(f"{name:<21}{row['positives']:>9}{cells}", colour))
     if not rows["counted"].all():
         lines.append("* too few test images of a class: not in the means")
     return lines
-
-
-def number(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.3f}"
 
 
 def artifacts(results: Path, models: list[str]) -> list[str]:

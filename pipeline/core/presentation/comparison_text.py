@@ -3,7 +3,7 @@
 from textwrap import wrap
 from typing import Any
 
-from pipeline.core.presentation.metric_names import MAIN, MAP_SHORT_NAMES, SHORT_NAMES
+from pipeline.core.presentation.metric_names import MAIN, MAP_SHORT_NAMES, SHORT_NAMES, number
 
 
 def as_text(summary: dict[str, Any]) -> str:
@@ -54,8 +54,7 @@ def map_lines(shares: dict[str, dict[str, Any]]) -> list[str]:
     for share, models in shares.items():
         for name, maps in models.items():
             if maps:
-                values = (maps.get(key) for key in MAP_SHORT_NAMES)
-                text = "".join(f"{'–' if v is None else format(v, '.3f'):>10}" for v in values)
+                text = "".join(f"{number(maps.get(key)):>10}" for key in MAP_SHORT_NAMES)
                 lines += line(f"{name}, {100 * float(share):.4g} % of train", text, 40)
     return lines if len(lines) > 1 else []
 

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jinja2 import UndefinedError
+
 from pipeline.core.errors import UserError
 
+OF_CONTENT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, UndefinedError)
 log = logging.getLogger(__name__)
 
 
@@ -19,7 +22,7 @@ def may_be_edited(*paths: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except OF_CONTENT as error:
         log.info("not as it was written", exc_info=True)
         reason = " ".join(str(error).split())[:200]
         raise UserError(

@@ -1,5 +1,7 @@
 """Metrics as people read them: one table for the terminal, figures, model card and comparisons."""
 
+import pandas as pd
+
 NAMES = {
     "accuracy": "accuracy",
     "majority_accuracy": "majority rule",
@@ -24,3 +26,8 @@ MAP_SHORT_NAMES = {
     "map_energy_negatives": "energy −",
 }
 MAIN = ("accuracy", "balanced_accuracy", "auroc")  # what is shown where there is little room
+
+
+def number(value: float | None) -> str:
+    """A metric with three decimals; a dash where it has no meaning (None, NaN)."""
+    return "–" if pd.isna(value) else f"{value:.3f}"

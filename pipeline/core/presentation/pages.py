@@ -1,7 +1,7 @@
 """Web pages of one file: no server, no network; text from data is never markup.
 
-A page's template lies beside the module that makes it, and extends ``pages.html``. Jinja escapes
-whatever is put into it; data for a script goes through ``tojson``, which escapes ``<`` too. The
+A template lies beside the module that fills it; a page's extends ``pages.html``. Jinja escapes
+whatever is put into a page; data for a script goes through ``tojson``, which escapes ``<`` too. The
 page itself forbids the browser to load anything (Content-Security-Policy).
 """
 
@@ -18,15 +18,19 @@ from pipeline.core.files import write_text
 
 def write_page(path: Path, template: Path, **values: Any) -> None:
     """Fill a template and write the page, whole or not at all."""
-    loader = jinja2.FileSystemLoader([Path(__file__).parent, template.parent])
+    write_text(path, fill(template, **values))
+
+
+def fill(template: Path, **values: Any) -> str:
+    """The text of a template; in HTML, and there alone, values are escaped."""
     environment = jinja2.Environment(
-        loader=loader,
-        autoescape=True,
+        loader=jinja2.FileSystemLoader([Path(__file__).parent, template.parent]),
+        autoescape=jinja2.select_autoescape(),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    write_text(path, environment.get_template(template.name).render(**values))
+    return environment.get_template(template.name).render(**values)
 
 
 def data_uri(image: np.ndarray, quality: int = 80) -> str:
