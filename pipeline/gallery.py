@@ -54,14 +54,11 @@ def write_gallery(
     path: Path, title: str, inference: Inference, test: EvaluatedFaces, each: int
 ) -> None:
     """Choose the faces, apply the network to each once, and write the page."""
-    issues = issues_by_attribute(test)
-    chosen = [choose(test, k, each) for k in range(len(test.predictions.attributes))]
-    for k, kinds in enumerate(chosen):
-        kinds[ISSUE] = (issues[k][:each], len(issues[k]))
+    chosen = faces_by_kind(test)
     shown: dict[int, list[int]] = {}  # the attributes that each face is shown for
     for k, kinds in enumerate(chosen):
-        for faces, _ in kinds.values():
-            for face in faces.tolist():
+        for faces in kinds.values():
+            for face in faces[:each].tolist():
                 shown.setdefault(face, []).append(k)
     images, maps = encode(inference, test, shown)
     pages.write_page(
@@ -70,31 +67,25 @@ def write_gallery(
         title=title,
         images=len(test.rows),
         second_image=ATTENTION if inference.has_attention else MAP if maps else "",
-        attributes=[describe(test, k, kinds, maps) for k, kinds in enumerate(chosen)],
+        attributes=[describe(test, k, kinds, each, maps) for k, kinds in enumerate(chosen)],
         faces=images,
         weights=test.predictions.weights,
         about=statement(inference.trained_on),
     )
 
 
-Chosen = dict[str, tuple[np.ndarray, int]]  # by kind: the faces to show, and how many there are
-
-
-def choose(test: EvaluatedFaces, k: int, each: int) -> Chosen:
-    """The most confident test faces of each kind for attribute ``k``."""
-    threshold = float(test.predictions.thresholds[k])
-    by_kind = most_confident(test.labels[:, k], test.probabilities[:, k], threshold)
-    return {kind: (faces[:each], len(faces)) for kind, faces in by_kind.items()}
-
-
-def issues_by_attribute(test: EvaluatedFaces) -> list[np.ndarray]:
-    """For each attribute the test faces whose label the model contradicts, the surest first."""
-    table, faces = label_issues(test.predictions), pd.Index(test.predictions.names)
-    attributes = test.predictions.attributes
-    return [
-        faces.get_indexer(pd.Index(table.loc[table["attribute"] == name, "image_name"]))
-        for name in attributes
-    ]
+def faces_by_kind(test: EvaluatedFaces) -> list[dict[str, np.ndarray]]:
+    """For each attribute the test faces of each of ``KINDS``, the most confident first."""
+    issues, faces = label_issues(test.predictions), pd.Index(test.predictions.names)
+    labels, probabilities = test.labels, test.probabilities
+    kinds = []
+    for k, name in enumerate(test.predictions.attributes):
+        threshold = float(test.predictions.thresholds[k])
+        of_k = most_confident(labels[:, k], probabilities[:, k], threshold)
+        contradicted = pd.Index(issues.loc[issues["attribute"] == name, "image_name"])
+        of_k[ISSUE] = faces.get_indexer(contradicted)
+        kinds.append(of_k)
+    return kinds
 
 
 def encode(
@@ -115,7 +106,13 @@ def encode(
     return images, maps
 
 
-def describe(test: EvaluatedFaces, k: int, kinds: Chosen, maps: dict[tuple[int, int], str]) -> Any:
+def describe(
+    test: EvaluatedFaces,
+    k: int,
+    kinds: dict[str, np.ndarray],
+    each: int,
+    maps: dict[tuple[int, int], str],
+) -> dict[str, Any]:
     """What the page's script needs to show attribute ``k``."""
     label, name = test.labels[:, k], test.predictions.attributes[k]
     correct = int((label == test.predicted[:, k]).sum())
@@ -130,13 +127,14 @@ def describe(test: EvaluatedFaces, k: int, kinds: Chosen, maps: dict[tuple[int, 
                 "kind": kind,
                 "title": KINDS[kind][0],
                 "means": KINDS[kind][1],
-                "count": count,
+                "count": len(faces),
                 # A label to check is about the face alone; most such faces are above, with maps.
                 "faces": [
-                    cell(test, k, face, maps if kind != ISSUE else {}) for face in faces.tolist()
+                    cell(test, k, face, maps if kind != ISSUE else {})
+                    for face in faces[:each].tolist()
                 ],
             }
-            for kind, (faces, count) in kinds.items()
+            for kind, faces in kinds.items()
         ],
     }
 

@@ -91,9 +91,9 @@ def blank_grid(figure: Figure, rows: int, columns: int, **how: Any) -> np.ndarra
     return cells
 
 
-def show_image(axes: Axes, image: Any, title: str = "", **imshow: Any) -> None:
-    """Show an image in one of a ``blank_grid``; its title above it, small."""
-    axes.imshow(image, **imshow)
+def show_image(axes: Axes, image: Any, title: str = "") -> None:
+    """Show an image, or a map of 0–1, in one of a ``blank_grid``; its title above it, small."""
+    axes.imshow(image, vmin=0, vmax=1)
     if title:
         axes.set_title(title, fontsize=7, fontweight="normal", loc="center")
 

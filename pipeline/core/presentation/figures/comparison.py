@@ -52,32 +52,27 @@ def pairs(
     def learned_from(pair: tuple[str, str], share: float) -> str:
         return comparison.learned_from(share, (own_shares[pair[0]], own_shares[pair[1]]))
 
-    names: list[str] = []
-    rows: dict[str, list[pd.DataFrame]] = {metric: [] for metric in MAIN}
-    for (one, other), tables in differences.items():
+    names, rows = [], []
+    for pair, tables in differences.items():
         for share, table in sorted(tables.items()):
-            names.append(f"{one} −\n{other},\n{learned_from((one, other), share)}")
-            for metric in MAIN:
-                of_mean = (table["attribute"] == MEAN) & (table["metric"] == metric)
-                rows[metric].append(table[of_mean])
+            names.append(f"{pair[0]} −\n{pair[1]},\n{learned_from(pair, share)}")
+            rows.append(table[table["attribute"] == MEAN])
+    means = pd.concat(rows)
     largest = {pair: tables[max(tables)] for pair, tables in differences.items()}
     orders = {pair: _order(table) for pair, table in largest.items()}
     heights = [1 + 0.55 * len(names), 1 + 0.16 * max(map(len, orders.values()))]
     with style.saved_figure(path, height=sum(heights)) as figure:
         _title(figure, "What the first model of a pair adds to the second", faces)
         halves: Any = figure.subfigures(2, 1, height_ratios=heights)
-        for axes, metric in zip(
-            halves[0].subplots(1, 3, sharex=True, sharey=True), MAIN, strict=True
-        ):
-            _intervals(axes, names, 100 * _numbers(rows[metric]), size=7)
-            axes.axvline(0, color=style.INK, lw=0.8)
+        above = halves[0].subplots(1, 3, sharex=True, sharey=True)
+        for axes, metric in zip(above, MAIN, strict=True):
+            _differences(axes, names, means[means["metric"] == metric])
             axes.set_xlabel(f"mean {NAMES[metric]} (points)")
-        columns = np.atleast_1d(halves[1].subplots(1, len(largest), sharex=True))
-        for axes, (pair, table) in zip(columns, largest.items(), strict=True):
+        below = np.atleast_1d(halves[1].subplots(1, len(largest), sharex=True))
+        for axes, (pair, table) in zip(below, largest.items(), strict=True):
             of_auroc = table[table["metric"] == "auroc"].set_index("attribute")
             readable = [style.readable(name) for name in orders[pair]]
-            _intervals(axes, readable, 100 * _numbers([of_auroc.reindex(orders[pair])]), size=7)
-            axes.axvline(0, color=style.INK, lw=0.8)
+            _differences(axes, readable, of_auroc.loc[orders[pair]])
             where = learned_from(pair, max(differences[pair]))
             axes.set_title(f"{pair[0]} −\n{pair[1]}, {where}", fontsize=8)
             axes.set_xlabel("AUROC (points)")
@@ -89,15 +84,17 @@ def _title(figure: Figure, what: str, faces: dict[str, Any]) -> None:
     style.set_title(figure, title, *style.warning_lines(faces["warnings"]))
 
 
-def _numbers(rows: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat([table[["value", "low", "high"]] for table in rows])
-
-
 def _order(table: pd.DataFrame) -> list[str]:
     """The attributes in the mean, greatest gain in AUROC first."""
     kept = table[(table["metric"] == "auroc") & table["counted"] & (table["attribute"] != MEAN)]
     names: list[str] = kept.sort_values("value", ascending=False)["attribute"].tolist()
     return names
+
+
+def _differences(axes: Axes, names: list[str], table: pd.DataFrame) -> None:
+    """The intervals in points, small, with a line at no difference."""
+    _intervals(axes, names, 100 * table[["value", "low", "high"]], size=7)
+    axes.axvline(0, color=style.INK, lw=0.8)
 
 
 def _intervals(axes: Axes, names: list[str], table: pd.DataFrame, size: float = 9) -> None:

@@ -9,19 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from pipeline.core.presentation.style import (
-    GREEN,
-    GREY,
-    HEAT,
-    RED,
-    as_percent,
-    blank_grid,
-    readable,
-    saved_figure,
-    set_title,
-    show_image,
-    with_n,
-)
+from pipeline.core.presentation import style
 
 KINDS = ("true positive", "false positive", "false negative", "true negative")
 
@@ -47,11 +35,8 @@ def overlay(image: np.ndarray, heat_map: np.ndarray | None) -> np.ndarray:
     if heat_map is None:
         return image
     height, width = image.shape[:2]
-    values = cv2.resize(
-        heat_map.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
-    )
-    values = np.clip(values, 0, 1)
-    heat = mpl.colormaps[HEAT](values)[..., :3] * 255
+    values = np.clip(cv2.resize(heat_map.astype(np.float32), (width, height)), 0, 1)
+    heat = mpl.colormaps[style.HEAT](values)[..., :3] * 255
     opacity = 0.3 + 0.4 * values[..., None]
     grey = image.mean(axis=2, keepdims=True)
     return (grey * (1 - opacity) + heat * opacity).round().astype(np.uint8)
@@ -70,14 +55,15 @@ def map_pairs(
     """
     columns = min(5, len(names))
     rows = -(-len(names) // columns)
-    with saved_figure(path, height=1.3 + 1.15 * rows, width=max(1.44 * columns, 5.5)) as figure:
-        set_title(figure, title)
-        cells = blank_grid(figure, rows, columns)
+    height, width = 1.3 + 1.15 * rows, max(1.44 * columns, 5.5)
+    with style.saved_figure(path, height, width) as figure:
+        style.set_title(figure, title)
+        cells = style.blank_grid(figure, rows, columns)
         for axes, name, *pair in zip(cells.flat, names, left, right, strict=False):
-            show_image(axes, side_by_side(*pair), name, vmin=0, vmax=1, cmap=HEAT)
-        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
+            style.show_image(axes, side_by_side(*pair), name)
+        scale = cells[0, 0].images[0]
         bar = figure.colorbar(
-            scale, ax=list(cells.flat), location="bottom", fraction=0.02, pad=0.01, aspect=60
+            scale, ax=cells, location="bottom", fraction=0.02, pad=0.01, aspect=60
         )
         bar.set_label("map value: 0 not here, 1 here; white: no such face", fontsize=7)
         bar.ax.tick_params(labelsize=7)
@@ -99,16 +85,16 @@ Cell = tuple[np.ndarray, str] | None
 
 def examples(rows: Sequence[tuple[str, Sequence[Cell]]], n: int, path: Path) -> None:
     """A row an attribute: (name, (image, caption) or None: two for each of ``KINDS``)."""
-    with saved_figure(path, height=0.8 + 1.2 * max(len(rows), 1)) as figure:
+    with style.saved_figure(path, height=0.8 + 1.2 * max(len(rows), 1)) as figure:
         title = "The most confident predictions, correct and wrong"
-        set_title(figure, with_n(title, n, "test faces"), "")
+        style.set_title(figure, style.with_n(title, n, "test faces"), "")
         if not rows:
             axes = figure.subplots()
             axes.set_axis_off()
             _label(axes, 0, 0.5, "none: no attribute is there on some faces and not on others")
             return
         widths = [1.15] + [1.0] * 2 * len(KINDS)
-        cells = blank_grid(figure, len(rows), len(widths), width_ratios=widths)
+        cells = style.blank_grid(figure, len(rows), len(widths), width_ratios=widths)
         shape = next(cell[0].shape for _, of_row in rows for cell in of_row if cell)
         blank = np.full(shape, 255, np.uint8)  # takes the space of a missing face
         for column, kind in enumerate(KINDS):
@@ -116,9 +102,9 @@ def examples(rows: Sequence[tuple[str, Sequence[Cell]]], n: int, path: Path) -> 
         for line, (name, of_row) in zip(cells, rows, strict=True):
             _label(line[0], 1, 0.5, name, ha="right", va="center")
             for column, (axes, cell) in enumerate(zip(line[1:], of_row, strict=True)):
-                show_image(axes, *(cell or (blank, "")))
+                style.show_image(axes, *(cell or (blank, "")))
                 if not cell and column % 2 == 0:
-                    _label(axes, 0.5, 0.5, "none", ha="center", color=GREY)
+                    _label(axes, 0.5, 0.5, "none", ha="center", color=style.GREY)
 
 
 def _label(axes: Axes, x: float, y: float, text: str, **how: Any) -> None:
@@ -141,26 +127,22 @@ def panel(image: np.ndarray, attributes: Sequence[PanelRow], name: str, path: Pa
     """One face as AttParseNet's authors show it: a line an attribute, with mask and map."""
     blocks = 2 if len(attributes) > 20 else 1
     rows = -(-len(attributes) // blocks)
-    with saved_figure(path, height=0.8 + 0.72 * rows, width=3.9 * blocks) as figure:
-        set_title(figure, f"One face, {len(attributes)} attributes: {name}")
-        cells = blank_grid(figure, rows, 4 * blocks, width_ratios=(2.2, 1, 1, 1) * blocks)
+    with style.saved_figure(path, height=0.8 + 0.72 * rows, width=3.9 * blocks) as figure:
+        style.set_title(figure, f"One face, {len(attributes)} attributes: {name}")
+        cells = style.blank_grid(figure, rows, 4 * blocks, width_ratios=(2.2, 1, 1, 1) * blocks)
         for k, one in enumerate(attributes):
             block, row = divmod(k, rows)
             words, *images = cells[row, 4 * block : 4 * block + 4]
-            words.text(1, 0.62, readable(one.attribute), ha="right", fontsize=7.5, weight="bold")
-            words.text(
-                1,
-                0.28,
-                f"label {_yes(one.label)}, predicted {_yes(one.predicted)}"
-                f" ({as_percent(one.probability)})",
-                ha="right",
-                fontsize=6.5,
-                color=_colour(one.label < 0 or one.predicted == one.label),
-            )
+            attribute = style.readable(one.attribute)
+            words.text(1, 0.62, attribute, ha="right", fontsize=7.5, weight="bold")
+            predicted = f"{_yes(one.predicted)} ({style.as_percent(one.probability)})"
+            labelled = f"label {_yes(one.label)}, predicted {predicted}"
+            colour = _colour(one.label < 0 or one.predicted == one.label)
+            words.text(1, 0.28, labelled, ha="right", fontsize=6.5, color=colour)
             heads = ("image", "target mask", "predicted map") if row == 0 else ("", "", "")
             shown = (image, one.mask.astype(float), one.heat_map)
             for axes, what, head in zip(images, shown, heads, strict=True):
-                show_image(axes, what, head, vmin=0, vmax=1)
+                style.show_image(axes, what, head)
 
 
 def _yes(value: int) -> str:
@@ -168,7 +150,7 @@ def _yes(value: int) -> str:
 
 
 def _colour(correct: bool) -> str:
-    return GREEN if correct else RED
+    return style.GREEN if correct else style.RED
 
 
 def grid(
@@ -181,14 +163,13 @@ def grid(
     """Faces in rows of four; ``correct`` (N,) bool says whether all about a face is."""
     rows = -(-len(images) // 4)
     lines = 1 + max(caption.count("\n") for caption in captions)
-    with saved_figure(path, height=0.5 + (2.2 + 0.12 * lines) * rows) as figure:
-        set_title(figure, title)
-        cells = blank_grid(figure, rows, 4)
+    with style.saved_figure(path, height=0.5 + (2.2 + 0.12 * lines) * rows) as figure:
+        style.set_title(figure, title)
+        cells = style.blank_grid(figure, rows, 4)
         for axes, image, caption, good in zip(cells.flat, images, captions, correct, strict=False):
-            show_image(axes, image)
-            axes.set_title(
-                caption, fontsize=7, loc="left", fontweight="normal", color=_colour(good)
-            )
+            style.show_image(axes, image)
+            colour = _colour(good)
+            axes.set_title(caption, fontsize=7, loc="left", fontweight="normal", color=colour)
 
 
 def caption(
@@ -199,15 +180,14 @@ def caption(
     Of up to three attributes all is written; of more only the mistakes, − missed, + false.
     """
     if len(attributes) <= 3:
-        columns = (map(readable, attributes), labels, predicted, probabilities)
+        columns = (map(style.readable, attributes), labels, predicted, probabilities)
         return "\n".join(
-            f"{name}: {_yes(label)}\npredicted: {_yes(positive)} ({as_percent(probability)})"
+            f"{name}: {_yes(label)}\npredicted: {_yes(positive)} ({style.as_percent(probability)})"
             for name, label, positive, probability in zip(*columns, strict=True)
         )
-    missed, false = (
-        [f"{sign} {readable(attributes[k])}" for k in np.flatnonzero(wrong).tolist()]
-        for sign, wrong in (("−", (labels == 1) & ~predicted), ("+", (labels == 0) & predicted))
-    )
+    names = np.array([style.readable(name) for name in attributes])
+    missed = [f"− {name}" for name in names[(labels == 1) & ~predicted]]
+    false = [f"+ {name}" for name in names[(labels == 0) & predicted]]
     lines = [f"{int((labels == predicted).sum())} of {int((labels >= 0).sum())} correct"]
     lines += missed[:3] + false[:3]
     more = len(missed[3:]) + len(false[3:])

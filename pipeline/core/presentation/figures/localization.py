@@ -37,11 +37,9 @@ def draw_examples(inference: Inference, test: EvaluatedFaces, path: Path) -> Non
         by_kind = faces.most_confident(
             test.labels[:, k], test.probabilities[:, k], float(test.predictions.thresholds[k])
         )
-        cells = [
-            cell
-            for kind in faces.KINDS
-            for cell in example_cells(inference, test, k, by_kind[kind][:2])
-        ]
+        cells: list[faces.Cell] = []
+        for of_kind in by_kind.values():
+            cells += example_cells(inference, test, k, of_kind[:2])
         correct = int((test.labels[:, k] == test.predicted[:, k]).sum())
         words = style.readable(test.predictions.attributes[k]).replace(" ", "\n")
         rows.append((f"{words}\n({correct:,} correct)", cells))
@@ -131,25 +129,18 @@ def draw_means(attributes: list[str], means: Means, count: int, out: Path) -> No
     def average(sums: np.ndarray, counts: np.ndarray) -> list[np.ndarray | None]:
         return [total / n if n else None for total, n in zip(sums, counts, strict=True)]
 
-    masks, positive, negative = (
-        average(means.masks, means.positives),
-        average(means.positive, means.positives),
-        average(means.negative, means.negatives),
-    )
+    masks = average(means.masks, means.positives)
+    positive = average(means.positive, means.positives)
+    negative = average(means.negative, means.negatives)
     names = [
         f"{style.readable(name)} ({n})" for name, n in zip(attributes, means.positives, strict=True)
     ]
-    for left, right, what, file in (
-        (masks, positive, "Positives: mean target mask (left), mean predicted map (right)", "maps"),
-        (
-            positive,
-            negative,
-            "Mean predicted map over positives (left) and negatives (right)",
-            "positives_negatives",
-        ),
-    ):
-        title = style.with_n(what, count, "test faces")
-        faces.map_pairs(left, right, names, title, out / f"{file}.png")
+    title = "Positives: mean target mask (left), mean predicted map (right)"
+    title = style.with_n(title, count, "test faces")
+    faces.map_pairs(masks, positive, names, title, out / "maps.png")
+    title = "Mean predicted map over positives (left) and negatives (right)"
+    title = style.with_n(title, count, "test faces")
+    faces.map_pairs(positive, negative, names, title, out / "positives_negatives.png")
 
 
 def draw_panel(
@@ -161,16 +152,8 @@ def draw_panel(
     image = test.faces.image(row)
     maps = heat_maps(inference.predict(image[None]))
     assert maps is not None
-    columns = test.predictions.columns
-    labels, code = masks.labels[row][columns], codes(masks.table[columns])
-    targets = attribute_masks(masks.region_bits([row])[0], labels, code)
-    shown = (
-        inference.attributes,
-        test.labels[face].tolist(),
-        test.predicted[face].tolist(),
-        test.probabilities[face].tolist(),
-        targets,
-        maps[0],
-    )
-    rows = [faces.PanelRow(*values) for values in zip(*shown, strict=True)]
+    values = (values[face].tolist() for values in (test.labels, test.predicted, test.probabilities))
+    targets = masks.masks(row)[test.predictions.columns]
+    shown = zip(inference.attributes, *values, targets, maps[0], strict=True)
+    rows = [faces.PanelRow(*row_values) for row_values in shown]
     faces.panel(image, rows, test.predictions.names[face], path)

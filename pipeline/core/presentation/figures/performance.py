@@ -36,15 +36,8 @@ def bars(table: pd.DataFrame, about: str, warnings: list[str], path: Path) -> No
         left, right = figure.subplots(1, 2, sharey=True)
         style.set_title(figure, title, *lines)
         _bars(left, order, "accuracy", start=0.0)
-        left.plot(
-            order["majority_accuracy"],
-            order.index,
-            "|",
-            color=style.ORANGE,
-            ms=8,
-            mew=2,
-            label="majority rule",
-        )
+        rule = order["majority_accuracy"]
+        left.plot(rule, order.index, "|", color=style.ORANGE, ms=8, mew=2, label="majority rule")
         _bars(right, order, "balanced_accuracy", start=0.5)
         right.axvline(0.5, color=style.ORANGE, lw=2, label="chance")
         left.set(xlabel="accuracy (%)", xlim=(0, 1.005), ylim=(len(order) - 0.4, -0.6))
@@ -59,9 +52,7 @@ def bars(table: pd.DataFrame, about: str, warnings: list[str], path: Path) -> No
         for axes in (left, right):
             axes.grid(axis="y", visible=False)
             style.percent_axis(axes.xaxis)
-        handles = [*left.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
         figure.legend(
-            handles=handles,
             loc="outside lower center",
             ncols=4,
             fontsize=7,
@@ -117,9 +108,8 @@ def precision_recall(test: Predictions, table: pd.DataFrame, path: Path) -> None
             side.set_title(style.with_n(f"{what} by AUROC", len(test.names), "test faces"))
             for colour, row in zip(style.COLOURS, chosen.to_dict("records"), strict=False):
                 k = test.attributes.index(row["attribute"])
-                precision, recall = precision_recall_curve(
-                    test.model_labels[:, k], test.logits[:, k]
-                )
+                labels, logits = test.model_labels[:, k], test.logits[:, k]
+                precision, recall = precision_recall_curve(labels, logits)
                 name = f"{style.readable(row['attribute'])}, AP {row['average_precision']:.2f}"
                 side.plot(recall, precision, color=colour, drawstyle="steps-post", label=name)
                 share = row["positives"] / row["images"]
@@ -184,24 +174,23 @@ def groups(summary: dict[str, Any], path: Path) -> None:
 
 def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
     axes.set_title(style.with_n("Accuracy by group", images, "test faces"))
-    names, values, colours = [], [], []
-    for by in shown:
-        for group in by["groups"]:
-            kind = ", ".join(
-                ("" if yes else "not ") + style.readable(name)
-                for name, yes in group["group"].items()
-            )
-            names.append(f"{kind} ({group['images']:,})")
-            values.append(np.nan if group["accuracy"] is None else group["accuracy"])
-            worst = group == by["worst"]
-            colours.append(style.RED if worst else style.BLUE if group["counted"] else PALE)
+    groups = [group for by in shown for group in by["groups"]]
+    worst = [by["worst"] for by in shown]
+    names, colours = [], []
+    for group in groups:
+        kinds = [("" if yes else "not ") + style.readable(k) for k, yes in group["group"].items()]
+        names.append(f"{', '.join(kinds)} ({group['images']:,})")
+        own = style.BLUE if group["counted"] else PALE
+        colours.append(style.RED if group in worst else own)
     if not names:
         _note(axes, "this model predicts no attribute that defines groups")
-    axes.barh(range(len(names)), values, color=colours, height=0.7)
-    intervals = [group.get("accuracy_interval") for by in shown for group in by["groups"]]
+    rows = range(len(names))
+    values = np.array([group["accuracy"] for group in groups], float)  # NaN where None
+    axes.barh(rows, values, color=colours, height=0.7)
+    intervals = [group.get("accuracy_interval") for group in groups]
     ends = {row: interval for row, interval in enumerate(intervals) if interval}
     axes.hlines(list(ends), *np.array([*ends.values()]).reshape(-1, 2).T, color=style.GREY, lw=1.2)
-    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_yticks(rows, names, fontsize=7)
     axes.set(
         xlim=(0, 1),
         xlabel="accuracy of the group's first attribute (%), with its 95 % interval\n"

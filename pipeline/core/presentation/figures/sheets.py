@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,16 +11,8 @@ from pipeline.core.geometry import HEIGHT
 from pipeline.core.landmarks.table import Landmarks
 from pipeline.core.masks.regions import codes
 from pipeline.core.masks.store import Masks
+from pipeline.core.presentation import style
 from pipeline.core.presentation.figures.faces import overlay
-from pipeline.core.presentation.style import (
-    HEAT,
-    blank_grid,
-    readable,
-    saved_figure,
-    set_title,
-    show_image,
-    with_n,
-)
 
 
 def contact_sheet(
@@ -37,16 +28,14 @@ def contact_sheet(
     ``panel_width`` in inches.
     """
     rows = -(-len(panels) // columns)
-    how: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": HEAT} if scale else {}
     height, width = 0.5 + 1.35 * panel_width * rows, panel_width * columns
-    with saved_figure(path, height, width) as figure:
-        set_title(figure, title)
-        cells = list(blank_grid(figure, rows, columns).flat)
-        for axes, (image, name) in zip(cells, panels, strict=False):
-            show_image(axes, image, name, **how)
+    with style.saved_figure(path, height, width) as figure:
+        style.set_title(figure, title)
+        cells = style.blank_grid(figure, rows, columns)
+        for axes, (image, name) in zip(cells.flat, panels, strict=False):
+            style.show_image(axes, image, name)
         if scale:
-            bar = figure.colorbar(cells[0].images[0], ax=cells, fraction=0.02)
-            bar.set_label(scale)
+            figure.colorbar(cells[0, 0].images[0], ax=cells, fraction=0.02, label=scale)
 
 
 def draw_points(faces: Faces, landmarks: Landmarks, rows: np.ndarray, path: Path) -> None:
@@ -58,9 +47,8 @@ def draw_points(faces: Faces, landmarks: Landmarks, rows: np.ndarray, path: Path
         )
         for row in rows
     ]
-    contact_sheet(
-        panels, 6, with_n(readable(path.stem).capitalize(), len(rows)), path, panel_width=2.4
-    )
+    title = style.with_n(style.readable(path.stem).capitalize(), len(rows))
+    contact_sheet(panels, 6, title, path, panel_width=2.4)
 
 
 def with_points(image: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -103,10 +91,10 @@ def implausibility(points: np.ndarray) -> np.ndarray:
 def draw_face_masks(faces: Faces, masks: Masks, row: int, path: Path) -> None:
     """One face with the masks of all attributes."""
     image, labels = faces.image(row), masks.labels[row]
-    panels = [(image, masks.names[row])] + [
-        (overlay(image, mask), readable(name) + {1: "", 0: " (no)"}.get(int(label), " (unknown)"))
-        for mask, name, label in zip(masks.masks(row), masks.attributes, labels, strict=True)
-    ]
+    panels = [(image, masks.names[row])]
+    for mask, name, label in zip(masks.masks(row), masks.attributes, labels, strict=True):
+        note = {1: "", 0: " (no)"}.get(int(label), " (unknown)")
+        panels.append((overlay(image, mask), style.readable(name) + note))
     found = "" if masks.found[row] else ", no landmarks"
     title = f"{masks.names[row]}: {(labels == 1).sum()} of {len(labels)} attributes{found}"
     contact_sheet(panels, 7, title, path)
@@ -122,14 +110,15 @@ def draw_sheet_masks(faces: Faces, masks: Masks, attribute: int, images: int, pa
         )
         for row in spread(positive, images)
     ]
-    title = with_n(readable(masks.attributes[attribute]), len(positive), "positive faces")
+    name = style.readable(masks.attributes[attribute])
+    title = style.with_n(name, len(positive), "positive faces")
     contact_sheet(panels, 5, title, path)
 
 
 def draw_mean_masks(masks: Masks, means: np.ndarray, positives: np.ndarray, path: Path) -> None:
     """The mean masks (A, H, W) of ``mean_masks``, with the number of positives (A,) of each."""
     panels = [
-        (np.nan_to_num(mean), f"{readable(name)}\nn = {n:,}")
+        (np.nan_to_num(mean), f"{style.readable(name)}\nn = {n:,}")
         for mean, name, n in zip(means, masks.attributes, positives, strict=True)
     ]
     title = "Mean mask of the positives"
