@@ -88,9 +88,12 @@ def faces_by_kind(test: EvaluatedFaces) -> list[dict[str, np.ndarray]]:
     return kinds
 
 
+Maps = dict[tuple[int, int], str]  # by face and attribute, as data: URIs
+
+
 def encode(
     inference: Inference, test: EvaluatedFaces, shown: dict[int, list[int]]
-) -> tuple[dict[int, str], dict[tuple[int, int], str]]:
+) -> tuple[dict[int, str], Maps]:
     """The images of the faces, and by (face, attribute) where it was seen, as data: URIs."""
     images, maps = {}, {}
     face_of = {int(test.rows[face]): face for face in sorted(shown)}
@@ -107,11 +110,7 @@ def encode(
 
 
 def describe(
-    test: EvaluatedFaces,
-    k: int,
-    kinds: dict[str, np.ndarray],
-    each: int,
-    maps: dict[tuple[int, int], str],
+    test: EvaluatedFaces, k: int, kinds: dict[str, np.ndarray], each: int, maps: Maps
 ) -> dict[str, Any]:
     """What the page's script needs to show attribute ``k``."""
     label, name = test.labels[:, k], test.predictions.attributes[k]
@@ -139,9 +138,7 @@ def describe(
     }
 
 
-def cell(
-    test: EvaluatedFaces, k: int, face: int, maps: dict[tuple[int, int], str]
-) -> dict[str, Any]:
+def cell(test: EvaluatedFaces, k: int, face: int, maps: Maps) -> dict[str, Any]:
     return {
         "face": face,
         "name": test.predictions.names[face],

@@ -7,7 +7,7 @@ LIGHT = {"mem_mb": 6000, "runtime": 120}
 MASKED = any(map(learns_from_masks, config["train"]))
 
 
-def shown(model, dataset=DATASET):
+def shown(model):
     """The figures and the gallery of every evaluation of a model, and those of its data."""
     # One file of each rule: its others are made with it.
     one_each = ["training.svg", "grid.png", "gallery.html"]
@@ -15,17 +15,13 @@ def shown(model, dataset=DATASET):
     if learns_from_masks(model):
         one_each.append("maps.png")
         data += ["landmarks/random.png", "mean_masks.png"]
-        if config["datasets"][dataset]["source"] == "synthetic":
+        if config["datasets"][DATASET]["source"] == "synthetic":
             data.append("true_parts.csv")
-    return [
-        *[
-            path
-            for name in one_each
-            for path in of_evaluations(model, f"figures/{name}", dataset)
-        ],
-        *[f"results/{dataset}/figures/{name}" for name in data],
-        f"results/{dataset}/{model}/costs.svg",
-    ]
+    files = []
+    for name in one_each:
+        files += of_evaluations(model, f"figures/{name}")
+    files += [f"results/{DATASET}/figures/{name}" for name in data]
+    return [*files, f"results/{DATASET}/{model}/costs.svg"]
 
 
 def evaluations(wildcards):
@@ -53,26 +49,21 @@ def benchmarks(wildcards):
     return files + [f"evaluate={file}" for file in evaluations]
 
 
-def data_figure(name, figure, category="2 Data", folder="figures"):
-    """A figure of a data set for the report; its caption has the file's name."""
+def figure(path, category, name, **labels):
+    """A file for the report; its caption has the file's name."""
+    caption = f"../report/{Path(path).stem}.rst"
     return report(
-        f"results/{{dataset}}/{folder}/{name}",
-        caption=f"../report/{Path(name).stem}.rst",
-        category=category,
-        labels={"data set": "{dataset}", "figure": figure},
+        path, caption=caption, category=category, labels=labels | {"figure": name}
     )
 
 
-def model_figure(name, category, figure):
-    """A figure of one evaluation for the report; its caption has the file's name."""
-    return report(
-        f"{EVALUATED}/figures/{name}",
-        caption=f"../report/{Path(name).stem}.rst",
-        category=category,
-        labels={
-            "model": "{model}",
-            "seed": "{seed}",
-            "evaluated on": "{judged}",
-            "figure": figure,
-        },
-    )
+def data_figure(file, name, category="2 Data", folder="figures"):
+    """A figure of a data set."""
+    path = f"results/{{dataset}}/{folder}/{file}"
+    return figure(path, category, name, **{"data set": "{dataset}"})
+
+
+def model_figure(file, category, name):
+    """A figure of one evaluation."""
+    labels = {"model": "{model}", "seed": "{seed}", "evaluated on": "{judged}"}
+    return figure(f"{EVALUATED}/figures/{file}", category, name, **labels)

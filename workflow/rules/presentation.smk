@@ -258,11 +258,11 @@ rule draw_costs:
     input:
         metrics=evaluations,
     output:
-        report(
+        figure(
             "results/{dataset}/{model}/costs.svg",
-            caption="../report/costs.rst",
-            category="6 Costs",
-            labels={"model": "{model}", "figure": "time and memory"},
+            "6 Costs",
+            "time and memory",
+            model="{model}",
         ),
     log:
         "logs/{dataset}/{model}/costs.log",
