@@ -70,19 +70,14 @@ def balance(labels: np.ndarray, names: Sequence[str], splits: np.ndarray, path: 
 
     Of those that are known; a name has the share of the others.
     """
-    share = {
-        split: positive_share(labels[splits == split])
-        for split in SPLITS
-        if (splits == split).any()
-    }
     order = np.argsort(-positive_share(labels), kind="stable")
     marks = {"train": ("o", style.BLUE), "valid": ("|", style.ORANGE), "test": ("x", style.INK)}
     with style.saved_figure(path, height=max(2.6, 1.4 + 0.15 * len(names)), width=5.6) as figure:
         axes, places = figure.subplots(), range(len(names))
-        for split, values in share.items():
-            marker, colour = marks[split]
-            label = f"{split} ({int((splits == split).sum()):,})"
-            axes.plot(values[order], places, marker, color=colour, ms=5, label=label)
+        for split, (marker, colour) in marks.items():
+            if (chosen := splits == split).any():
+                share, label = positive_share(labels[chosen]), f"{split} ({chosen.sum():,})"
+                axes.plot(share[order], places, marker, color=colour, ms=5, label=label)
         unknown = [f" ({style.as_percent(s)} unknown)" if s else "" for s in (labels < 0).mean(0)]
         shown = [style.readable(names[k]) + unknown[k] for k in order]
         axes.set_yticks(places, shown, fontsize=7)

@@ -147,7 +147,7 @@ def draw_panel(
     inference: Inference, test: EvaluatedFaces, masks: Masks, usable: np.ndarray, path: Path
 ) -> None:
     """The panel of the face with the most positive labels among a hundred, so that most show."""
-    face = max(usable[:100].tolist(), key=lambda face: int((test.labels[face] == 1).sum()))
+    face = int(usable[(test.labels[usable[:100]] == 1).sum(axis=1).argmax()])
     row = int(test.rows[face])
     image = test.faces.image(row)
     maps = heat_maps(inference.predict(image[None]))
@@ -155,5 +155,5 @@ def draw_panel(
     values = (values[face].tolist() for values in (test.labels, test.predicted, test.probabilities))
     targets = masks.masks(row)[test.predictions.columns]
     shown = zip(inference.attributes, *values, targets, maps[0], strict=True)
-    rows = [faces.PanelRow(*row_values) for row_values in shown]
+    rows = [faces.PanelRow(*of_attribute) for of_attribute in shown]
     faces.panel(image, rows, test.predictions.names[face], path)

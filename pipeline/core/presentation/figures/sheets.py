@@ -72,11 +72,10 @@ def choose_faces(landmarks: Landmarks, count: int, seed: int) -> dict[str, np.nd
         for title, rows in groups.items()
         if len(rows)
     }
-    found = np.flatnonzero(landmarks.found)
-    if not len(found):
-        return chosen
-    order = np.argsort(-implausibility(landmarks.points[found]), kind="stable")
-    return chosen | {"least_plausible": found[order[:count]]}
+    if len(found := np.flatnonzero(landmarks.found)):
+        order = np.argsort(-implausibility(landmarks.points[found]), kind="stable")
+        chosen["least_plausible"] = found[order[:count]]
+    return chosen
 
 
 def implausibility(points: np.ndarray) -> np.ndarray:
