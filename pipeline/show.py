@@ -106,9 +106,9 @@ def side_by_side(folders: dict[str, Path]) -> list[str]:
     for title, folder in folders.items():
         summary = read_json(folder / "metrics.json", "masks", *MAIN)
         with may_be_edited(folder / "metrics.json"):
-            values = [summary[name] for name in MAIN]
-            values.append(((summary["masks"] or {}).get("test") or {"mean": {}})["mean"].get("iou"))
-        lines += line(title, "".join(f"{number(value):>10}" for value in values), 38)
+            maps = (summary["masks"] or {}).get("test") or {"mean": {}}
+            values = [*(summary[name] for name in MAIN), maps["mean"].get("iou")]
+            lines += line(title, "".join(f"{number(value):>10}" for value in values), 38)
     return lines
 
 
@@ -120,7 +120,7 @@ def evaluation(metrics: Path, table: Path, title: str) -> list[str]:
         about = f"trained on {faces_of(read_trained_on(summary.get('model', {})))}"
         lines = ["", paint(title, BOLD), *wrap(about, 80), *means(summary), "", *attributes(rows)]
         for warning in summary["warnings"]:
-            lines += [paint(line, YELLOW) for line in wrap(f"Warning: {warning}.", 80)]
+            lines += [paint(text, YELLOW) for text in wrap(f"Warning: {warning}.", 80)]
         return lines
 
 

@@ -58,9 +58,8 @@ def pairs(
             names.append(f"{pair[0]} −\n{pair[1]},\n{learned_from(pair, share)}")
             rows.append(table[table["attribute"] == MEAN])
     means = pd.concat(rows)
-    largest = {pair: tables[max(tables)] for pair, tables in differences.items()}
-    orders = {pair: _order(table) for pair, table in largest.items()}
-    heights = [1 + 0.55 * len(names), 1 + 0.16 * max(map(len, orders.values()))]
+    gains = {pair: _gains(tables[max(tables)]) for pair, tables in differences.items()}
+    heights = [1 + 0.55 * len(names), 1 + 0.16 * max(map(len, gains.values()))]
     with style.saved_figure(path, height=sum(heights)) as figure:
         _title(figure, "What the first model of a pair adds to the second", faces)
         halves: Any = figure.subfigures(2, 1, height_ratios=heights)
@@ -68,11 +67,9 @@ def pairs(
         for axes, metric in zip(above, MAIN, strict=True):
             _differences(axes, names, means[means["metric"] == metric])
             axes.set_xlabel(f"mean {NAMES[metric]} (points)")
-        below = np.atleast_1d(halves[1].subplots(1, len(largest), sharex=True))
-        for axes, (pair, table) in zip(below, largest.items(), strict=True):
-            of_auroc = table[table["metric"] == "auroc"].set_index("attribute")
-            readable = [style.readable(name) for name in orders[pair]]
-            _differences(axes, readable, of_auroc.loc[orders[pair]])
+        below = np.atleast_1d(halves[1].subplots(1, len(gains), sharex=True))
+        for axes, (pair, table) in zip(below, gains.items(), strict=True):
+            _differences(axes, [style.readable(name) for name in table["attribute"]], table)
             where = learned_from(pair, max(differences[pair]))
             axes.set_title(f"{pair[0]} −\n{pair[1]}, {where}", fontsize=8)
             axes.set_xlabel("AUROC (points)")
@@ -84,11 +81,10 @@ def _title(figure: Figure, what: str, faces: dict[str, Any]) -> None:
     style.set_title(figure, title, *style.warning_lines(faces["warnings"]))
 
 
-def _order(table: pd.DataFrame) -> list[str]:
-    """The attributes in the mean, greatest gain in AUROC first."""
+def _gains(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of AUROC of the attributes in the mean, the greatest gain first."""
     kept = table[(table["metric"] == "auroc") & table["counted"] & (table["attribute"] != MEAN)]
-    names: list[str] = kept.sort_values("value", ascending=False)["attribute"].tolist()
-    return names
+    return kept.sort_values("value", ascending=False)
 
 
 def _differences(axes: Axes, names: list[str], table: pd.DataFrame) -> None:
