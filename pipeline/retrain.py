@@ -26,6 +26,7 @@ from pipeline.core.files import read_json, read_table, replacing, sha256, write_
 from pipeline.core.model_settings import ModelSettings
 from pipeline.core.networks.exclusive import last_layer
 from pipeline.core.networks.weights import load_network, read_metadata, save_weights
+from pipeline.core.provenance import made_by
 from pipeline.core.trained_on import TrainedOn, read_trained_on
 from pipeline.core.training.last_layer import read_outputs, temperatures
 from pipeline.core.training.loaders import FaceBatches
@@ -80,6 +81,7 @@ def retrain_last_layer(args: argparse.Namespace) -> None:
         "of_weights_sha256": sha256(args.weights),
         "faces_sha256": used,
         **found,
+        **made_by("retrain", settings.network),
     }
     write_json(args.out / "run.json", account)
 

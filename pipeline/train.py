@@ -6,12 +6,10 @@ same command is run again.
 """
 
 import argparse
-import importlib.metadata
 import json
 import logging
 import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -36,7 +34,7 @@ from pipeline.core.model_settings import (
 )
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights, start_from
-from pipeline.core.provenance import Code
+from pipeline.core.provenance import made_by
 from pipeline.core.trained_on import SOURCES, TrainedOn
 from pipeline.core.training.checkpoints import (
     LAST,
@@ -53,11 +51,6 @@ from pipeline.core.training.learner import Learner
 from pipeline.core.training.loop import Training
 
 log = logging.getLogger(__name__)
-
-PACKAGES = (
-    "torch", "torchvision", "timm", "lightning", "numpy", "opencv-contrib-python", "safetensors",
-    "zarr",
-)  # fmt: skip
 
 
 def train(args: argparse.Namespace) -> None:
@@ -204,7 +197,6 @@ def describe(network: nn.Module, data: FaceData, inputs: dict[str, str | None]) 
     """The account of a run: from what, with what, by which code."""
     cuda = data.settings.accelerator != "cpu" and torch.cuda.is_available()
     weights = list(network.parameters())
-    root = Path(__file__).parents[1]
     return {
         "settings": data.settings.to_dict(),
         "seed": data.seed,
@@ -217,13 +209,7 @@ def describe(network: nn.Module, data: FaceData, inputs: dict[str, str | None]) 
         "parameters": sum(weight.numel() for weight in weights),
         "parameters_trained": sum(w.numel() for w in weights if w.requires_grad),
         "device": torch.cuda.get_device_name() if cuda else f"{platform.machine()} CPU",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-            "torch": str(torch.__version__),  # its build too, which metadata may lack
-        },
-        "code_sha256": digest(Code(root).of("train", data.settings.network)),
-        "git_revision": git_revision(),
+        **made_by("train", data.settings.network),
     }
 
 
@@ -231,17 +217,6 @@ def fingerprint(account: dict[str, Any]) -> str:
     """What two runs share if one may go on from the other's checkpoint."""
     others = [account[key] for key in ("seed", "inputs_sha256", "versions", "code_sha256")]
     return digest([decisive(account["settings"]), *others])
-
-
-def git_revision() -> str | None:
-    """The commit that the code is at, or None outside of a repository and without git."""
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        return subprocess.check_output(
-            command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL, text=True
-        ).strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def main(argv: list[str] | None = None) -> None:

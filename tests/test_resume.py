@@ -19,6 +19,7 @@ from conftest import ROOT, lacking
 from small_training import Harmful, command, last, start, train_small, weights, write_data
 
 from pipeline import train
+from pipeline.core import provenance
 from pipeline.core.faces.store import Face, write_faces
 from pipeline.core.training.checkpoints import Checkpoints
 from pipeline.core.training.data import FaceData
@@ -182,9 +183,9 @@ def test_other_code_or_packages_do_not_go_on_from_a_checkpoint(data, tmp_path, m
         train_small(data, tmp_path, max_minutes=1e-9)
     first = last(tmp_path)
     if of == "code":
-        monkeypatch.setattr(train.Code, "of", lambda *stage: {"pipeline/train.py": ""})
+        monkeypatch.setattr(provenance.Code, "of", lambda *stage: {"pipeline/train.py": ""})
     else:
-        monkeypatch.setattr(train.importlib.metadata, "version", lambda name: "0")
+        monkeypatch.setattr(provenance.importlib.metadata, "version", lambda name: "0")
     train_small(data, tmp_path, epochs=2)
     assert last(tmp_path) == first  # it lies where it lay
 

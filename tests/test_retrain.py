@@ -47,6 +47,7 @@ def test_one_row_of_the_last_layer_differs_and_the_account_says_how(trained, tmp
     male, smiling = labels[:, 0], labels[:, 1]
     assert counts[0] == (smiling & male).sum()
     assert account["last_layer"]["faces_a_group"] == min(counts)
+    assert account["last_layer"]["code_sha256"] != account["code_sha256"]
     _, settings = load_network(tmp_path / "weights.safetensors")
     assert (settings.groups, settings.last_layer_of) == (("Smiling", "Male"), "m")
     kept = (read_metadata(of / "weights.safetensors")["trained_on"] for of in (trained, tmp_path))

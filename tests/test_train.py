@@ -208,11 +208,6 @@ def test_the_account_names_inputs_settings_and_code(data, tmp_path):
     assert account["parameters"] == sum(w.numel() for w in network.parameters())
 
 
-def test_without_git_the_account_names_no_revision(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert train.git_revision() is None
-
-
 def test_equal_runs_are_equal_bytes_whatever_the_number_of_workers(data, tmp_path):
     for name, workers in (("a", 0), ("b", 0), ("c", 2)):
         train_small(data, tmp_path / name, workers=workers)

@@ -1,15 +1,27 @@
-"""What code a stage runs, a hash of what each of its files does: another hash runs it again.
+"""What made a result: the code that a stage runs, the packages, the commit.
 
+The code is known by a hash of what each of its files does; another hash runs the stage again.
 Comments, docstrings and layout do nothing, so they are in no hash.
 """
 
 import ast
 import hashlib
+import importlib.metadata
+import platform
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pipeline.core.files import digest
+
+ROOT = Path(__file__).parents[2]
 NETWORKS = "pipeline.core.networks"  # `build` imports the one network that a model's settings name
+# Those whose arithmetic is in weights and numbers.
+PACKAGES = (
+    "torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy", "opencv-contrib-python",
+    "safetensors", "zarr",
+)  # fmt: skip
 # How a stage speaks to its user changes nothing in what it makes.
 WITHOUT_BEHAVIOUR = {"pipeline/core/stage.py"}
 
@@ -101,3 +113,31 @@ def _imports(tree: ast.Module) -> Iterator[str]:
         for parts in (name.split(".") for name in names):
             if parts[0] == "pipeline":
                 yield from (".".join(parts[: end + 1]) for end in range(len(parts)))
+
+
+def made_by(stage: str, network: str | None = None) -> dict[str, Any]:
+    """For the account of a result: ``versions`` of Python and of packages, ``code_sha256`` of the
+    stage and of the network that it runs, ``git_revision``.
+    """
+    import torch  # seconds, which Snakemake's own processes need not spend
+
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+            "torch": str(torch.__version__),  # its build too, which metadata may lack
+        },
+        "code_sha256": digest(Code(ROOT).of(stage, network)),
+        "git_revision": git_revision(),
+    }
+
+
+def git_revision() -> str | None:
+    """The commit that the code is at, or None outside of a repository and without git."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        return subprocess.check_output(
+            command, cwd=ROOT, stderr=subprocess.DEVNULL, text=True
+        ).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

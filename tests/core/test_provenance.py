@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from pipeline.core.provenance import Code
+from pipeline.core.provenance import Code, git_revision
 
 STAGES = [path.stem for path in (ROOT / "pipeline").glob("[a-z]*.py")]
 
@@ -147,3 +147,8 @@ def test_every_data_file_has_the_name_of_the_module_that_reads_it():
     """Else it would be in no stage's hash."""
     files = [path for path in (ROOT / "pipeline").rglob("*.*") if "__pycache__" not in path.parts]
     assert [path for path in files if not path.with_suffix(".py").is_file()] == []
+
+
+def test_without_git_the_account_names_no_revision(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_revision() is None
