@@ -113,7 +113,8 @@ def describe(
     test: EvaluatedFaces, k: int, kinds: dict[str, np.ndarray], each: int, maps: Maps
 ) -> dict[str, Any]:
     """What the page's script needs to show attribute ``k``."""
-    label, name = test.labels[:, k], test.predictions.attributes[k]
+    label, probability = test.labels[:, k], test.probabilities[:, k]
+    names, name = test.predictions.names, test.predictions.attributes[k]
     correct = int((label == test.predicted[:, k]).sum())
     return {
         "name": name,
@@ -127,24 +128,20 @@ def describe(
                 "title": KINDS[kind][0],
                 "means": KINDS[kind][1],
                 "count": len(faces),
-                # A label to check is about the face alone; most such faces are above, with maps.
                 "faces": [
-                    cell(test, k, face, maps if kind != ISSUE else {})
+                    {
+                        "face": face,
+                        "name": names[face],
+                        "probability": as_percent(probability[face]),
+                        "label": "yes" if label[face] else "no",
+                        # A label to check is about the face alone; most such are above, with maps.
+                        "map": maps.get((face, k)) if kind != ISSUE else None,
+                    }
                     for face in faces[:each].tolist()
                 ],
             }
             for kind, faces in kinds.items()
         ],
-    }
-
-
-def cell(test: EvaluatedFaces, k: int, face: int, maps: Maps) -> dict[str, Any]:
-    return {
-        "face": face,
-        "name": test.predictions.names[face],
-        "probability": as_percent(test.probabilities[face, k]),
-        "label": "yes" if test.labels[face, k] else "no",
-        "map": maps.get((face, k)),
     }
 
 

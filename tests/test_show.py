@@ -12,10 +12,13 @@ from small_training import settings as model_settings
 
 from pipeline import show
 from pipeline.core.attributes import ATTRIBUTES
+from pipeline.core.errors import UserError
 from pipeline.core.evaluation.predictions import Predictions
 from pipeline.core.evaluation.summary import summarise
 from pipeline.core.files import write_table
+from pipeline.core.presentation.edited import may_be_edited
 from pipeline.core.presentation.model_card import model_card
+from pipeline.core.presentation.pages import fill
 from pipeline.core.trained_on import TrainedOn
 
 MODEL = "attparsenet_without_masks_share_0.01"
@@ -137,7 +140,7 @@ TRAINED_ON = TrainedOn("somebody", "folder", {"train": 8, "valid": 2})
 def test_the_card_names_the_data_set_its_split_and_the_maps(results):
     summary = json.loads((results / MODEL / "seed-64/on-synthetic/metrics.json").read_text())
     summary["data"] = {"faces_sha256": "ab"}
-    terms = "Faces of somebody.\n\nNot for sale."
+    terms = "Faces of somebody & others.\n\nNot for sale."
     run = {"seed": 64, "best_epoch": 3, "epochs": 5, "images": {"train": 8, "valid": 2},
            "inputs_sha256": {"faces": "cd"}}  # fmt: skip
 
@@ -156,7 +159,7 @@ def test_the_card_names_the_data_set_its_split_and_the_maps(results):
 
     assert "CelebA shows celebrities" not in card()
     for words in (
-        "Data set: Faces of somebody.",
+        "Data set: Faces of somebody & others.",
         "Trained on 8 faces of the split train of somebody (images and labels of a user's own",
         "how the labels of somebody would describe a picture",
         "Split: the one that the data set came with.",
@@ -166,6 +169,15 @@ def test_the_card_names_the_data_set_its_split_and_the_maps(results):
         assert words in card()
     assert "came with, 10 % of its train, drawn by the seed" in card(share=0.1)
     assert "1 % of the data set's own train split, cut 80/20" in card(stratified_subset=0.01)
+
+
+def test_a_value_that_a_template_lacks_is_one_sentence_about_the_file(tmp_path):
+    template = tmp_path / "card.md"
+    template.write_text("epoch {{ run.best_epoch }}")
+    assert fill(template, run={"best_epoch": 3}) == "epoch 3"
+    says = r"run\.json: .*not as it was written .*best_epoch"
+    with pytest.raises(UserError, match=says), may_be_edited(Path("run.json")):
+        fill(template, run={})
 
 
 def test_pages_are_filled_with_what_commands_print(tmp_path):
