@@ -420,6 +420,7 @@ def test_images_outside_a_subset_are_not_rejected(source, tmp_path):
     [
         ({"names": ["000001.png"]}, "1 of 1 names in the data set's entry (names) have no label"),
         ({"names": "nowhere.txt"}, "nowhere.txt cannot be read"),
+        ({"filter": {"Man": True}}, "filter names 'Man'; expected one of 5_o_Clock_Shadow, "),
         ({"filter": {"Male": True}, "names": ["000002.jpg"]}, "no image is left of 30"),
     ],
 )

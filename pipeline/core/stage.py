@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -83,13 +83,23 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, help="append the details to this file")
 
 
-def settings(text: str) -> dict[str, Any]:
+class Settings(dict[str, Any]):
+    """A section of the configuration, with all of its keys: one that is missing ends the stage."""
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise UserError(
+            f"--settings has no key {key!r}: give the whole section of the configuration, as in the"
+            " command with which a log begins"
+        )
+
+
+def settings(text: str) -> Settings:
     """The type of ``--settings``: a JSON object, the stage's own section of the configuration."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_hook=Settings)
     except json.JSONDecodeError as error:
         raise argparse.ArgumentTypeError(f"is not JSON ({error}): {text!r}") from None
-    if not isinstance(value, dict):
+    if not isinstance(value, Settings):
         raise argparse.ArgumentTypeError(f"must be a JSON object like {{...}}, not {text!r}")
     return value
 

@@ -159,6 +159,15 @@ def test_settings_must_be_a_json_object(text, says):
         stage.settings(text)
 
 
+def test_a_key_that_settings_lack_ends_in_one_sentence(tmp_path):
+    given = stage.settings('{"threshold": 0.5, "groups": {"first": []}}')
+    says = "--settings has no key 'draws': give the whole section"
+    with pytest.raises(SystemExit, match=says), stage.running(tmp_path / "log"):
+        _ = given["threshold"] + given["draws"]
+    with pytest.raises(UserError):
+        _ = given["groups"]["second"]
+
+
 def test_progress_passes_everything_on_and_tells_the_log_once_a_minute(monkeypatch, caplog):
     now = iter(range(0, 10_000, 25))  # each look at the clock is 25 s later
     monkeypatch.setattr(stage.time, "monotonic", lambda: float(next(now)))

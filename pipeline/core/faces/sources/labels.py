@@ -43,6 +43,10 @@ def select(labels: Labels, attributes: AttributeSet, settings: dict[str, Any]) -
     if settings["names"] is not None:
         chosen &= _named(labels, settings["names"])
     for attribute, value in settings["filter"].items():
+        if attribute not in attributes.names:
+            raise UserError(
+                f"filter names {attribute!r}; expected one of {', '.join(attributes.names)}"
+            )
         chosen &= labels.attributes[:, attributes.names.index(attribute)] == value
     rows = [np.flatnonzero(chosen & (labels.splits == split)) for split in range(len(SPLITS))]
     selected = np.concatenate([of_split[: settings["limit"]] for of_split in rows])
