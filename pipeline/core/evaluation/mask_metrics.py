@@ -127,10 +127,9 @@ class MaskCounts:
         self.faces = 0
         self.known = np.zeros(attributes, np.int64)  # faces whose label is known
         self.pixels = 0
-        self.counts = np.zeros((3, attributes), np.int64)  # both, map or mask, equal
+        self.counts = np.zeros((4, attributes), np.int64)  # of pixels, see ``add``
         self.overlaps: list[np.ndarray] = []  # (B, 2, A) a batch: both, and map or mask, of a face
         self.positives = np.zeros((2, attributes))  # faces with a mask, and the sum of their IoU
-        self.empty = np.zeros(attributes, np.int64)  # pixels that an empty map would have right
         self.energy = np.zeros((3, attributes))  # sums of shares: positives, negatives, uniform
         self.energy_faces = np.zeros((3, attributes), np.int64)
 
@@ -146,14 +145,13 @@ class MaskCounts:
         masked = targets.any(dim=-1).any(dim=-1)
         overlap = torch.where(masked, both / either.clamp(min=1), 0)
         same = ((predicted == targets) & known).sum(PIXELS)
-        empty = (~targets & known).sum(PIXELS)
+        empty = (~targets & known).sum(PIXELS)  # what an empty map would have right
         self.faces += len(maps)
         self.known += (labels >= 0).sum(dim=0).cpu().numpy()
         self.pixels = maps.shape[-2] * maps.shape[-1]
-        self.counts += torch.stack([both, either, same]).sum(dim=1).cpu().numpy()
+        self.counts += torch.stack([both, either, same, empty]).sum(dim=1).cpu().numpy()
         self.overlaps.append(torch.stack([both, either], dim=1).int().cpu().numpy())
         self.positives += torch.stack([masked, overlap]).sum(dim=1).cpu().numpy()
-        self.empty += empty.sum(dim=0).cpu().numpy()
         self._add_energy(maps.clamp(min=0), inside, labels)
 
     def _add_energy(self, maps: Tensor, inside: Tensor, labels: Tensor) -> None:
@@ -179,7 +177,7 @@ class MaskCounts:
         without the attribute; ``map_energy_uniform``: the same of a map that is even everywhere.
         A map that is zero everywhere has no such share, nor has a face whose regions are hidden.
         """
-        both, either, same = self.counts
+        both, either, same, empty = self.counts
         pixels = (self.known * self.pixels).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
@@ -187,6 +185,6 @@ class MaskCounts:
                 "iou": both / either,
                 "iou_positives": self.positives[1] / self.positives[0],
                 "pixel_accuracy": same / pixels,
-                "pixel_accuracy_empty": self.empty / pixels,
+                "pixel_accuracy_empty": empty / pixels,
                 **dict(zip(ENERGY, self.energy / self.energy_faces, strict=True)),
             }

@@ -125,20 +125,17 @@ def read_predictions(path: Path) -> Predictions:
     try:
         table = pq.read_table(path, page_checksum_verification=True)
         about = json.loads((table.schema.metadata or {}).get(b"attparse", b"{}"))
+        if about.get("version") != VERSION:
+            raise ValueError(f"its metadata has version {about.get('version')}")
         if about.get("sha256") not in (None, _digest(about, table.column_names)):
             raise ValueError("its columns or metadata were changed")
-        if about.get("version") == VERSION and table.schema != _schema(table.column_names):
+        if table.schema != _schema(table.column_names):
             raise ValueError("the type of a column was changed")
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(
-            f"{path} cannot be read as Parquet ({' '.join(str(error).split())}); make it again with"
-            " the rule evaluate."
+            f"{path} is no table of predictions of version {VERSION}"
+            f" ({' '.join(str(error).split())}); make it again with the rule evaluate."
         ) from None
-    if about.get("version") != VERSION:
-        raise UserError(
-            f"{path} is no table of predictions of version {VERSION} (its metadata says"
-            f" {about.get('version')}). Make it again with the rule evaluate."
-        )
     attributes = [n.removesuffix(LOGIT) for n in table.column_names if n.endswith(LOGIT)]
     label_names = [n for n in table.column_names if n not in FACE and not n.endswith(LOGIT)]
     return Predictions(
