@@ -327,12 +327,13 @@ def runs_of_pairs(result):
 
 
 def flags_of_pairs(wildcards, input):
-    """`--run` for each of RUNS_OF_PAIRS: its key and its two files; models' own shares of train."""
+    """Each pair, models' own shares of train, and each of RUNS_OF_PAIRS with its two files."""
     shares = [
         (name, own_share(config["models"][name])) for name in compared_models(config)
     ]
     runs = zip(RUNS_OF_PAIRS, input.predictions, input.metrics)
     return [
+        *[f"--pair {one},{other}" for one, other in config["compare"]["pairs"]],
         *[f"--own-share {name}={share:g}" for name, share in shares if share != 1],
         *[
             f"--run {model}/{share:g}/{seed}={predictions},{metrics}"

@@ -73,7 +73,8 @@ rule compare:
     params:
         *code("compare"),
         settings=settings("evaluate", "draws", "seed", "min_class"),
-        predictions=[
+        command="models",
+        compared=[
             f"--predictions {model}={file}"
             for model in config["train"]
             for file in predictions(model)
@@ -81,12 +82,12 @@ rule compare:
     message:
         "Comparing the models of {wildcards.dataset}"
     shell:
-        "python -m pipeline.compare models {params.predictions} --settings {params.settings:q}"
+        "python -m pipeline.compare {params.command} {params.compared} --settings {params.settings:q}"
         " --threads {threads} --out-table {output.table} --out-json {output.summary} --out-figure {output.figure}"
         " --log {log}"
 
 
-rule pairs:
+use rule compare as pairs with:
     """Set the models of each of `compare: pairs:` side by side, at each share of train and seed."""
     input:
         predictions=runs_of_pairs("predictions.parquet"),
@@ -101,20 +102,10 @@ rule pairs:
         "logs/{dataset}/comparisons/pairs.log",
     benchmark:
         "benchmarks/{dataset}/comparisons/pairs.tsv"
-    conda:
-        "../../envs/attparse.yaml"
-    threads: 16
-    resources:
-        mem_mb=memory,
-        runtime=minutes,
     params:
         *code("compare"),
         settings=settings("evaluate", "draws", "seed", "min_class"),
-        pairs=[f"--pair {one},{other}" for one, other in config["compare"]["pairs"]],
-        runs=flags_of_pairs,
+        command="pairs",
+        compared=flags_of_pairs,
     message:
         "Comparing pairs of models on {wildcards.dataset}"
-    shell:
-        "python -m pipeline.compare pairs {params.pairs} {params.runs} --settings {params.settings:q}"
-        " --threads {threads} --out-table {output.table} --out-json {output.summary} --out-figure {output.figure}"
-        " --log {log}"
