@@ -196,10 +196,10 @@ def test_the_weights_that_a_checkpoint_needs_outlive_a_kill_before_the_next_one(
     """The second epoch is better and displaces the first; the kill comes before its checkpoint."""
     save = Checkpoints.save
 
-    def killed(checkpoints, fabric, learner):
+    def killed(checkpoints, learner):
         if learner.epoch == 2:
             raise RuntimeError("killed")
-        save(checkpoints, fabric, learner)
+        save(checkpoints, learner)
 
     monkeypatch.setattr(Checkpoints, "save", killed)
     with pytest.raises(RuntimeError, match="killed"):

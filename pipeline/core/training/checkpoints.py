@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from lightning.fabric import Fabric
 from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.core.errors import UserError
@@ -46,32 +45,33 @@ class Checkpoints:
     def tensorboard(self) -> SummaryWriter:
         return SummaryWriter(str(self.folder / "tensorboard"))
 
-    def restore(self, fabric: Fabric, learner: Learner) -> None:
+    def restore(self, learner: Learner) -> None:
         """Bring ``learner``, which has been set up, to where training stood."""
         if self.state is not None:
             learner.load_state_dict(self.state)
             self.state = None
-        if fabric.is_global_zero and self.history:  # a kill may have come after the checkpoint
+        # A kill may have come between the checkpoint and the rest of its epoch.
+        if learner.fabric.is_global_zero and self.history:
             self._complete_epoch(learner.settings)
 
-    def save(self, fabric: Fabric, learner: Learner) -> None:
+    def save(self, learner: Learner) -> None:
         """Write the checkpoint, whole or not at all."""
         self.saved = time.monotonic()
         state = {**learner.state_dict(), "history": self.history}
-        if fabric.is_global_zero:
+        if learner.fabric.is_global_zero:
             # Into a file of Python's: torch's own says nothing of a last write that failed.
             with replacing(self.folder / LAST) as partial, partial.open("wb") as stream:
                 torch.save(state, stream)
 
-    def end_epoch(self, fabric: Fabric, learner: Learner, row: dict[str, float]) -> None:
+    def end_epoch(self, learner: Learner, row: dict[str, float]) -> None:
         """Keep the epoch's row, its weights if they are among the best, and a checkpoint."""
         self.history.append(row)
         epochs, keep = ranked(self.history, learner.settings), learner.settings.keep
-        if fabric.is_global_zero and learner.epoch in epochs[:keep]:
+        if learner.fabric.is_global_zero and learner.epoch in epochs[:keep]:
             path = epoch_file(self.folder, learner.epoch)
             save_weights(path, learner.kept, learner.settings, self.trained_on)
-        self.save(fabric, learner)
-        if fabric.is_global_zero:
+        self.save(learner)
+        if learner.fabric.is_global_zero:
             for name, value in row.items():
                 self.tensorboard.add_scalar(name, value, learner.epoch)
             self.tensorboard.flush()

@@ -43,7 +43,7 @@ class Training:
         """Train to the end; a ``UserError`` if training stops before, after its checkpoint."""
         self.fabric.launch()  # all processes meet here
         self.learner.setup(self.fabric)
-        self.checkpoints.restore(self.fabric, self.learner)
+        self.checkpoints.restore(self.learner)
         handler = signal.signal(signal.SIGTERM, self.on_sigterm)
         try:
             while not finished(self.checkpoints.history, self.settings):
@@ -93,7 +93,7 @@ class Training:
                 " a lower `learning_rate`, or a `precision` with more bits."
             )
         log.info(", ".join(f"{name} {value:.6g}" for name, value in row.items()))
-        self.checkpoints.end_epoch(self.fabric, self.learner, row)
+        self.checkpoints.end_epoch(self.learner, row)
         if not finished(self.checkpoints.history, self.settings):
             self.stop_if(self.reason_to_stop())
 
@@ -104,7 +104,7 @@ class Training:
         reason = self.reason_to_stop()
         age = time.monotonic() - self.checkpoints.saved
         if self.any_process(bool(reason) or age >= 60 * self.settings.checkpoint_minutes):
-            self.checkpoints.save(self.fabric, self.learner)
+            self.checkpoints.save(self.learner)
             self.stop_if(reason)
 
     def reason_to_stop(self) -> str:

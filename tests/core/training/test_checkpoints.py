@@ -20,10 +20,10 @@ def test_on_resuming_the_history_is_whole_and_only_the_best_weights_are_left(tmp
 
     loaded: list[dict[str, Any]] = []
     chosen = settings(keep=1, select_by="valid_loss")
-    learner: Any = SimpleNamespace(settings=chosen, load_state_dict=loaded.append)
-    zero: Any = SimpleNamespace(is_global_zero=True)
+    zero = SimpleNamespace(is_global_zero=True)
+    learner: Any = SimpleNamespace(settings=chosen, load_state_dict=loaded.append, fabric=zero)
     checkpoints = Checkpoints(tmp_path, read_checkpoint(tmp_path, may_write=True), trained_on=None)
-    checkpoints.restore(zero, learner)
+    checkpoints.restore(learner)
 
     assert [state["epoch"] for state in loaded] == [3]
     assert pd.read_csv(tmp_path / "history.csv")["valid_loss"].tolist() == list(losses.values())
