@@ -1,6 +1,7 @@
 """The packages of ``pipeline/core``, in the order of the chain, import only those before them."""
 
 import ast
+import tomllib
 
 import pytest
 from conftest import ROOT
@@ -56,3 +57,15 @@ def test_a_package_says_what_belongs_there_and_what_it_may_use(package):
     assert text
     assert "belong" in text or "nothing else" in text
     assert "use" in text.lower()
+
+
+def test_data_beside_the_modules_is_installed_with_them():
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = setup["tool"]["setuptools"]["package-data"]["*"]
+    files = [path for path in (ROOT / "pipeline").rglob("*.*") if "__pycache__" not in path.parts]
+    left_out = [
+        path.name
+        for path in files
+        if path.suffix != ".py" and not any(path.match(pattern) for pattern in patterns)
+    ]
+    assert not left_out
