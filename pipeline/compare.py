@@ -27,6 +27,7 @@ from pipeline.core.evaluation.summary import for_json, read_metrics
 from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.presentation.comparison_text import as_text
 from pipeline.core.presentation.figures import comparison as figures
+from pipeline.core.provenance import made_by
 
 log = logging.getLogger(__name__)
 MAJORITY = "majority rule"
@@ -147,6 +148,7 @@ def compare_models(args: argparse.Namespace) -> None:
         name: [sha256(path) for of, path in args.predictions if of == name]
         for name, _ in args.predictions
     }
+    summary["made_by"] = made_by("compare")
     alone = {(name, ""): table for name, table in tables.items()}
     write_table(args.out_table, with_keys(alone | differences, ["model", "minus"]))
     print(as_text(summary))
@@ -230,6 +232,7 @@ def compare_pairs(args: argparse.Namespace) -> None:
             "{}/{:g}/{}".format(*run.key): [sha256(run.predictions), sha256(run.metrics)]
             for run in args.runs
         },
+        "made_by": made_by("compare"),
     }
     print(as_text(summary))
     write_table(args.out_table, with_keys(tables, ["model", "minus", "share"]))

@@ -22,11 +22,12 @@ from pipeline.core.evaluation.inference import Inference
 from pipeline.core.evaluation.label_issues import label_issues
 from pipeline.core.evaluation.mask_metrics import MaskMetrics
 from pipeline.core.evaluation.predictions import Predictions, write_predictions
-from pipeline.core.evaluation.summary import for_json, summarise
+from pipeline.core.evaluation.summary import summarise
 from pipeline.core.faces import split_checks
 from pipeline.core.faces.store import Faces, checked_faces, open_faces
 from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.masks.store import check_masks
+from pipeline.core.provenance import made_by
 
 log = logging.getLogger(__name__)
 EVALUATED_SPLITS = ("valid", "test")
@@ -97,21 +98,26 @@ def evaluate(args: argparse.Namespace) -> None:
     warnings = find_warnings(trained, faces, predictions, settings)
     predictions = replace(predictions, warnings=tuple(warnings))
     summary, table = summarise(predictions, settings, args.threads)
-    summary |= agreement
-    summary["model"] = {
-        "weights_sha256": predictions.weights,
-        "settings": inference.settings.to_dict(),
-        "trained_on": inference.trained_on and inference.trained_on.to_dict(),
-    }
-    summary["data"] = {
-        "faces_sha256": hashes[args.faces],
-        "trained_on_sha256": hashes[args.trained_on],
-    }
+    summary = replace(
+        summary,
+        **agreement,
+        model={
+            "weights_sha256": predictions.weights,
+            "settings": inference.settings.to_dict(),
+            "trained_on": inference.trained_on and inference.trained_on.to_dict(),
+        },
+        data={
+            "faces_sha256": hashes[args.faces],
+            "trained_on_sha256": hashes[args.trained_on],
+            "masks_sha256": sha256(args.masks) if args.masks else None,
+        },
+        made_by=made_by("evaluate", inference.settings.network),
+    )
     write_predictions(args.predictions, predictions)
     write_table(args.table, table)
     if args.label_issues:
         write_table(args.label_issues, label_issues(predictions))
-    write_json(args.metrics, summary)
+    write_json(args.metrics, summary.to_json())
 
 
 def names_for(
@@ -184,7 +190,7 @@ def infer(
     if not metrics:
         return found, {}
     summary = metrics.summary(inference.attributes, settings, own_maps)
-    return found, {"masks" if own_maps else "class_activation": for_json(summary)}
+    return found, {"masks" if own_maps else "class_activation": summary}
 
 
 def require_proportions(faces: Faces, trained: Faces) -> None:

@@ -13,6 +13,7 @@ from pipeline.core.evaluation import bootstrap, comparison
 from pipeline.core.evaluation.predictions import Predictions, write_predictions
 from pipeline.core.files import sha256
 from pipeline.core.presentation.comparison_text import as_text
+from pipeline.core.provenance import made_by
 
 MODELS = ("guided", "plain")
 SETTINGS = {"min_class": 10, "draws": 64, "seed": 3}
@@ -164,14 +165,16 @@ def test_the_same_training_twice_is_no_second_seed(tmp_path):
         call("models", tmp_path, [f"--predictions=a={file}", f"--predictions=a={file}"])
 
 
-def test_a_summary_names_its_settings_and_the_hashes_of_what_it_read(models, tmp_path):
+def test_a_summary_names_its_settings_its_code_and_the_hashes_of_what_it_read(models, tmp_path):
     folder, _, summary, _ = models
     assert summary["settings"] == SETTINGS
     assert summary["inputs_sha256"]["good"] == [sha256(folder / "good.parquet")]
+    assert summary["made_by"] == made_by("compare")
     summary, _ = call("pairs", tmp_path, flags_of_pair(tmp_path, {0.1: 0.2}, seeds=1))
     assert summary["settings"] == SETTINGS
     digests = [sha256(tmp_path / name) for name in ("guided-0.1-0.parquet", "guided-0.1-0.json")]
     assert summary["inputs_sha256"]["guided/0.1/0"] == digests
+    assert summary["made_by"] == made_by("compare")
 
 
 def test_equal_inputs_give_equal_bytes(models):

@@ -24,12 +24,13 @@ from pipeline.core.evaluation.bootstrap import cluster_numbers, interval, resamp
 from pipeline.core.evaluation.mask_metrics import ENERGY
 from pipeline.core.evaluation.predictions import Predictions, read_predictions, write_predictions
 from pipeline.core.evaluation.summary import summarise
-from pipeline.core.faces.store import Face, open_faces, write_faces
-from pipeline.core.files import write_json, write_table
+from pipeline.core.faces.store import Face, faces_sha256, open_faces, write_faces
+from pipeline.core.files import sha256, write_json, write_table
 from pipeline.core.landmarks.table import Landmarks, write_landmarks
 from pipeline.core.masks.regions import REGIONS
 from pipeline.core.networks import build
 from pipeline.core.networks.weights import load_network, save_weights
+from pipeline.core.provenance import made_by
 
 SIZE = (64, 52)
 SETTINGS = {
@@ -136,8 +137,8 @@ def test_every_metric_can_be_computed_again_from_the_parquet_alone(evaluated):
     write_table(evaluated / "again.csv", table)
     assert (evaluated / "again.csv").read_bytes() == (evaluated / "out/metrics.csv").read_bytes()
     written = json.loads((evaluated / "out/metrics.json").read_text())
-    inputs = {"model": written["model"], "data": written["data"]}
-    assert again | inputs == written
+    inputs = {key: written[key] for key in ("model", "data", "made_by")}
+    assert again.to_json() | inputs == written
     assert list(predictions.warnings) == written["warnings"] != []
 
 
@@ -305,6 +306,20 @@ def maps_and_masks(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         maps = network(torch.from_numpy(images / 255).float() * 2 - 1).maps.numpy() > 0.5
     whole = torch.from_numpy(zarr.open_group(folder / "masks.zarr", mode="r")["masks"][40:59])
     return maps, interpolate(whole.float(), maps.shape[2:], mode="nearest-exact").bool().numpy()
+
+
+def test_metrics_say_from_which_inputs_and_by_what_code_they_were_made(evaluated, with_masks):
+    summary, _ = results(with_masks / "out")
+    faces = faces_sha256(with_masks / "faces")
+    masks = sha256(with_masks / "masks.zarr")
+    assert summary["data"] == {
+        "faces_sha256": faces, "trained_on_sha256": faces, "masks_sha256": masks,
+    }  # fmt: skip
+    assert summary["model"]["weights_sha256"] == sha256(with_masks / "weights.safetensors")
+    assert summary["made_by"]["versions"]["torch"] == torch.__version__
+    assert summary["made_by"] == made_by("evaluate", MODEL["network"])
+    assert summary["made_by"]["code_sha256"] != made_by("evaluate", "cnn_rnn")["code_sha256"]
+    assert results(evaluated / "out")[0]["data"]["masks_sha256"] is None
 
 
 def test_maps_are_compared_with_the_stores_masks_face_by_face(with_masks):

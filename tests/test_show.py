@@ -50,7 +50,7 @@ def results(tmp_path_factory) -> Path:
     for model, masks in ((MODEL, MASKS), ("cnn_rnn", None)):
         run = folder / model / "seed-64" / "on-synthetic"
         run.mkdir(parents=True)
-        content = summary | {"warnings": [WARNING], "masks": masks}
+        content = summary.to_json() | {"warnings": [WARNING], "masks": masks}
         (run / "metrics.json").write_text(json.dumps(content))
         write_table(run / "metrics.csv", table)
         for name in ("predictions.parquet", "figures", "../weights.safetensors", "../run.json"):

@@ -1,5 +1,6 @@
 """``metrics.json`` and ``metrics.csv``: made from predictions alone, and the former read back."""
 
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,52 @@ from pipeline.core.evaluation import bootstrap, groups, metrics
 from pipeline.core.evaluation.predictions import Predictions
 from pipeline.core.files import read_json
 
+# As they are: settings, and a rare attribute's threshold, which may be tiny.
+NOT_ROUNDED = {"thresholds", "model", "settings"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The contents of ``metrics.json``, of the split test, in its order.
+
+    ``attributes`` is how many are in the ``means``, ``left_out`` names the others; ``intervals``
+    says how they were made, then has the ends of each mean's. ``masks`` is what ``MaskMetrics``
+    summarises of the network's maps, by split; of a network without, ``class_activation``.
+    ``model``, ``data``, ``settings`` and ``made_by`` say what was evaluated, how and by what code.
+    """
+
+    images: int
+    attributes: int
+    means: dict[str, float]
+    intervals: dict[str, Any]
+    left_out: list[str]
+    thresholds: dict[str, float]
+    groups: list[dict[str, Any]]
+    impossible: dict[str, Any]
+    masks: dict[str, Any] | None = None
+    class_activation: dict[str, Any] | None = None
+    warnings: list[str]
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str | None] = field(default_factory=dict)
+    settings: dict[str, Any]
+    made_by: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers have six decimals; each of the means has a key of its own."""
+        contents: dict[str, Any] = {"split": "test"}
+        for name, value in vars(self).items():
+            rounded = value if name in NOT_ROUNDED else for_json(value)
+            contents |= rounded if name == "means" else {name: rounded}
+        return contents
+
 
 def summarise(
     predictions: Predictions, settings: dict[str, Any], threads: int = 1
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The contents of ``metrics.json`` and the table of metrics, of the split test.
+) -> tuple[Summary, pd.DataFrame]:
+    """The summary and the table of metrics, of the split test.
 
-    Means are over the attributes with at least ``min_class`` faces of each class; the others are
-    ``left_out``, and keep their row in the table, with ``counted`` false. ``intervals`` says how
-    they were made, then has the ends of each mean's. What is not in the predictions is empty:
-    ``masks`` and ``class_activation``, what ``MaskMetrics`` summarises of the network's own maps or
-    of a network without; ``model`` and ``data``, what was evaluated. Thresholds are not rounded: a
-    rare attribute's may be tiny.
+    Means are over the attributes with at least ``min_class`` faces of each class; the others keep
+    their row in the table, with ``counted`` false.
     """
     test = predictions.of("test")
     included = enough_faces(test.model_labels, settings["min_class"])
@@ -47,33 +82,26 @@ def summarise(
         for group_by in settings["groups"]
         if set(group_by) <= set(test.label_names)
     ]
-    summary = {
-        "split": "test",
-        "images": len(test.names),
-        "attributes": int(included.sum()),
-        **for_json(means),
-        "intervals": {
+    summary = Summary(
+        images=len(test.names),
+        attributes=int(included.sum()),
+        means=means,
+        intervals={
             "level": bootstrap.LEVEL,
             "kind": "bootstrap, expanded percentile",
             "over": "identities" if (test.identities >= 0).any() else "images",
             "units": sample.clusters,
             "few_identities": sample.clusters < bootstrap.MIN_CLUSTERS,
             "draws": settings["draws"],
-            **for_json(intervals),
+            **intervals,
         },
-        "left_out": [
-            name for name, kept in zip(test.attributes, included, strict=True) if not kept
-        ],
-        "thresholds": dict(zip(test.attributes, test.thresholds.tolist(), strict=True)),
-        "groups": for_json(by_group),
-        "impossible": for_json(groups.impossible(test)),
-        "masks": None,
-        "class_activation": None,
-        "warnings": list(predictions.warnings),
-        "model": {},
-        "data": {},
-        "settings": settings,
-    }
+        left_out=[name for name, kept in zip(test.attributes, included, strict=True) if not kept],
+        thresholds=dict(zip(test.attributes, test.thresholds.tolist(), strict=True)),
+        groups=by_group,
+        impossible=groups.impossible(test),
+        warnings=list(predictions.warnings),
+        settings=settings,
+    )
     return summary, _table(test, included, values, resampled, sample.clusters)
 
 
