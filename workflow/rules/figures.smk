@@ -1,8 +1,5 @@
 """Which figures a model and its data have, and how each appears in Snakemake's report."""
 
-# What a figure requests of a cluster: minutes for CelebA's 20,000 test faces, without a GPU.
-LIGHT = {"mem_mb": 6000, "runtime": 120}
-
 # The figures of the data count landmarks and masks where the experiment makes them.
 MASKED = any(map(learns_from_masks, config["train"]))
 

@@ -33,9 +33,10 @@ METRICS: tuple[str, ...] = (
     "log_loss",
     "ece",
 )
-# Those with an interval. The calibration error grows by chance in a sample, and again in a resample
-# of it: no interval that was tried held the truth in more than 9 of 10 samples.
-BOOTSTRAPPED = METRICS[:-1]
+# The calibration error grows by chance in a sample, and again in a resample of it: no interval that
+# was tried held the truth in more than 9 of 10 samples.
+WITHOUT_INTERVAL = {"ece"}
+BOOTSTRAPPED = tuple(name for name in METRICS if name not in WITHOUT_INTERVAL)
 BINS = 15  # of equal width, for the expected calibration error (Naeini et al., 2015)
 
 

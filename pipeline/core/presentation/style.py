@@ -28,6 +28,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY, INK = (
     "#0072B2", "#D55E00", "#00795A", "#A3002F", "#AA4488", "#56B4E9", "#6E6E6E", "#222222",
 )  # fmt: skip
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, INK)
+PALE = "#BFD9EA"  # of what has too few faces to be in a mean
 HEAT = "cividis"  # from none (dark blue) to much (yellow)
 WIDTH = 7.2  # inches: a text column in print, and the report's width on a laptop
 

@@ -17,7 +17,6 @@ from pipeline.core.evaluation.metrics import (
 from pipeline.core.evaluation.predictions import Predictions
 from pipeline.core.presentation import style
 
-PALE = "#BFD9EA"  # too few faces to be in a mean
 MIN_POSITIVES = 10  # with fewer, a row of the confusion is left blank
 
 
@@ -62,7 +61,7 @@ def bars(table: pd.DataFrame, about: str, warnings: list[str], path: Path) -> No
 
 
 def _bars(axes: Axes, table: pd.DataFrame, metric: str, start: float) -> None:
-    colours = np.where(table["counted"], style.BLUE, PALE)
+    colours = np.where(table["counted"], style.BLUE, style.PALE)
     axes.barh(table.index, table[metric] - start, left=start, color=colours, height=0.7)
     low, high = table[f"{metric}_low"], table[f"{metric}_high"]
     axes.hlines(table.index, low, high, color=style.INK, lw=1)
@@ -180,7 +179,7 @@ def _groups(axes: Axes, shown: list[dict[str, Any]], images: int) -> None:
     for group in groups:
         kinds = [("" if yes else "not ") + style.readable(k) for k, yes in group["group"].items()]
         names.append(f"{', '.join(kinds)} ({group['images']:,})")
-        own = style.BLUE if group["counted"] else PALE
+        own = style.BLUE if group["counted"] else style.PALE
         colours.append(style.RED if group in worst else own)
     if not names:
         _note(axes, "this model predicts no attribute that defines groups")
