@@ -20,9 +20,9 @@ from pipeline.core.attributes import UNKNOWN, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.sources import Source, open_source
 from pipeline.core.faces.sources.corrections import corrected
-from pipeline.core.faces.sources.labels import Labels, is_subset, select
+from pipeline.core.faces.sources.labels import is_subset, select
 from pipeline.core.faces.split_checks import identities_apart
-from pipeline.core.faces.store import SPLITS, Face, faces_sha256, open_faces, write_faces
+from pipeline.core.faces.store import SPLITS, Face, face_writer, faces_sha256, open_faces
 from pipeline.core.faces.verification import find_fault, name_fault
 from pipeline.core.files import csv_rows, sha256, write_json, write_text, written
 from pipeline.core.landmarks.photographs import AlignedSource, open_detectors
@@ -71,15 +71,21 @@ def acquire(source: Source, args: argparse.Namespace) -> None:
     with (
         csv_rows(args.rejected, ["image_name", "reason"]) as write_rejected,
         csv_rows(args.manifest, ["image_name", "sha256", "bytes", "split"]) as write_manifest,
+        face_writer(args.out, size, attributes) as faces,
     ):
         total = len(rows) + len(unmatched)
         rejected = RejectedImages(write_rejected, total, settings["max_rejected"])
         for name, reason in unmatched:
             rejected.add(name, reason)
         verified = verify_images(source, rows, size, args.threads)
-        progress = stage.progress(verified, len(rows), "verifying")
-        faces = usable_faces(labels, progress, rejected, write_manifest)
-        write_faces(args.out, faces, size, attributes)
+        for row, encoded, fault in stage.progress(verified, len(rows), "verifying"):
+            name, split = labels.names[row], SPLITS[labels.splits[row]]
+            if fault := fault or name_fault(name):
+                rejected.add(name, fault)
+                continue
+            write_manifest([name, hashlib.sha256(encoded).hexdigest(), len(encoded), split])
+            identity = int(labels.identities[row])
+            faces.add(Face(name, split, identity, labels.attributes[row], encoded))
     write_text(args.terms, source.terms)
     stored = open_faces(args.out)
     summary: dict[str, Any] = {
@@ -131,22 +137,6 @@ def verify_images(
             faults = pool.map(lambda i: i if isinstance(i, str) else find_fault(i, size), images)
             for (row, image), fault in zip(batch, faults, strict=True):
                 yield row, image if isinstance(image, bytes) else b"", fault
-
-
-def usable_faces(
-    labels: Labels,
-    verified: Iterable[tuple[int, bytes, str | None]],
-    rejected: RejectedImages,
-    write_row: WriteRow,
-) -> Iterator[Face]:
-    """The faces of the images without fault, each with its row in the manifest."""
-    for row, encoded, fault in verified:
-        name, split = labels.names[row], SPLITS[labels.splits[row]]
-        if fault := fault or name_fault(name):
-            rejected.add(name, fault)
-            continue
-        write_row([name, hashlib.sha256(encoded).hexdigest(), len(encoded), split])
-        yield Face(name, split, int(labels.identities[row]), labels.attributes[row], encoded)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ equal bytes, and the fingerprint is a function of them.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,6 @@ from pipeline.core.attributes import CELEBA, UNKNOWN, AttributeSet
 from pipeline.core.errors import UserError
 from pipeline.core.faces.decoding import decode
 from pipeline.core.files import check_unchanged, replacing, sha256, write_json
-from pipeline.core.partition import batched
 
 SPLITS = ("train", "valid", "test")
 ROWS_PER_BATCH = 256  # rows in memory while writing
@@ -120,13 +120,29 @@ def open_faces(path: Path) -> Faces:
         ) from None
 
 
-def write_faces(
-    path: Path, faces: Iterable[Face], size: tuple[int, int], attributes: AttributeSet = CELEBA
-) -> None:
-    """Write ``faces/``, whole or not at all; ``size`` is (height, width) in pixels.
+class FaceWriter:
+    """Appends faces to an open Arrow file; at most ``ROWS_PER_BATCH`` of them are in memory."""
 
-    At most ``ROWS_PER_BATCH`` faces are in memory at once.
-    """
+    def __init__(self, arrow: pa.RecordBatchStreamWriter, schema: pa.Schema) -> None:
+        self.arrow, self.schema = arrow, schema
+        self.pending: list[Face] = []
+
+    def add(self, face: Face) -> None:
+        self.pending.append(face)
+        if len(self.pending) == ROWS_PER_BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.pending:
+            self.arrow.write_batch(_record_batch(self.pending, self.schema))
+            self.pending = []
+
+
+@contextmanager
+def face_writer(
+    path: Path, size: tuple[int, int], attributes: AttributeSet = CELEBA
+) -> Iterator[FaceWriter]:
+    """Write ``faces/``, whole or not at all; ``size`` is (height, width) in pixels."""
     columns = COLUMNS | dict.fromkeys(attributes.names, pa.bool_())
     features = {name: {"dtype": str(kind), "_type": "Value"} for name, kind in columns.items()}
     features["image"] = {"_type": "Image"}
@@ -134,11 +150,21 @@ def write_faces(
     with replacing(path) as folder:
         folder.mkdir()
         with pa.ipc.new_stream(str(folder / DATA), schema) as arrow:
-            for batch in batched(faces, ROWS_PER_BATCH):
-                arrow.write_batch(_record_batch(batch, schema))
+            writer = FaceWriter(arrow, schema)
+            yield writer
+            writer.flush()
         description = "CelebA's attributes" if attributes == CELEBA else "attributes of faces"
         write_json(folder / INFO, {"description": description, "features": features})
         write_json(folder / STATE, _state(sha256(folder / DATA)[:16]))
+
+
+def write_faces(
+    path: Path, faces: Iterable[Face], size: tuple[int, int], attributes: AttributeSet = CELEBA
+) -> None:
+    """Write ``faces/`` from an iterable: ``face_writer`` in one call."""
+    with face_writer(path, size, attributes) as writer:
+        for face in faces:
+            writer.add(face)
 
 
 def faces_sha256(path: Path) -> str:
