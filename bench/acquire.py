@@ -10,7 +10,6 @@ memory and wall time are printed, with the time that the 202,599 images of Celeb
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -63,20 +62,15 @@ def measure(folder: Path, images: int, threads: int) -> str:
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["datasets"]["x"] = {"source": "celeba", "root": str(folder / "root")}
     entry = complete(config, schema)["datasets"]["x"]
-    flags = {
-        "settings": json.dumps(entry),
-        "threads": str(threads),
-        **{name: str(folder / name) for name in ("out", "downloads", "manifest", "rejected")},
-        **{name: str(folder / name) for name in ("terms", "summary")},
-    }
-    words = [word for name, value in flags.items() for word in (f"--{name}", value)]
-    command = [sys.executable, "-m", "pipeline.acquire", *words]
+    command = [sys.executable, "-m", "pipeline.acquire", "--settings", json.dumps(entry)]
+    command += ["--threads", str(threads)]
+    for name in ("out", "downloads", "manifest", "rejected", "terms", "summary"):
+        command += [f"--{name}", str(folder / name)]
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     assert status == 0
-    assert isinstance(usage, resource.struct_rusage)
     whole = seconds * CELEBA / images
     return (
         f"{images:7,} images, {threads} threads: {seconds:6.1f} s, {images / seconds:6.0f} a s,"
