@@ -11,7 +11,9 @@ import hypothesis
 import pytest
 import yaml
 
-import pipeline  # noqa: F401  guards the import of torchvision, which some tests do themselves
+# The package guards the import of torchvision, which some tests do themselves.
+from pipeline.core.errors import UserError
+from pipeline.fetch import fetch
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +35,19 @@ def lacking(reason: str, required_by: str) -> NoReturn:
     if os.environ.get(required_by) == "1":
         pytest.fail(f"{reason}, and {required_by} is set")
     pytest.skip(reason, allow_module_level=True)
+
+
+def fetched(name: str, described: dict[str, Any]) -> Path:
+    """A file of downloads/, fetched unless it is there; a test is skipped where it cannot be.
+
+    ``described`` is the part of the schema with its ``sha256`` and ``mirrors``.
+    """
+    path = ROOT / "downloads" / name
+    try:
+        fetch(path, described["sha256"]["default"], described["mirrors"]["default"])
+    except UserError as error:  # without a network there is nothing to test with
+        lacking(f"{name} cannot be had: {error}", "ATTPARSE_REQUIRE_DATA")
+    return path
 
 
 # What a fixture costs, or needs, marks every test that uses it: no one has to remember it.

@@ -1,22 +1,21 @@
 """The detector's model and faces with known points, for tests."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from conftest import ROOT, schema
+from conftest import fetched, schema
 
 from pipeline.core.landmarks.mesh_map import hand_picked, read_fit
-from pipeline.fetch import fetch
 
 ALL = ["mediapipe", "mediapipe_enlarged", "dlib"]
 
 
+@cache
 def fetched_model() -> Path:
-    """MediaPipe's model, fetched as the workflow does unless it is there."""
-    model = schema()["properties"]["landmarks"]["properties"]["model"]["properties"]
-    path = ROOT / "downloads/face_landmarker.task"
-    fetch(path, model["sha256"]["default"], model["mirrors"]["default"])
-    return path
+    """MediaPipe's model; a test is skipped where it cannot be fetched."""
+    landmarks = schema()["properties"]["landmarks"]["properties"]
+    return fetched("face_landmarker.task", landmarks["model"]["properties"])
 
 
 def mean_face() -> np.ndarray:

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from conftest import ROOT, lacking, schema
+from conftest import schema
 
-from pipeline import acquire, evaluate, fetch, masks, synthesize, train
+from pipeline import acquire, evaluate, masks, synthesize, train
 from pipeline.core.configuration import complete
-from pipeline.core.errors import UserError
 from pipeline.core.faces.store import open_faces
 from pipeline.core.files import write_json
 from pipeline.core.landmarks.table import read_landmarks, write_landmarks
 from pipeline.landmarks import summarise
-from pipeline.predict import defaults
 
 SMALL = """
 dataset: synthetic
@@ -32,6 +30,7 @@ models:
 train: [attparsenet, cnn_rnn]
 compare: {pairs: [[attparsenet, cnn_rnn]], shares: [1]}
 """
+PLACE = tempfile.TemporaryDirectory()  # until the process ends
 HIDDEN = 3  # a test face that gets no landmarks
 
 
@@ -39,15 +38,11 @@ HIDDEN = 3  # a test face that gets no landmarks
 def small_results() -> Path:
     """The folder ``results/synthetic``, made once a process: data, two models, their evaluation."""
     config = complete(yaml.safe_load(SMALL), schema())
-    keep.append(tempfile.TemporaryDirectory())
-    folder = Path(keep[-1].name) / "results/synthetic"
+    folder = Path(PLACE.name) / "results/synthetic"
     make_data(folder, config)
     for name, settings in config["models"].items():
         make_model(folder, name, settings, config["evaluate"])
     return folder
-
-
-keep: list[tempfile.TemporaryDirectory[str]] = []  # until the process ends
 
 
 def call(stage: Any, settings: Any, *words: str, **paths: Any) -> None:
@@ -107,18 +102,3 @@ def model(name: str = "attparsenet") -> dict[str, Path]:
 
 def only(files: dict[str, Path], *names: str) -> dict[str, Path]:
     return {name: files[name] for name in names}
-
-
-@cache
-def detector() -> Path:
-    """MediaPipe's model, from the project's downloads or fetched by its hash; else a skip."""
-    found = ROOT / "downloads/face_landmarker.task"
-    if found.is_file():
-        return found
-    keep.append(tempfile.TemporaryDirectory())
-    model = Path(keep[-1].name) / "face_landmarker.task"
-    try:
-        fetch.fetch(model, *defaults())
-    except UserError as error:  # without a network there is nothing to test with
-        lacking(f"the detector's model cannot be had: {error}", "ATTPARSE_REQUIRE_DATA")
-    return model

@@ -11,7 +11,7 @@ import onnx
 import pandas as pd
 import pytest
 from conftest import ROOT
-from small_results import detector
+from face_detection import fetched_model
 from test_workflow import Project
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -35,7 +35,7 @@ def follow(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_walk_through_ends_with_a_network_of_ones_own(tmp_path):
-    detector()  # skips where there is none
+    fetched_model()  # skips where there is none
     folder = Project(tmp_path).folder
     follow(folder)
     results, run = folder / "results/mine", folder / "results/mine/mine/seed-64"

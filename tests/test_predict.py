@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from face_detection import fetched_model
 from PIL import Image
-from small_results import call, detector, model
+from small_results import call, model
 
 from pipeline import predict
 from pipeline.core.evaluation.inference import Inference
@@ -29,7 +30,7 @@ from pipeline.core.trained_on import TrainedOn
 
 @pytest.fixture(scope="module")
 def finder():
-    opened = Finder(detector())
+    opened = Finder(fetched_model())
     yield opened
     opened.close()
 
@@ -86,7 +87,7 @@ def test_odd_photographs_get_a_row_each_and_the_run_goes_on(tmp_path, face):
     write(photographs / "grey.jpg", cv2.cvtColor(scene(face), cv2.COLOR_RGB2GRAY))
     (photographs / "corrupt.jpg").write_bytes((photographs / "one.jpg").read_bytes()[:2000])
     (photographs / "notes.txt").write_text("not a photograph")
-    rows = predicted(photographs, tmp_path / "out", "--align", model=detector())
+    rows = predicted(photographs, tmp_path / "out", "--align", model=fetched_model())
     assert set(rows) == {"one.jpg", "no_face.png", "grey.jpg", "corrupt.jpg"}
     assert rows["no_face.png"]["fault"] == "no face was found"
     assert "cannot be decoded" in rows["corrupt.jpg"]["fault"]
@@ -103,7 +104,7 @@ def test_a_photograph_of_fifty_megapixels_is_predicted_like_a_small_one(tmp_path
     write(tmp_path / "in/small.png", small)
     large = cv2.resize(small, (8192, 6144), interpolation=cv2.INTER_CUBIC)
     write(tmp_path / "in/large.jpg", large)
-    rows = predicted(tmp_path / "in", tmp_path / "out", "--align", model=detector())
+    rows = predicted(tmp_path / "in", tmp_path / "out", "--align", model=fetched_model())
     box = {name: np.array([int(row[side]) for side in ("left", "top", "right", "bottom")])
            for name, row in rows.items()}  # fmt: skip
     np.testing.assert_allclose(box["large.jpg"] / 10.24, box["small.png"], atol=4)
@@ -118,7 +119,7 @@ def test_a_photograph_that_its_exif_turns_is_predicted_like_the_upright_one(tmp_
     exif[274] = 6  # to be shown a quarter turn to the right of how it is stored
     turned = upright.transpose(Image.Transpose.ROTATE_90)
     turned.save(tmp_path / "in/turned.jpg", quality=98, exif=exif)
-    rows = predicted(tmp_path / "in", tmp_path / "out", "--align", model=detector())
+    rows = predicted(tmp_path / "in", tmp_path / "out", "--align", model=fetched_model())
     for side in ("left", "top", "right", "bottom"):
         assert int(rows["turned.jpg"][side]) == pytest.approx(int(rows["upright.png"][side]), abs=3)
     assert abs(numbers(rows["turned.jpg"]) - numbers(rows["upright.png"])).max() < 0.1
@@ -135,7 +136,7 @@ def test_every_face_is_found_or_the_largest_alone(tmp_path, finder, face):
         assert np.hypot(middle[0] - left - 89 * scale, middle[1] - top - 135 * scale) < 30 * scale
     write(tmp_path / "in/three.jpg", photograph)
     call(predict, None, "--align", weights=model()["weights"], photographs=tmp_path / "in",
-         out=tmp_path / "out", model=detector(), faces="largest")  # fmt: skip
+         out=tmp_path / "out", model=fetched_model(), faces="largest")  # fmt: skip
     rows = pd.read_csv(tmp_path / "out/faces.csv")
     assert len(rows) == 1
     assert rows["left"][0] > 420
@@ -220,9 +221,9 @@ def test_an_output_that_is_a_file_is_refused(tmp_path, face):
 def test_weights_and_photographs_suffice_anywhere(tmp_path, face):
     """A folder that holds nothing else, in a process of its own."""
     shutil.copy(model()["weights"], tmp_path)
-    shutil.copy(detector(), tmp_path)
+    shutil.copy(fetched_model(), tmp_path)
     write(tmp_path / "party/one.jpg", scene(face))
-    words = ["--photographs", "party", "--align", "--model", detector().name, "--out", "out"]
+    words = ["--photographs", "party", "--align", "--model", fetched_model().name, "--out", "out"]
     command = [sys.executable, "-m", "pipeline.predict", "--weights", "weights.safetensors", *words]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
     assert (pd.read_csv(tmp_path / "out/faces.csv")["photograph"] == "one.jpg").all()
@@ -240,7 +241,7 @@ def test_every_annotated_face_of_the_wild_photographs_has_a_row(real_faces, tmp_
     """60 photographs, often of several people; the truth is hand-placed."""
     wild = real_faces / "landmarks68/wild"
     call(predict, None, "--align", weights=model()["weights"], photographs=wild,
-         out=tmp_path, model=detector())  # fmt: skip
+         out=tmp_path, model=fetched_model())  # fmt: skip
     rows = pd.read_csv(tmp_path / "faces.csv")
     assert rows["Male"].between(0, 1).all()
     boxes = rows[["left", "top", "right", "bottom"]].to_numpy().reshape(-1, 2, 2)
@@ -257,7 +258,7 @@ def test_the_network_sees_a_face_as_training_on_photographs_showed_it(
     """``acquire`` stores photographs that are not aligned as ``align_photograph`` makes them."""
     photograph = scene(face, at=((200, 150, 1.5),))
     write(tmp_path / "in/one.png", photograph)
-    with open_detectors(detector()) as detectors:
+    with open_detectors(fetched_model()) as detectors:
         encoded = (tmp_path / "in/one.png").read_bytes()
         trained = decode(align_photograph(encoded, None, None, size, detectors).encoded)
     network, settings = load_network(model()["weights"])
@@ -272,7 +273,7 @@ def test_the_network_sees_a_face_as_training_on_photographs_showed_it(
     write(tmp_path / "aligned/one.png", trained)
     for words, folder, most in ((["--align"], "in", 4), ([], "aligned", 0)):
         call(predict, None, *words, weights=weights, photographs=tmp_path / folder,
-             out=tmp_path / "out", model=detector())  # fmt: skip
+             out=tmp_path / "out", model=fetched_model())  # fmt: skip
         assert seen[-1].shape == trained.shape
         assert abs(seen[-1].astype(int) - trained).mean() <= most
 

