@@ -5,7 +5,6 @@ import json
 import shlex
 from collections.abc import Iterable
 from contextlib import suppress
-from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -37,15 +36,14 @@ def complete(config: Config, schema: Config) -> Config:
     """
     _check_size(config)
     _check_keys(config)
-    whole = deepcopy(config)
+    whole = dict(config)
     if isinstance(whole.get("models"), dict):
         whole["models"] = {name: _resolve(whole["models"], name) for name in whole["models"]}
     _check_renamed(whole)
-    whole = _from_text(whole, schema)
+    whole = _completed(whole, schema)
     errors = list(Draft202012Validator(schema).iter_errors(whole))
     if errors:
         raise UserError(_sentence(min(errors, key=partial(_distance, config))))
-    _fill(whole, schema)
     for name, dataset in whole["datasets"].items():
         for check in (_check_unfold, _check_attributes, _check_list):
             check(f"datasets.{name}", dataset)
@@ -93,14 +91,19 @@ def _check_renamed(config: Config) -> None:
         )
 
 
-def _from_text(value: Any, schema: Any) -> Any:
-    """The value with numbers in place of text, as which --config 'seeds=[65]' brings them."""
+def _completed(value: Any, schema: Any) -> Any:
+    """The value with the schema's defaults in what it leaves out.
+
+    Numbers take the place of text, as which --config 'seeds=[65]' brings them.
+    """
     schema = schema if isinstance(schema, dict) else {}
     if isinstance(value, dict):
         keys, others = schema.get("properties", {}), schema.get("additionalProperties")
-        return {key: _from_text(below, keys.get(key, others)) for key, below in value.items()}
+        defaults = {key: of["default"] for key, of in keys.items() if "default" in of}
+        whole = value | {key: defaults[key] for key in defaults if key not in value}
+        return {key: _completed(below, keys.get(key, others)) for key, below in whole.items()}
     if isinstance(value, list):
-        return [_from_text(item, schema.get("items")) for item in value]
+        return [_completed(item, schema.get("items")) for item in value]
     if isinstance(value, str) and "type" in schema and "string" not in schema["type"]:
         with suppress(ValueError):
             return json.loads(value)
@@ -128,10 +131,10 @@ def _resolve(models: Config, name: str, seen: tuple[str, ...] = ()) -> Config:
 
 
 def _overlaid(below: Config, above: Config) -> Config:
-    merged = deepcopy(below)
+    merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _overlaid(merged[key], value) if both else deepcopy(value)
+        merged[key] = _overlaid(merged[key], value) if both else value
     return merged
 
 
@@ -158,22 +161,6 @@ def _sentence(error: ValidationError) -> str:
 def _hint(wrong: str, known: list[str], title: str = "known") -> str:
     near = difflib.get_close_matches(wrong, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"{title}: {', '.join(known)}."
-
-
-def _fill(value: Any, schema: Config) -> None:
-    """Write the schema's defaults into what the configuration leaves out."""
-    if not isinstance(value, dict):
-        return
-    properties = schema.get("properties", {})
-    for key, described in properties.items():
-        if "default" in described and key not in value:
-            value[key] = deepcopy(described["default"])
-        if key in value:
-            _fill(value[key], described)
-    others = schema.get("additionalProperties")
-    if isinstance(others, dict):
-        for key in value.keys() - properties.keys():
-            _fill(value[key], others)
 
 
 def _check_names(config: Config) -> None:
