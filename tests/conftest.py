@@ -1,5 +1,6 @@
 """What the tests share: the schema, markers by fixture, and the real faces if they are here."""
 
+import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -43,8 +44,11 @@ def fetched(name: str, described: dict[str, Any]) -> Path:
     ``described`` is the part of the schema with its ``sha256`` and ``mirrors``.
     """
     path = ROOT / "downloads" / name
+    path.parent.mkdir(exist_ok=True)
     try:
-        fetch(path, described["sha256"]["default"], described["mirrors"]["default"])
+        with path.with_name(f".{name}.fetching").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # test files run two at once: the second waits
+            fetch(path, described["sha256"]["default"], described["mirrors"]["default"])
     except UserError as error:  # without a network there is nothing to test with
         lacking(f"{name} cannot be had: {error}", "ATTPARSE_REQUIRE_DATA")
     return path
