@@ -69,34 +69,7 @@ def evaluate(args: argparse.Namespace) -> None:
         args.weights, settings["accelerator"], settings["precision"], settings["batch_size"]
     )
     faces, trained = open_faces(args.faces), open_faces(args.trained_on)
-    require_proportions(faces, trained)
-    rows = evaluated_rows(faces, args.faces)
-    names = names_for(
-        inference.attributes, faces.attribute_set.names, args.same_as, args.trained_same_as
-    )
-    inference.keep(shared_attributes(inference.attributes, names, args.faces))
-    columns = [names.index(name) for name in inference.attributes]
-    logits, agreement = infer(inference, faces, rows, columns, args.masks, settings, args.threads)
-    predictions = Predictions(
-        names=[faces.names[row] for row in rows],
-        splits=faces.splits[rows],
-        identities=faces.identities[rows],
-        label_names=names,
-        labels=faces.attributes[rows],
-        attributes=inference.attributes,
-        logits=logits,
-        thresholds=np.full(len(inference.attributes), thresholds.DEFAULT),
-        train_positives=train_positives(trained, args.trained_on, names),
-        weights=sha256(args.weights),
-        exclusive={
-            column: shared
-            for column, of in inference.settings.exclusive.items()
-            if len(shared := tuple(name for name in of if name in inference.attributes)) > 1
-        },
-    )
-    predictions = with_thresholds(predictions, settings)
-    warnings = find_warnings(trained, faces, predictions, settings)
-    predictions = replace(predictions, warnings=tuple(warnings))
+    predictions, agreement = predict(args, inference, faces, trained)
     summary, table = summarise(predictions, settings, args.threads)
     summary = replace(
         summary,
@@ -118,6 +91,42 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.label_issues:
         write_table(args.label_issues, label_issues(predictions))
     write_json(args.metrics, summary.to_json())
+
+
+def predict(
+    args: argparse.Namespace, inference: Inference, faces: Faces, trained: Faces
+) -> tuple[Predictions, dict[str, Any]]:
+    """Predictions of ``faces`` with thresholds and warnings, and how the maps agree with the masks
+    (see ``infer``). The network keeps the attributes that the faces have, too.
+    """
+    require_proportions(faces, trained)
+    rows, labels = evaluated_rows(faces, args.faces), faces.attribute_set.names
+    names = names_for(inference.attributes, labels, args.same_as, args.trained_same_as)
+    inference.keep(shared_attributes(inference.attributes, names, args.faces))
+    columns = [names.index(name) for name in inference.attributes]
+    logits, agreement = infer(
+        inference, faces, rows, columns, args.masks, args.settings, args.threads
+    )
+    predictions = Predictions(
+        names=[faces.names[row] for row in rows],
+        splits=faces.splits[rows],
+        identities=faces.identities[rows],
+        label_names=names,
+        labels=faces.attributes[rows],
+        attributes=inference.attributes,
+        logits=logits,
+        thresholds=np.full(len(inference.attributes), thresholds.DEFAULT),
+        train_positives=train_positives(trained, args.trained_on, names),
+        weights=sha256(args.weights),
+        exclusive={
+            column: shared
+            for column, of in inference.settings.exclusive.items()
+            if len(shared := tuple(name for name in of if name in inference.attributes)) > 1
+        },
+    )
+    predictions = with_thresholds(predictions, args.settings)
+    warnings = find_warnings(trained, faces, predictions, args.settings)
+    return replace(predictions, warnings=tuple(warnings)), agreement
 
 
 def names_for(
