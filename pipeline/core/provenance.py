@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,36 +65,40 @@ class Code:
         return self._modules[name]
 
     def _read(self, file: Path) -> Module:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        hashes = {file: _hash(ascii(_behaviour(tree)).encode())}
+        imports: list[ast.Import | ast.ImportFrom] = []
+        behaviour = _behaviour(ast.parse(file.read_text(encoding="utf-8")), imports)
+        hashes = {file: _hash(ascii(behaviour).encode())}
         for data in file.parent.glob(f"{file.stem}.*"):
             if data.suffix != ".py":
                 hashes[data] = _hash(data.read_bytes())
         relative = {path.relative_to(self.root).as_posix(): text for path, text in hashes.items()}
-        return Module(relative, list(_imports(tree)))
+        return Module(relative, list(_names(imports)))
 
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _behaviour(node: object) -> object:
+def _behaviour(node: object, imports: list[ast.Import | ast.ImportFrom]) -> object:
     """A syntax tree in lists that every Python from 3.11 on makes alike of the same source.
 
     Without places, docstrings (and other constants that stand alone) and empty fields, which new
-    versions add; 3.12.0 also adds an empty text to ``f"{value:{width}}"``.
+    versions add; 3.12.0 also adds an empty text to ``f"{value:{width}}"``. What is met of
+    ``imports`` is added to them: one walk, as every start of Snakemake waits for it.
     """
     if isinstance(node, list):
-        return [_behaviour(item) for item in node if not _stands_alone(item)]
+        return [_behaviour(item, imports) for item in node if not _stands_alone(item)]
     if not isinstance(node, ast.AST):
         return node
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.append(node)
     if isinstance(node, ast.JoinedStr):
         node.values = [v for v in node.values if getattr(v, "value", None) != ""]
     fields: list[object] = [type(node).__name__]
     for field in node._fields:
         value = getattr(node, field, None)
         if value is not None and value != [] and field not in ("ctx", "kind"):
-            fields.append([field, _behaviour(value)])
+            fields.append([field, _behaviour(value, imports)])
     return fields
 
 
@@ -102,13 +106,13 @@ def _stands_alone(node: object) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
+def _names(imports: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[str]:
     """Dotted names below ``pipeline`` that a module imports; packages above them run too."""
-    for node in ast.walk(tree):
+    for node in imports:
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif node.module and node.level == 0:
             names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
         for parts in (name.split(".") for name in names):
             if parts[0] == "pipeline":
