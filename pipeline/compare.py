@@ -151,7 +151,7 @@ def compare_models(args: argparse.Namespace) -> None:
     summary["made_by"] = made_by("compare")
     alone = {(name, ""): table for name, table in tables.items()}
     write_table(args.out_table, with_keys(alone | differences, ["model", "minus"]))
-    print(as_text(summary))
+    stage.print_text(as_text(summary))
     figures.models(panels(tables, in_common, common), summary["judged"], args.out_figure)
     write_json(args.out_json, summary)
 
@@ -234,7 +234,7 @@ def compare_pairs(args: argparse.Namespace) -> None:
         },
         "made_by": made_by("compare"),
     }
-    print(as_text(summary))
+    stage.print_text(as_text(summary))
     write_table(args.out_table, with_keys(tables, ["model", "minus", "share"]))
     figures.pairs(differences, own_shares, faces, args.out_figure)
     write_json(args.out_json, summary)

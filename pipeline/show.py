@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     if asked.count(None) != 2 or bool(args.metrics) != bool(args.table):
         parser.error("give --results, or --metrics together with --table, or --comparison")
     with stage.running():
-        print("\n".join(show(args)))
+        stage.print_text("\n".join(show(args)))
 
 
 def paint(text: str, colour: str) -> str:

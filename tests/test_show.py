@@ -111,6 +111,14 @@ def test_maps_have_one_line_where_there_are_any(results, capsys):
     assert "mask IoU" not in printed(capsys, "--results", str(results), "--model", "cnn_rnn")
 
 
+def test_a_reader_who_leaves_before_the_end_leaves_no_traceback(results):
+    command = [sys.executable, "-m", "pipeline.show", "--results", str(results)]
+    shown = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    shown.stdout.close()  # as `| head` does, and before anything is written
+    assert shown.stderr.read() == b""
+    assert shown.wait() == 0
+
+
 def test_several_models_are_set_side_by_side_in_the_order_asked_for(results, capsys):
     text = printed(capsys, "--results", str(results), "--model", "cnn_rnn", "--model", MODEL)
     lines = text.splitlines()

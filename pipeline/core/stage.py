@@ -202,6 +202,14 @@ def disk_fault(error: BaseException | None) -> str:
     return ""
 
 
+def print_text(text: str) -> None:
+    """Print for a reader who may leave before the end, as in ``… | head``; the stage goes on."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # what is flushed at the end goes nowhere, too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def progress(items: Iterable[Item], total: int, title: str, unit: str = "face") -> Iterator[Item]:
     """Pass ``items`` on, with a bar on a terminal and one line a minute in the log."""
     began = last = time.monotonic()
